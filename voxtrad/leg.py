@@ -1,0 +1,160 @@
+"""The ground floor: what can carry a call, as the conversation sees it.
+
+A leg is one party's connection (an Asterisk channel, a browser, a simulated caller); its media port moves audio. Only
+Protocols and value types live here. Telephony implements them, the conversation uses them, and neither knows the other.
+
+Audio on a port is always mono 16-bit little-endian linear PCM at `MediaPort.rate`, in frames of 20 ms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from voxtrad.errors import VoxtradError
+
+FRAME_MS = 20
+"""Length of an audio frame in milliseconds, on every leg."""
+
+Direction = Literal["inbound", "outbound"]
+
+
+class LegError(VoxtradError):
+    """The leg could not do what was asked of it (refused by the PBX, media did not connect)."""
+
+
+class LegGone(LegError):
+    """The leg has ended: the caller hung up, or the PBX destroyed the channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegInfo:
+    """Who and what is on a leg, as known when it rang."""
+
+    id: str
+    """The leg's id; for Asterisk the channel's unique id."""
+    channel: str
+    """The channel's name as an administrator knows it (`PJSIP/100-0000001f`)."""
+    caller: str
+    """The caller's number as the PBX gave it; empty when withheld."""
+    dialled: str
+    """The number that was dialled (DID or extension)."""
+    caller_name: str = ""
+    direction: Direction = "inbound"
+    linkedid: str = ""
+    """Joins all channels of one call in the PBX's records (CDR, CEL)."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Channel variables that routing may look at."""
+    agent: str | None = None
+    """The agent that the dialplan asked for (`Stasis(voxtrad,support)`, `VOXTRAD_AGENT`, `AI_AGENT`)."""
+    greeting: str | None = None
+    """A greeting that the dialplan asked for (`AI_GREETING`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Digit:
+    """The caller pressed a key: one of `0-9`, `*`, `#`, `A-D`."""
+
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The leg is gone. Always the last event, given exactly once."""
+
+    cause: str
+    """Why, in the PBX's words where it has some (`Normal Clearing`)."""
+
+
+LegEvent = Digit | Ended
+
+
+class MediaPort(Protocol):
+    """Two-way audio of one leg.
+
+    Positions are in samples at `rate` and only ever count audio that was not thrown away: `queued` is all that `play`
+    took, `heard` that part of it which the far side has heard so far, so `queued - heard` still waits.
+    """
+
+    @property
+    def rate(self) -> int:
+        """Samples per second, in both directions."""
+        ...
+
+    @property
+    def queued(self) -> int:
+        """Samples taken by `play` and not thrown away by `flush`."""
+        ...
+
+    @property
+    def heard(self) -> int:
+        """Samples played out to the far side so far, as well as it is known without asking."""
+        ...
+
+    def frames(self) -> AsyncIterator[bytes]:
+        """The far side's audio, one frame of 20 ms after another, until the port closes.
+
+        Never stalls: where the far side sends nothing, silence is made from the clock. One consumer.
+        """
+        ...
+
+    async def play(self, pcm: bytes) -> None:
+        """Queue a whole number of frames for playout; waits only while the queue is full.
+
+        Raises `ValueError` for a torn frame and `LegGone` when the port is closed.
+        """
+        ...
+
+    async def pause(self) -> None:
+        """Hold the playout where it is; the far side hears silence. Idempotent."""
+        ...
+
+    async def resume(self) -> None:
+        """Go on after `pause` from where it stopped. Idempotent."""
+        ...
+
+    async def flush(self) -> int:
+        """Throw away all that waits and return `heard`, which from now on equals `queued`. Ends a pause."""
+        ...
+
+    async def drained(self) -> None:
+        """Wait until everything queued was heard. Raises `LegGone` when the port closes first."""
+        ...
+
+
+class Leg(Protocol):
+    """One party's connection. Methods raise `LegGone` once it has ended, `LegError` when the PBX refuses."""
+
+    @property
+    def info(self) -> LegInfo: ...
+
+    def events(self) -> AsyncIterator[LegEvent]:
+        """Digits as they are pressed and, last, `Ended`. One consumer."""
+        ...
+
+    async def answer(self) -> None: ...
+
+    async def open_media(self) -> MediaPort:
+        """Connect audio. Called once; allowed before `answer`, so that media is warm when the call is answered."""
+        ...
+
+    async def send_digits(self, digits: str) -> None:
+        """Send DTMF to the far side."""
+        ...
+
+    async def set_variables(self, variables: Mapping[str, str]) -> None:
+        """Set channel variables, where the carrier has such."""
+        ...
+
+    async def proceed(self, *, context: str | None, extension: str | None, priority: int | None) -> None:
+        """Hand the leg back to the dialplan: at the place given, or at the line after `Stasis()` with all `None`."""
+        ...
+
+    async def hang_up(self, cause: str = "normal") -> None:
+        """End the leg: `normal`, `busy`, `congestion` or `no_answer`. Does nothing when it has ended already."""
+        ...
+
+    async def release(self) -> None:
+        """Free all that belongs to the leg (media, bridges). Never raises, may be called again."""
+        ...
