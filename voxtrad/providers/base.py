@@ -7,9 +7,11 @@ rate named in `open`; what a vendor needs instead is the provider's own business
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, Literal, Protocol, TypeVar
+
+from pydantic import BaseModel
 
 from voxtrad.errors import VoxtradError
 
@@ -287,3 +289,28 @@ class VoiceActivityDetector(Protocol):
     def open(self, *, rate: int) -> VoiceActivity:
         """A detector for one call at 8,000 or 16,000 samples per second."""
         ...
+
+
+# --- registration -----------------------------------------------------------------------------------------------------
+
+Provider = SpeechToText | LanguageModel | TextToSpeech | VoiceActivityDetector
+
+ProviderT = TypeVar("ProviderT", bound=Provider, covariant=True)
+ConnectionT = TypeVar("ConnectionT", bound=BaseModel)
+OptionsT = TypeVar("OptionsT", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderType(Generic[ProviderT, ConnectionT, OptionsT]):
+    """What a provider module exports as `PROVIDER`, and what an entry point of a third party names.
+
+    Importing the module must be cheap: a vendor's SDK is imported inside `build` or later.
+    """
+
+    kind: Kind
+    connection: type[ConnectionT]
+    """What may stand under `providers.<name>` (key, `base_url`, `timeout`). Frozen, extra keys forbidden."""
+    options: type[OptionsT]
+    """What may stand beside `provider:` in an agent. Frozen, extra keys forbidden."""
+    build: Callable[[str, ConnectionT, OptionsT], ProviderT]
+    """Makes the provider from its name in the configuration, its connection and its options. Does no I/O."""
