@@ -1,0 +1,42 @@
+"""Speech recognition by PocketSphinx, which runs inside voxtrad: no key and no network, for English only.
+
+Over a telephone it is good at words it was told to expect and poor at anything else.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from voxtrad.providers.base import ProviderType, SpeechToText
+from voxtrad.providers.options import Embedded, Options
+
+
+class SphinxOptions(Options):
+    hints: tuple[str, ...] = Field(
+        default=(), description="Words and phrases that callers are likely to say; recognition is held to them."
+    )
+    vocabulary: Literal["hints", "open"] = Field(
+        default="hints",
+        description="hints: hear what is expected (where there is nothing to expect: anything). open: hear anything.",
+    )
+    digits: Literal["numerals", "words"] = Field(
+        default="numerals", description="Spoken digits in a row become 1234, or stay one two three four."
+    )
+    workers: int | None = Field(
+        default=None, ge=1, le=64, description="How many callers can be recognised at once; unset: one per processor."
+    )
+    model: Path | None = Field(
+        default=None,
+        description="A folder with an acoustic model (16 kHz); unset is the US-English one that is built in.",
+    )
+    dictionary: Path | None = Field(default=None, description="The pronunciation dictionary that belongs to the model.")
+
+
+def _build(name: str, connection: Embedded, options: SphinxOptions) -> SpeechToText:
+    raise NotImplementedError
+
+
+PROVIDER = ProviderType(kind="stt", connection=Embedded, options=SphinxOptions, build=_build)
