@@ -12,10 +12,8 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from voxtrad.audio.frames import FRAME_MS as FRAME_MS
 from voxtrad.errors import VoxtradError
-
-FRAME_MS = 20
-"""Length of an audio frame in milliseconds, on every leg."""
 
 Direction = Literal["inbound", "outbound"]
 
