@@ -276,6 +276,16 @@ class StageMeasured(InternalEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokensUsed(InternalEvent):
+    """What one request to a language model took; a call's record adds them up."""
+
+    provider: str
+    prompt_tokens: int
+    completion_tokens: int
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision(InternalEvent):
     """Something that voxtrad decided on a call, with the reason; the call's timeline is made of these."""
 
