@@ -1,0 +1,346 @@
+"""The scalar types of the YAML language: text, numbers, durations, paths, templates, secrets.
+
+Models of this room and of the providers are written with them, so that one value is read the same everywhere: a number
+stands where text is expected as it was written, a duration is `500ms` or seconds, and only `true` and `false` are
+booleans. What the reader hands over (`WrittenText` and its kin) keeps how it was written and in which file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr
+from pydantic_core import PydanticCustomError
+
+from voxtrad.config.templates import Condition, Template, TemplateSyntaxError
+
+JSON = None | bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"]
+
+
+# --- what the reader hands over ---------------------------------------------------------------------------------------
+
+
+class WrittenText(str):
+    """Text from a YAML file that remembers its folder and, when `${…}` was replaced in it, what was written there."""
+
+    folder: Path | None = None
+    written: str | None = None
+    """The text before `${…}` was replaced; `None` where nothing was."""
+
+
+class WrittenInt(int):
+    """An integer that remembers how it was written, for where text is expected."""
+
+    written: str
+
+    def __str__(self) -> str:
+        return self.written
+
+
+class WrittenFloat(float):
+    """A decimal number that remembers how it was written, for where text is expected."""
+
+    written: str
+
+    def __str__(self) -> str:
+        return self.written
+
+
+def read_plain(text: str) -> WrittenText | WrittenInt | WrittenFloat | bool | None:
+    """What an unquoted YAML scalar stands for: `null`, `true`/`false`, a decimal number, or text.
+
+    `+44`, `012`, `1_000`, `0x1F`, dates and times stay text, as do numbers too large to be meant as numbers.
+    """
+    if text in ("", "null", "~"):
+        return None
+    if text in ("true", "false"):
+        return text == "true"
+    if len(text) <= 18 and _INTEGER.fullmatch(text):
+        integer = WrittenInt(text)
+        integer.written = text
+        return integer
+    if len(text) <= 24 and _DECIMAL.fullmatch(text) and abs(float(text)) < 1e15:
+        decimal = WrittenFloat(text)
+        decimal.written = text
+        return decimal
+    return WrittenText(text)
+
+
+def plain(value: object) -> JSON:
+    """The same value without its memory of the file: dict, list, str, int, float, bool, None."""
+    match value:
+        case Mapping():
+            return {str(k): plain(v) for k, v in value.items()}
+        case list() | tuple():
+            return [plain(v) for v in value]
+        case None | bool():
+            return value
+        case int():
+            return int(value)
+        case float():
+            return float(value)
+        case _:
+            return str.__str__(value) if isinstance(value, str) else str(value)
+
+
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
+_DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?", re.ASCII)
+
+
+# --- models -----------------------------------------------------------------------------------------------------------
+
+
+class ConfigModel(BaseModel):
+    """The base of everything in the configuration: frozen, unknown keys are errors, numbers pass as text."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        coerce_numbers_to_str=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+
+# --- text and numbers -------------------------------------------------------------------------------------------------
+
+
+def _text(value: object) -> object:
+    if isinstance(value, WrittenInt | WrittenFloat):
+        return value.written
+    if isinstance(value, bool):
+        raise PydanticCustomError("text", "must be text; put it in quotes")
+    if isinstance(value, str):
+        return str.__str__(value)
+    return value
+
+
+def _reread(value: object) -> object:
+    """What came by `${…}` is read like an unquoted scalar, where a number or a boolean is expected."""
+    if isinstance(value, WrittenText) and value.written is not None:
+        return read_plain(str(value))
+    return value
+
+
+def _integer(value: object) -> object:
+    value = _reread(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+        raise PydanticCustomError("integer", "must be a whole number")
+    return int(value)
+
+
+def _number(value: object) -> object:
+    value = _reread(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PydanticCustomError("number", "must be a number")
+    return float(value)
+
+
+def _boolean(value: object) -> object:
+    value = _reread(value)
+    if not isinstance(value, bool):
+        raise PydanticCustomError("boolean", "must be true or false")
+    return value
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise PydanticCustomError("blank", "must not be empty")
+    return value
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+"""Text. An unquoted number is taken as it was written."""
+
+Name = Annotated[str, BeforeValidator(_text), AfterValidator(_not_blank)]
+"""Text that is not empty."""
+
+Integer = Annotated[int, BeforeValidator(_integer)]
+Number = Annotated[float, BeforeValidator(_number)]
+Boolean = Annotated[bool, BeforeValidator(_boolean)]
+
+Secret = Annotated[SecretStr, BeforeValidator(_text)]
+"""Text that is never shown."""
+
+
+def _list_of_one(value: object) -> object:
+    return value if isinstance(value, list | tuple) or value is None else [value]
+
+
+ONE_OR_MORE = BeforeValidator(_list_of_one)
+"""Lets a single value stand for a list of one."""
+
+T = TypeVar("T")
+
+ReadOnly = Annotated[
+    Mapping[str, T],
+    AfterValidator(lambda value: MappingProxyType(dict(value))),
+    PlainSerializer(lambda value: dict(value), return_type=dict),
+]
+"""A mapping that nobody can change."""
+
+JSONObject = Annotated[Mapping[str, JSON], BeforeValidator(plain)]
+"""Any mapping of JSON values, as plain dicts and lists so that it can be serialized."""
+
+
+# --- durations --------------------------------------------------------------------------------------------------------
+
+DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d|w))+$|^[0-9]+(\.[0-9]+)?$"
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in `500ms`, `10s`, `1h30m`, `3d`, or a bare number of seconds. Raises `ValueError`."""
+    if len(text) > 40 or not re.fullmatch(DURATION_PATTERN, text, re.ASCII):
+        raise ValueError("not a duration")
+    parts = re.findall(r"([0-9.]+)(ms|s|m|h|d|w)", text)
+    return sum(float(n) * _UNITS[unit] for n, unit in parts) if parts else float(text)
+
+
+def _duration(value: object) -> object:
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        return float(value)
+    if isinstance(value, str):
+        try:
+            return parse_duration(str.__str__(value).strip())
+        except ValueError:
+            pass
+    raise PydanticCustomError("duration", "must be a duration like 500ms, 10s, 30m or 3d, or a number of seconds")
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(_duration),
+    Field(json_schema_extra={"type": ["number", "string"], "pattern": DURATION_PATTERN, "x-voxtrad": "duration"}),
+]
+"""A length of time in seconds."""
+
+
+# --- paths and addresses ----------------------------------------------------------------------------------------------
+
+
+def _path(value: object) -> object:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise PydanticCustomError("path", "must be a path")
+    folder = value.folder if isinstance(value, WrittenText) else None
+    path = Path(str.__str__(value)).expanduser()
+    return path if folder is None else folder / path
+
+
+FilePath = Annotated[Path, BeforeValidator(_path), Field(json_schema_extra={"type": "string", "x-voxtrad": "path"})]
+"""A path; a relative one counts from the folder of the file that names it."""
+
+
+class Address(str):
+    """`host:port`, with the host in brackets where it is IPv6."""
+
+    @property
+    def host(self) -> str:
+        return self.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.rpartition(":")[2])
+
+
+def _address(value: str) -> Address:
+    host, colon, port = value.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not host or (":" in host and not bracketed) or not re.fullmatch(r"[0-9]{1,5}", port, re.ASCII):
+        raise PydanticCustomError("address", "must be an address and a port, like 127.0.0.1:8090")
+    if int(port) > 65535 or re.search(r"[\s/@]", host):
+        raise PydanticCustomError("address", "must be an address and a port, like 127.0.0.1:8090")
+    return Address(value)
+
+
+AddressText = Annotated[str, BeforeValidator(_text), AfterValidator(_address)]
+"""`host:port`; the value is an `Address`."""
+
+
+def _url(*schemes: str) -> AfterValidator:
+    pattern = re.compile(rf"({'|'.join(schemes)})://[^\s/?#]+([/?#]\S*( \S+)*)?", re.IGNORECASE)
+
+    def check(value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise PydanticCustomError(
+                "url", "must be a URL that begins with {schemes}", {"schemes": " or ".join(f"{s}://" for s in schemes)}
+            )
+        return value
+
+    return AfterValidator(check)
+
+
+HttpUrl = Annotated[str, BeforeValidator(_text), _url("http", "https")]
+"""An http:// or https:// URL, as text."""
+
+WebsocketUrl = Annotated[str, BeforeValidator(_text), _url("ws", "wss")]
+"""A ws:// or wss:// URL, as text."""
+
+
+# --- templates --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateNames:
+    """Marks a field as a template and says which namespaces stand open to it. The last mark of a field counts."""
+
+    names: frozenset[str]
+
+    @classmethod
+    def of(cls, *names: str) -> TemplateNames:
+        return cls(frozenset(names))
+
+
+def _compiles(value: str) -> str:
+    try:
+        Template(value)
+    except TemplateSyntaxError as error:
+        raise PydanticCustomError(
+            "template", "the template does not compile: {why}", {"why": error.message, "line": error.line}
+        ) from None
+    return value
+
+
+def _tree_compiles(value: JSON) -> JSON:
+    match value:
+        case str():
+            _compiles(value)
+        case Mapping():
+            for item in value.values():
+                _tree_compiles(item)
+        case list():
+            for item in value:
+                _tree_compiles(item)
+    return value
+
+
+def _condition_compiles(value: str) -> str:
+    try:
+        Condition(value)
+    except TemplateSyntaxError as error:
+        raise PydanticCustomError("template", "the condition does not compile: {why}", {"why": error.message}) from None
+    return value
+
+
+CALL_NAMES = TemplateNames.of("call", "vars", "now")
+TOOL_NAMES = TemplateNames.of("call", "vars", "args", "now")
+
+TemplateText = Annotated[str, BeforeValidator(_text), AfterValidator(_compiles), CALL_NAMES]
+"""Text in which `{{ … }}` may stand; compile it with `templates.Template`.
+
+Open to it are `call`, `vars` and `now`; `Annotated[TemplateText, TemplateNames.of("call", "match")]` says otherwise.
+"""
+
+TemplateTree = Annotated[Mapping[str, JSON], BeforeValidator(plain), AfterValidator(_tree_compiles), TOOL_NAMES]
+"""A mapping in which every text, however deep, is a template; compile it with `templates.TemplateTree`."""
+
+SecretTemplate = Annotated[SecretStr, BeforeValidator(_text)]
+"""A template that holds a secret, such as an `Authorization` header."""
+
+ConditionText = Annotated[str, BeforeValidator(_text), AfterValidator(_condition_compiles), CALL_NAMES]
+"""An expression that is true or not: `vars.verified and call.direction == 'inbound'`. See `templates.Condition`."""
