@@ -77,6 +77,22 @@ class Directory:
         self._known[name] = entry
         return entry
 
+    def all(self, raw: Mapping[str, object]) -> dict[str, ProviderEntry]:
+        """All entries; the errors of each stand below its name. Raises `ValidationError`."""
+        entries: dict[str, ProviderEntry] = {}
+        errors: list[InitErrorDetails] = []
+        for name, value in raw.items():
+            try:
+                entries[name] = self.entry(name, value)
+            except PydanticCustomError as error:
+                errors.append(InitErrorDetails(type=error, loc=(name,), input=None))
+            except ValidationError as error:
+                for detail in error.errors(include_url=False, include_input=False):
+                    errors.append(as_detail({**detail, "loc": (name, *detail["loc"])}))
+        if errors:
+            raise ValidationError.from_exception_data("providers", errors)
+        return entries
+
     def choice(self, kind: Kind, raw: object, context: object) -> ProviderChoice:
         """A provider named as text, or a mapping with `provider:` and its options."""
         options = {"provider": raw} if isinstance(raw, str) else raw
@@ -181,7 +197,7 @@ def model_keys(model: type[BaseModel]) -> frozenset[str]:
 def as_detail(detail: Mapping[str, object]) -> InitErrorDetails:
     """An error of a nested validation, to be raised again in an outer one. Keeps no input."""
     context = {k: v for k, v in _mapping(detail.get("ctx")).items() if isinstance(v, str | int | float | list)}
-    custom = PydanticCustomError(str(detail["type"]), str(detail["msg"]).replace("{", "{{"), context)
+    custom = PydanticCustomError(str(detail["type"]), str(detail["msg"]), context)
     if not isinstance(detail["loc"], tuple):
         raise TypeError("an error without a place")
     return InitErrorDetails(type=custom, loc=detail["loc"], input=None)

@@ -12,14 +12,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+)
 from pydantic_core import PydanticCustomError
 
 from voxtrad.config.templates import Condition, Template, TemplateSyntaxError
 
-JSON = None | bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"]
+if TYPE_CHECKING:
+    JSON = None | bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"]
+else:
+    JSON = object  # pydantic would unroll the endless type; what is a JSON value is the reader's business
 
 
 # --- what the reader hands over ---------------------------------------------------------------------------------------
@@ -184,6 +195,7 @@ ReadOnly = Annotated[
 ]
 """A mapping that nobody can change."""
 
+
 JSONObject = Annotated[Mapping[str, JSON], BeforeValidator(plain)]
 """Any mapping of JSON values, as plain dicts and lists so that it can be serialized."""
 
@@ -336,7 +348,7 @@ TemplateText = Annotated[str, BeforeValidator(_text), AfterValidator(_compiles),
 Open to it are `call`, `vars` and `now`; `Annotated[TemplateText, TemplateNames.of("call", "match")]` says otherwise.
 """
 
-TemplateTree = Annotated[Mapping[str, JSON], BeforeValidator(plain), AfterValidator(_tree_compiles), TOOL_NAMES]
+TemplateTree = Annotated[JSONObject, AfterValidator(_tree_compiles), TOOL_NAMES]
 """A mapping in which every text, however deep, is a template; compile it with `templates.TemplateTree`."""
 
 SecretTemplate = Annotated[SecretStr, BeforeValidator(_text)]

@@ -1,0 +1,193 @@
+"""What an agent is: its voice, its manners, its limits. All of it is data; the conversation reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from voxtrad.config.providers import LLMChoices, STTChoices, TTSChoices, VADChoice
+from voxtrad.config.types import (
+    ONE_OR_MORE,
+    Boolean,
+    ConfigModel,
+    Duration,
+    FilePath,
+    Integer,
+    JSONObject,
+    Name,
+    TemplateText,
+    Text,
+)
+
+
+class ContinueTarget(ConfigModel):
+    """A place in the dialplan. What is left out is the line after `Stasis()`."""
+
+    context: Name | None = None
+    """The dialplan's context."""
+    extension: Name | None = None
+    """The extension in it."""
+    priority: Annotated[Integer, Field(ge=1)] | None = None
+    """The priority, from 1."""
+
+
+def _action(value: object) -> object:
+    if isinstance(value, str) and value in ("hangup", "continue"):
+        return {"hangup": True} if value == "hangup" else {"continue": {}}
+    if isinstance(value, str):
+        raise PydanticCustomError("action", "must be 'hangup', 'continue', {transfer: …} or {continue: …}")
+    return value
+
+
+class Action(ConfigModel):
+    """What becomes of the caller: exactly one of the three."""
+
+    hangup: Boolean = False
+    """Hang up."""
+    transfer: Name | None = None
+    """Hand the caller to this destination."""
+    continue_: ContinueTarget | None = Field(default=None, alias="continue")
+    """Hand the caller back to the dialplan."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Action:
+        if self.hangup + (self.transfer is not None) + (self.continue_ is not None) != 1:
+            raise PydanticCustomError("action", "needs exactly one of 'hangup', 'transfer' and 'continue'")
+        return self
+
+
+ActionText = Annotated[
+    Action,
+    BeforeValidator(_action, json_schema_input_type=Literal["hangup", "continue"] | Action),
+]
+
+
+class Greeting(ConfigModel):
+    """What is said first."""
+
+    text: TemplateText = ""
+    """The words. Empty: the agent listens first."""
+    interruptible: Boolean = True
+    """Whether the caller may speak into it."""
+
+
+def _greeting(value: object) -> object:
+    return value if isinstance(value, Mapping | Greeting) else {"text": value}
+
+
+class TurnConfig(ConfigModel):
+    """When the caller has finished speaking."""
+
+    min_silence: Annotated[Duration, Field(gt=0, le=10)] = 0.5
+    """Silence that ends a turn, where the STT does not decide it."""
+    max_silence: Annotated[Duration, Field(gt=0, le=30)] = 3.0
+    """Silence after which a turn ends even though it sounds unfinished."""
+    speculate: Literal["eager", "off", "partial"] = "eager"
+    """Whether a reply is begun before the turn is certain: on the vendor's early sign, never, or on partials."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> TurnConfig:
+        if self.max_silence < self.min_silence:
+            raise PydanticCustomError("order", "max_silence must not be shorter than min_silence")
+        return self
+
+
+class InterruptConfig(ConfigModel):
+    """How the caller may interrupt the agent."""
+
+    enabled: Boolean = True
+    """Whether at all. What was said into a speech that cannot be interrupted is heard after it."""
+    pause_after: Annotated[Duration, Field(ge=0, le=5)] = 0.2
+    """Speech after which the agent pauses."""
+    min_speech: Annotated[Duration, Field(ge=0, le=10)] = 0.5
+    """Speech that interrupts where the STT gives no partial transcripts."""
+    min_words: Annotated[Integer, Field(ge=0, le=20)] = 1
+    """Words that interrupt; those of `ignore` do not count."""
+    ignore: tuple[Text, ...] | None = None
+    """Words of assent that do not interrupt. Left out: the usual ones of the agent's language."""
+    resume_after: Annotated[Duration, Field(ge=0, le=30)] = 2.0
+    """The longest pause before the agent goes on, when it was no interruption."""
+
+
+class IdleConfig(ConfigModel):
+    """What happens when the caller says nothing."""
+
+    after: Annotated[Duration, Field(gt=0)] = 10.0
+    """Silence, counted from the end of the agent's speech."""
+    say: Annotated[tuple[TemplateText, ...], ONE_OR_MORE] = ("Are you still there?",)
+    """What to say, one after the other; the last one again when there are no more."""
+    max: Annotated[Integer, Field(ge=0)] = 2
+    """How often to ask before `then`."""
+    then: ActionText = Field(default_factory=lambda: Action(hangup=True))
+    """What becomes of a caller who stays silent."""
+
+
+class AnalysisConfig(ConfigModel):
+    """What an LLM shall find out of the transcript after the call."""
+
+    llm: LLMChoices
+    """Who analyses."""
+    summary: Boolean = True
+    """Whether to summarize."""
+    fields: JSONObject = Field(default_factory=dict)
+    """Values to extract: name to JSON Schema."""
+    success: Text | None = None
+    """What a successful call is, in words."""
+
+
+class AgentConfig(ConfigModel):
+    """An agent: who answers a call."""
+
+    name: Name = Field(json_schema_extra={"x-voxtrad": "name"})
+    """The agent's name: its key under `agents:`."""
+    greeting: Annotated[Greeting, BeforeValidator(_greeting, json_schema_input_type=Text | Greeting)] = Field(
+        default_factory=Greeting
+    )
+    """What is said first: text, or `text` and `interruptible`."""
+    prompt: TemplateText = ""
+    """The system prompt of the language model."""
+    prompt_file: FilePath | None = None
+    """A file with the prompt, instead of `prompt`."""
+    variables: JSONObject = Field(default_factory=dict)
+    """Values for templates (`vars.`). Declare here what lookup or tools set later; null is a value too."""
+    stt: STTChoices
+    """Speech to text: a provider, or several that stand in for each other in this order."""
+    llm: LLMChoices
+    """The language model: one, or several in order."""
+    tts: TTSChoices
+    """Text to speech: one, or several in order."""
+    vad: VADChoice = Field(default="webrtc", validate_default=True)
+    """Voice-activity detection."""
+    language: Annotated[Text, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] = "en"
+    """The language spoken, as a BCP 47 tag: `en`, `en-GB`, `de`."""
+    hints: tuple[Name, ...] = ()
+    """Words and phrases that callers are likely to say; STT recognises them better."""
+    turn: TurnConfig = Field(default_factory=TurnConfig)
+    """When the caller has finished speaking."""
+    interrupt: InterruptConfig = Field(default_factory=InterruptConfig)
+    """How the caller may interrupt."""
+    idle: IdleConfig = Field(default_factory=IdleConfig)
+    """What happens when the caller says nothing."""
+    filler: Annotated[tuple[TemplateText, ...], ONE_OR_MORE] = ()
+    """Said when an answer takes long, one after the other."""
+    apology: TemplateText = "I am sorry, something is not working here."
+    """Said when nothing works any more, before `on_failure`."""
+    on_failure: ActionText = Field(default_factory=lambda: Action.model_validate({"continue": {}}))
+    """What becomes of the caller then. Left out: back to the dialplan, on the line after `Stasis()`."""
+    max_duration: Annotated[Duration, Field(gt=0)] = 1800.0
+    """The longest a call may last."""
+    max_calls: Annotated[Integer, Field(ge=0)] | None = None
+    """How many calls this agent takes at once."""
+    tools: tuple[Name, ...] = ()
+    """Names of tools under `tools:`, or of built-in ones that need no options, such as `end_call`."""
+    record: Literal[False, True, "on_answer", "consent"] = False
+    """Whether the call is recorded; `consent`: only after the caller agreed."""
+    privacy: Literal["full", "redacted", "none"] = "full"
+    """What records, events and logs keep of what was said."""
+    analysis: AnalysisConfig | None = None
+    """What to find out of the transcript after the call."""
+    handler: Annotated[Text, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] | None = None
+    """A Python coroutine, `package.module:function`, instead of the built-in dialogue."""

@@ -1,0 +1,184 @@
+"""The configuration as a whole: frozen models, one attribute for each key of the YAML.
+
+`loader.load` makes a `Config`; a call keeps the one it started with. Models of the parts live in the modules that
+this one gathers, and are imported from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from voxtrad.config.agents import (
+    Action,
+    AgentConfig,
+    AnalysisConfig,
+    ContinueTarget,
+    Greeting,
+    IdleConfig,
+    InterruptConfig,
+    TurnConfig,
+)
+from voxtrad.config.hours import OpeningHours
+from voxtrad.config.providers import Directory, Kind, ProviderChoice, ProviderEntry, ProviderModels, ProviderTypes
+from voxtrad.config.routes import (
+    AgentDestination,
+    AnyDestination,
+    ContinueDestination,
+    Destination,
+    DestinationBase,
+    DialDestination,
+    Route,
+)
+from voxtrad.config.server import (
+    EVENT_NAMES,
+    AsteriskConfig,
+    AudioSocketConfig,
+    LookupConfig,
+    MediaConfig,
+    OutboundConfig,
+    OutboundLimits,
+    ServerConfig,
+    TlsConfig,
+    TokenConfig,
+    WebhookConfig,
+)
+from voxtrad.config.tools import (
+    AnyTool,
+    BuiltinTool,
+    CollectDigitsTool,
+    DeclaredTool,
+    EndCallTool,
+    HttpRequest,
+    HttpTool,
+    McpServer,
+    McpTool,
+    PlayTool,
+    SendDtmfTool,
+    SetVariableTool,
+    ToolBase,
+    ToolConfig,
+    TransferTool,
+    VoicemailTool,
+    WaitTool,
+    WebhookTarget,
+    WebhookTool,
+)
+from voxtrad.config.types import ConfigModel, Name
+
+__all__ = [
+    "EVENT_NAMES",
+    "Action",
+    "AgentConfig",
+    "AgentDestination",
+    "AnalysisConfig",
+    "AsteriskConfig",
+    "AudioSocketConfig",
+    "BuiltinTool",
+    "CollectDigitsTool",
+    "Config",
+    "ContinueDestination",
+    "ContinueTarget",
+    "DeclaredTool",
+    "Destination",
+    "DestinationBase",
+    "DialDestination",
+    "EndCallTool",
+    "Greeting",
+    "HttpRequest",
+    "HttpTool",
+    "IdleConfig",
+    "InterruptConfig",
+    "Kind",
+    "LookupConfig",
+    "McpServer",
+    "McpTool",
+    "MediaConfig",
+    "OpeningHours",
+    "OutboundConfig",
+    "OutboundLimits",
+    "PlayTool",
+    "ProviderChoice",
+    "ProviderEntry",
+    "ProviderModels",
+    "ProviderTypes",
+    "Route",
+    "SendDtmfTool",
+    "ServerConfig",
+    "SetVariableTool",
+    "TlsConfig",
+    "TokenConfig",
+    "ToolBase",
+    "ToolConfig",
+    "TransferTool",
+    "TurnConfig",
+    "VoicemailTool",
+    "WaitTool",
+    "WebhookConfig",
+    "WebhookTarget",
+    "WebhookTool",
+]
+
+T = TypeVar("T")
+
+
+def _named(value: object) -> object:
+    """Gives every entry of a section its key as `name`."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise PydanticCustomError("mapping", "must be a mapping")
+    return {key: {**item, "name": key} if isinstance(item, Mapping) else item for key, item in value.items()}
+
+
+def _entries(value: object, info: ValidationInfo) -> object:
+    directory = info.context.get("directory") if isinstance(info.context, dict) else None
+    if value is None or not isinstance(directory, Directory):
+        return value or {}
+    if not isinstance(value, Mapping):
+        raise PydanticCustomError("mapping", "must be a mapping")
+    return directory.all(value)
+
+
+Section = Annotated[
+    Mapping[Name, T],
+    BeforeValidator(_named),
+    AfterValidator(lambda value: MappingProxyType(dict(value))),
+    PlainSerializer(lambda value: dict(value)),
+]
+"""A mapping of named things that nobody can change."""
+
+
+class Config(ConfigModel):
+    """Everything that was written, checked and with defaults filled in."""
+
+    version: Literal[1] = 1
+    """The version of this language."""
+    include: tuple[Name, ...] = ()
+    """More files, relative to this one, with `*`. Mappings merge; one name twice is an error."""
+    asterisk: AsteriskConfig | None = None
+    """The PBX. Left out: voxtrad runs without one."""
+    server: ServerConfig = Field(default_factory=ServerConfig)
+    """The server itself: API, console, metrics, limits."""
+    providers: Annotated[Mapping[str, ProviderEntry], BeforeValidator(_entries)] = Field(
+        default_factory=dict, json_schema_extra={"x-voxtrad": "providers"}
+    )
+    """Connections: keys and endpoints, once. The name is the type, unless `type:` says otherwise."""
+    routes: tuple[Route, ...] = ()
+    """Who takes which call; the first match wins. None at all: the only agent takes every call."""
+    webhooks: tuple[WebhookConfig, ...] = ()
+    """Where events are delivered."""
+    lookup: LookupConfig | None = None
+    """Asked while a call rings."""
+    agents: Section[AgentConfig]
+    """The agents, by name."""
+    destinations: Section[AnyDestination] = Field(default_factory=dict)
+    """The only places a call can be sent, by name; the model sees the names."""
+    tools: Section[AnyTool] = Field(default_factory=dict)
+    """What agents can do, by name."""
+    outbound: OutboundConfig | None = None
+    """Calls that voxtrad makes; without it there are none."""

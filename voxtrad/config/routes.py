@@ -1,0 +1,131 @@
+"""Which calls go to which agent, and where a call can be sent from there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
+
+from voxtrad.config.agents import ContinueTarget
+from voxtrad.config.hours import OpeningHours, parse_hours
+from voxtrad.config.types import ONE_OR_MORE, ConfigModel, Duration, Name, ReadOnly, TemplateText, Text
+
+# --- routes -----------------------------------------------------------------------------------------------------------
+
+
+def _number(value: str) -> str:
+    if not value or re.search(r"[^\w+*#@.:()/ -]", value):
+        raise PydanticCustomError("number", "must be a number, like +442071234567, 1000 or +4420*")
+    return value
+
+
+def _hours(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_hours(str.__str__(value))
+    except ValueError as error:
+        raise PydanticCustomError("hours", "{why}", {"why": str(error)}) from None
+
+
+NumberPattern = Annotated[Text, AfterValidator(_number)]
+NumberPatterns = Annotated[tuple[NumberPattern, ...], ONE_OR_MORE, Field(min_length=1)]
+Hours = Annotated[
+    tuple[Annotated[OpeningHours, BeforeValidator(_hours, json_schema_input_type=str)], ...],
+    ONE_OR_MORE,
+    Field(min_length=1),
+]
+
+
+class Route(ConfigModel):
+    """All conditions that are given must hold; a route without any takes every call."""
+
+    variables: ReadOnly[Text] | None = None
+    """Channel variables and their values; `*` stands for any text."""
+    to: NumberPatterns | None = None
+    """The number dialled, or several; `*` stands for any digits."""
+    from_: NumberPatterns | None = Field(default=None, alias="from")
+    """The caller's number; `anonymous` is a caller without one."""
+    hours: Hours | None = None
+    """Opening hours with their time zone, `Mon-Fri 09:00-17:30 Europe/London`, or several."""
+    agent: Name
+    """Who takes the call."""
+
+
+# --- destinations -----------------------------------------------------------------------------------------------------
+
+
+class DestinationBase(ConfigModel):
+    """What all destinations have in common."""
+
+    name: Name = Field(json_schema_extra={"x-voxtrad": "name"})
+    """The destination's name: its key under `destinations:`."""
+    description: Text = ""
+    """Who is there and for what, for the model."""
+
+
+class DialDestination(DestinationBase):
+    """A person or group that is called and bridged with the caller."""
+
+    dial: Annotated[Text, Field(pattern=r"^[A-Za-z0-9]+/.+$")]
+    """The channel to dial, like `Local/200@from-internal` or `PJSIP/200`."""
+    mode: Literal["blind", "attended"] = "blind"
+    """`attended`: the person hears a brief and accepts with 1 or declines with 2."""
+    brief: TemplateText = "auto"
+    """What the person is told; `auto` is a summary of the conversation."""
+    timeout: Annotated[Duration, Field(gt=0, le=300)] = 25.0
+    """How long it rings."""
+    after: Literal["hangup", "agent"] = "hangup"
+    """What happens when the person leaves: hang up, or the agent comes back."""
+
+
+class ContinueDestination(DestinationBase):
+    """A place in the dialplan; caller ID and CDR stay."""
+
+    continue_: ContinueTarget = Field(alias="continue")
+    """The place."""
+
+
+class AgentDestination(DestinationBase):
+    """Another agent, which gets a summary."""
+
+    agent: Name
+    """The agent."""
+
+
+DESTINATION_KINDS = ("dial", "continue", "agent")
+
+
+def _variant(value: object) -> str | None:
+    match value:
+        case DialDestination():
+            return "dial"
+        case ContinueDestination():
+            return "continue"
+        case AgentDestination():
+            return "agent"
+        case Mapping():
+            given = [key for key in DESTINATION_KINDS if key in value]
+            return given[0] if len(given) == 1 else None
+        case _:
+            return None
+
+
+def _one_kind(value: object) -> object:
+    if _variant(value) is None:
+        raise PydanticCustomError("destination", "needs exactly one of 'dial', 'continue' and 'agent'")
+    return value
+
+
+Destination = DialDestination | ContinueDestination | AgentDestination
+
+AnyDestination = Annotated[
+    Annotated[DialDestination, Tag("dial")]
+    | Annotated[ContinueDestination, Tag("continue")]
+    | Annotated[AgentDestination, Tag("agent")],
+    Discriminator(_variant),
+    BeforeValidator(_one_kind),
+]

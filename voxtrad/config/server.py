@@ -1,0 +1,199 @@
+"""The parts of the configuration that are the house's own: the PBX, the server, webhooks, lookup, calls going out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from voxtrad.config.tools import Secrets, WebhookTarget
+from voxtrad.config.types import (
+    ONE_OR_MORE,
+    Address,
+    AddressText,
+    Boolean,
+    ConfigModel,
+    Duration,
+    FilePath,
+    HttpUrl,
+    Integer,
+    Name,
+    Secret,
+    Text,
+)
+
+# --- Asterisk ---------------------------------------------------------------------------------------------------------
+
+
+class AudioSocketConfig(ConfigModel):
+    """Where Asterisk connects to for audio, with the transport `audiosocket`."""
+
+    listen: AddressText = Address("127.0.0.1:9092")
+    """The address to listen at."""
+    advertise: AddressText | None = None
+    """The address that Asterisk is told to connect to, where it is another one."""
+
+
+class MediaConfig(ConfigModel):
+    """How audio comes and goes."""
+
+    transport: Literal["auto", "websocket", "audiosocket", "rtp"] = "auto"
+    """`auto` asks the PBX and takes websocket where it can."""
+    format: Literal["auto", "ulaw", "alaw", "slin", "slin16"] = "auto"
+    """`auto`: the caller's own codec where the STT takes it; never upsampled without a reason."""
+    buffer_size_ms: Annotated[Integer, Field(ge=20, le=2000)] = 200
+    """The jitter buffer of transports that need one, in milliseconds."""
+    audiosocket: AudioSocketConfig = Field(default_factory=AudioSocketConfig)
+    """The AudioSocket listener."""
+
+
+class AsteriskConfig(ConfigModel):
+    """The PBX, reached over ARI."""
+
+    url: HttpUrl = "http://127.0.0.1:8088"
+    """The PBX's HTTP server, with the prefix of http.conf where there is one, without `/ari`."""
+    username: Name = "voxtrad"
+    """A user of ari.conf."""
+    password: Secret
+    """The user's password."""
+    app: Annotated[Text, Field(pattern=r"^[A-Za-z0-9_.-]+$")] = "voxtrad"
+    """The name of the Stasis application, as the dialplan calls it."""
+    media: MediaConfig = Field(default_factory=MediaConfig)
+    """How audio comes and goes."""
+
+
+# --- the server -------------------------------------------------------------------------------------------------------
+
+Scope = Literal["read", "calls", "events", "reload"]
+
+
+class TokenConfig(ConfigModel):
+    """A bearer token of the HTTP API."""
+
+    name: Name
+    """Who it is for; appears in the audit log."""
+    token: Secret
+    """The token itself."""
+    scopes: Annotated[tuple[Scope, ...], ONE_OR_MORE, Field(min_length=1)] = ("read",)
+    """What it allows."""
+
+
+class TlsConfig(ConfigModel):
+    """The server's certificate."""
+
+    cert: FilePath
+    """The certificate chain, PEM."""
+    key: FilePath
+    """The private key, PEM."""
+
+
+def _country(value: str) -> str:
+    if not (len(value) == 2 and value.isascii() and value.isalpha() and value.isupper()):
+        raise PydanticCustomError("country", "must be a country code of two capitals, like GB")
+    return value
+
+
+class ServerConfig(ConfigModel):
+    """The server itself: API, console, metrics, limits."""
+
+    listen: AddressText = Address("127.0.0.1:8090")
+    """Where API, console, /metrics and health are served."""
+    tokens: Literal["auto"] | tuple[TokenConfig, ...] = ()
+    """Demanded where `listen` is not loopback; `auto` makes one in `data_dir`."""
+    tls: TlsConfig | None = None
+    """Serves https. A browser gives the microphone only over https or on localhost."""
+    public_url: HttpUrl | None = None
+    """How others reach this server, for callbacks."""
+    max_calls: Annotated[Integer, Field(ge=1)] = 100
+    """How many calls are taken at once; the next one goes on in the dialplan."""
+    drain_timeout: Duration = 300.0
+    """How long calls may finish after SIGTERM."""
+    data_dir: FilePath = Path("var")
+    """Where the database, recordings and cached audio are kept."""
+    retention: Duration = 30 * 86400.0
+    """How long call records and recordings are kept."""
+    watch: Boolean = True
+    """Whether a changed file is loaded by itself."""
+    country: Annotated[Text, AfterValidator(_country)] | None = None
+    """The country whose dialling habits numbers follow: with GB, 020…, 4420…, 0044… and +4420… are one number."""
+
+
+# --- webhooks, lookup, outbound ---------------------------------------------------------------------------------------
+
+EVENT_NAMES: tuple[str, ...] = (
+    "call.started", "call.answered", "call.ended", "call.failed", "call.transferred",
+    "user.speech.started", "user.speech.ended", "user.transcript", "user.transcript.partial",
+    "agent.thinking", "agent.response", "agent.speech.started", "agent.speech.ended",
+    "barge_in", "turn.ended", "silence.detected", "dtmf.received", "tool.called", "tool.completed",
+    "transfer.started", "transfer.completed", "transfer.failed", "recording.ready", "security.denied", "error",
+)  # fmt: skip
+"""The events that users are promised; `events/types.py` makes them."""
+
+
+def _event_pattern(value: str) -> str:
+    known = value == "*" or value in EVENT_NAMES
+    if value.endswith(".*"):
+        known = any(name.startswith(value[:-1]) for name in EVENT_NAMES)
+    if not known:
+        raise PydanticCustomError("unknown_event", "unknown event", {"expected": [*EVENT_NAMES]})
+    return value
+
+
+class WebhookConfig(ConfigModel):
+    """An endpoint that events are delivered to."""
+
+    name: Name
+    """Names it in metrics, logs and commands."""
+    url: HttpUrl
+    """Where events are posted to."""
+    secret: Secrets = Field(min_length=1)
+    """What signs deliveries (`whsec_…`); a list while rotating."""
+    events: Annotated[tuple[Annotated[Text, AfterValidator(_event_pattern)], ...], ONE_OR_MORE] = ("*",)
+    """Which events, with wildcards like `call.*`; partial transcripts only where named."""
+    max_age: Annotated[Duration, Field(gt=0)] = 3 * 86400.0
+    """How long delivery is tried."""
+
+
+class LookupConfig(ConfigModel):
+    """Asked while a call rings: variables, agent, greeting, or reject."""
+
+    webhook: WebhookTarget
+    """The endpoint."""
+    timeout: Annotated[Duration, Field(gt=0, le=10)] = 1.5
+    """After this the call goes on without an answer."""
+
+
+class OutboundLimits(ConfigModel):
+    """Limits that bound what a stolen token can cost."""
+
+    per_minute: Annotated[Integer, Field(ge=1)] = 10
+    """Calls started in a minute."""
+    concurrent: Annotated[Integer, Field(ge=1)] = 5
+    """Calls at once."""
+    per_day: Annotated[Integer, Field(ge=1)] = 200
+    """Calls in a day."""
+
+
+def _endpoint(value: str) -> str:
+    if value.count("{number}") != 1 or "{" in value.replace("{number}", ""):
+        raise PydanticCustomError("endpoint", "must hold '{number}' once, like Local/{number}@from-voxtrad")
+    return value
+
+
+def _prefix(value: str) -> str:
+    if not value.lstrip("+").isdigit() and value != "*":
+        raise PydanticCustomError("prefix", "must be the beginning of a number, like +44")
+    return value
+
+
+class OutboundConfig(ConfigModel):
+    """Calls that voxtrad makes."""
+
+    endpoint: Annotated[Text, AfterValidator(_endpoint)]
+    """The channel to originate, with `{number}` in it."""
+    allow: tuple[Annotated[Text, AfterValidator(_prefix)], ...]
+    """Prefixes that may be called."""
+    limits: OutboundLimits = Field(default_factory=OutboundLimits)
+    """How many calls."""

@@ -1,0 +1,335 @@
+"""What a tool is in the configuration: what the model sees of it, when it may run, and who does the work.
+
+The work is done by a webhook, an HTTP request, an MCP server or something built in; a tool with none of them is only
+declared, and its calls are returned to the Python code that asked the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
+
+from voxtrad.config.agents import ContinueTarget
+from voxtrad.config.types import (
+    JSON,
+    ONE_OR_MORE,
+    TOOL_NAMES,
+    Boolean,
+    ConditionText,
+    ConfigModel,
+    Duration,
+    HttpUrl,
+    Integer,
+    JSONObject,
+    Name,
+    ReadOnly,
+    Secret,
+    SecretTemplate,
+    TemplateText,
+    TemplateTree,
+    Text,
+    plain,
+)
+
+
+def normalise_parameters(value: object) -> Mapping[str, JSON]:
+    """A JSON Schema of type object, from one or from the short form `name: {type, description, required}`."""
+    schema = plain(value)
+    if not isinstance(schema, Mapping):
+        raise PydanticCustomError("mapping", "must be a mapping")
+    if isinstance(schema.get("type"), str):
+        if schema["type"] != "object":
+            raise PydanticCustomError("parameters", "must be a JSON Schema of type object")
+        return schema
+    properties: dict[str, JSON] = {}
+    required: list[JSON] = []
+    for name, short in schema.items():
+        if not isinstance(short, Mapping):
+            raise PydanticCustomError(
+                "parameters", "the parameter '{name}' must be a mapping with type and description", {"name": name}
+            )
+        needed = short.get("required", False)
+        if isinstance(needed, bool):
+            short = {key: item for key, item in short.items() if key != "required"}
+            if needed:
+                required.append(name)
+        properties[name] = short
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+Parameters = Annotated[JSONObject, BeforeValidator(normalise_parameters)]
+
+Secrets = Annotated[tuple[Secret, ...], ONE_OR_MORE]
+"""A secret, or several while one is being replaced: all sign, the first is the newest."""
+
+
+class ToolBase(ConfigModel):
+    """What all tools have in common."""
+
+    kind: ClassVar[str]
+
+    name: Name = Field(json_schema_extra={"x-voxtrad": "name"})
+    """The tool's name: its key under `tools:`."""
+    description: Text = ""
+    """What it does and when to use it, for the model."""
+    parameters: Parameters = Field(
+        default_factory=lambda: normalise_parameters({}), json_schema_extra={"type": "object"}
+    )
+    """The arguments: JSON Schema of type object, or short, `name: {type, description, required}`."""
+    fixed: TemplateTree = Field(default_factory=dict)
+    """Values hidden from the model and merged into the arguments last."""
+    timeout: Annotated[Duration, Field(ge=1, le=60)] = 8.0
+    """The whole time it may take."""
+    say: Annotated[TemplateText, TOOL_NAMES] | None = None
+    """Said when it takes long enough for the caller to wonder."""
+    idempotent: Boolean = False
+    """Whether asking twice does no harm: then a failed request is tried once more."""
+    sequential: Boolean = False
+    """Whether it must not run while other tools of the same reply do."""
+    confirm: Boolean = False
+    """Whether the agent asks the caller before it runs."""
+    when: ConditionText | None = None
+    """An expression; the tool exists for the model only while it is true: `vars.verified`."""
+    concurrency: Annotated[Integer, Field(ge=1)] | None = None
+    """How many of it may run at once, over all calls."""
+
+
+# --- work done elsewhere ----------------------------------------------------------------------------------------------
+
+
+class WebhookTarget(ConfigModel):
+    """An endpoint that is asked by a signed POST."""
+
+    url: HttpUrl
+    """Where it is."""
+    secret: Secrets = ()
+    """What signs the request (`whsec_…`); a list while rotating. Without one it is not signed."""
+
+
+class WebhookTool(ToolBase):
+    """A tool of your own, in any language."""
+
+    kind: ClassVar[str] = "webhook"
+    description: Name
+    """What it does and when to use it, for the model."""
+    webhook: WebhookTarget
+    """The endpoint that does the work."""
+
+
+class HttpRequest(ConfigModel):
+    """A plain HTTP request. Templates may stand in all but scheme, host and port of the URL."""
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
+    """The method."""
+    url: Annotated[HttpUrl, TOOL_NAMES]
+    """Where to; values in its path and query are encoded."""
+    query: TemplateTree = Field(default_factory=dict)
+    """The query's parameters."""
+    headers: ReadOnly[SecretTemplate] = Field(default_factory=dict)
+    """Headers; their values are treated as secrets."""
+    body: TemplateTree | None = None
+    """A JSON body."""
+    select: Name | None = None
+    """A JMESPath expression: the part of the answer that the model gets."""
+
+
+class HttpTool(ToolBase):
+    """A request to an API that knows nothing of voxtrad."""
+
+    kind: ClassVar[str] = "http"
+    description: Name
+    """What it does and when to use it, for the model."""
+    http: HttpRequest
+    """The request."""
+
+
+class McpServer(ConfigModel):
+    """An MCP server: by `url` (streamable HTTP) or by `command` (stdio)."""
+
+    url: HttpUrl | None = None
+    """Where it is."""
+    headers: ReadOnly[Secret] = Field(default_factory=dict)
+    """Headers sent to it; their values are treated as secrets."""
+    command: Annotated[tuple[Name, ...], ONE_OR_MORE] = ()
+    """A program and its arguments, started once."""
+    env: ReadOnly[Secret] = Field(default_factory=dict)
+    """Environment variables of the program; treated as secrets."""
+    tools: tuple[Name, ...] | None = None
+    """Which of its tools agents get. Left out: all."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> McpServer:
+        if (self.url is None) == (not self.command):
+            raise PydanticCustomError("mcp", "needs either 'url' or 'command'")
+        return self
+
+
+class McpTool(ToolBase):
+    """The tools of an MCP server; each is named `<this name>_<its name>`."""
+
+    kind: ClassVar[str] = "mcp"
+    mcp: McpServer
+    """The server."""
+
+
+class DeclaredTool(ToolBase):
+    """A tool without an implementation: its calls are returned to a Python handler in `reply.tool_calls`."""
+
+    kind: ClassVar[str] = "declared"
+    description: Name
+    """What it does and when to use it, for the model."""
+
+
+# --- built in ---------------------------------------------------------------------------------------------------------
+
+
+class BuiltinTool(ToolBase):
+    """What all built-in tools have in common. Their parameters are their own; a description may be given."""
+
+    kind: ClassVar[str] = "builtin"
+
+
+class EndCallTool(BuiltinTool):
+    """Says its last sentence to the end and hangs up, unless the caller speaks up."""
+
+    builtin: Literal["end_call"]
+
+
+class TransferTool(BuiltinTool):
+    """Hands the caller to a destination."""
+
+    builtin: Literal["transfer"]
+    destinations: tuple[Name, ...] | None = None
+    """Which of `destinations:` the model may choose from. Left out: all."""
+
+
+class SendDtmfTool(BuiltinTool):
+    """Sends key presses to the far side."""
+
+    builtin: Literal["send_dtmf"]
+
+
+class CollectDigitsTool(BuiltinTool):
+    """Collects digits that the caller presses."""
+
+    builtin: Literal["collect_digits"]
+    length: Annotated[Integer, Field(ge=1, le=64)] | None = None
+    """How many; left out: until the terminator or the time-out."""
+    terminator: Annotated[Text, Field(pattern=r"^[0-9A-D*#]$")] | None = "#"
+    """The key that ends the input."""
+    digit_timeout: Annotated[Duration, Field(gt=0)] = 5.0
+    """The longest wait for the next digit."""
+    sensitive: Boolean = False
+    """Keeps the digits out of logs, events, transcript and recording."""
+    timeout: Annotated[Duration, Field(ge=1, le=120)] = 30.0
+    """The whole time it may take."""
+
+
+class PlayTool(BuiltinTool):
+    """Plays a recording to the caller."""
+
+    builtin: Literal["play"]
+    media: Name
+    """A sound of the PBX (`sound:tt-monkeys`), or an http(s) URL of a WAV file."""
+
+
+class SetVariableTool(BuiltinTool):
+    """Lets the model keep a value in `vars.`."""
+
+    builtin: Literal["set_variable"]
+    variables: tuple[Name, ...]
+    """Which of the agent's variables it may set."""
+
+
+class VoicemailTool(BuiltinTool):
+    """Leads the caller on to the PBX's voicemail."""
+
+    builtin: Literal["voicemail"]
+    continue_: ContinueTarget = Field(alias="continue")
+    """Where the dialplan takes messages."""
+
+
+class WaitTool(BuiltinTool):
+    """The caller asked for a moment: nobody is nudged while it lasts."""
+
+    builtin: Literal["wait"]
+    max: Annotated[Duration, Field(gt=0)] = 120.0
+    """The longest it holds."""
+
+
+IMPLEMENTATIONS = ("webhook", "http", "mcp", "builtin")
+BUILTINS: Mapping[str, type[BuiltinTool]] = {
+    "end_call": EndCallTool,
+    "transfer": TransferTool,
+    "send_dtmf": SendDtmfTool,
+    "collect_digits": CollectDigitsTool,
+    "play": PlayTool,
+    "set_variable": SetVariableTool,
+    "voicemail": VoicemailTool,
+    "wait": WaitTool,
+}
+IMPLICIT = ("end_call", "transfer", "send_dtmf", "collect_digits", "wait")
+"""Built-in tools that an agent may name without an entry under `tools:`."""
+
+
+def _variant(value: object) -> str | None:
+    if isinstance(value, ToolBase):
+        return getattr(value, "builtin", value.kind)
+    if not isinstance(value, Mapping):
+        return None
+    given = [key for key in IMPLEMENTATIONS if key in value]
+    if len(given) > 1:
+        return None
+    if given != ["builtin"]:
+        return given[0] if given else "declared"
+    builtin = value["builtin"]
+    return str(builtin) if builtin in BUILTINS else None
+
+
+def _one_implementation(value: object) -> object:
+    if isinstance(value, ToolBase):
+        return value
+    if not isinstance(value, Mapping):
+        raise PydanticCustomError("mapping", "must be a mapping")
+    given = [key for key in IMPLEMENTATIONS if key in value]
+    if len(given) > 1:
+        raise PydanticCustomError("tool", "a tool is one of {given}, not several", {"given": " and ".join(given)})
+    if given == ["builtin"] and value["builtin"] not in BUILTINS:
+        raise PydanticCustomError("unknown_builtin", "unknown built-in tool", {"expected": list(BUILTINS)})
+    return value
+
+
+ToolConfig = (
+    WebhookTool
+    | HttpTool
+    | McpTool
+    | DeclaredTool
+    | EndCallTool
+    | TransferTool
+    | SendDtmfTool
+    | CollectDigitsTool
+    | PlayTool
+    | SetVariableTool
+    | VoicemailTool
+    | WaitTool
+)
+
+AnyTool = Annotated[
+    Annotated[WebhookTool, Tag("webhook")]
+    | Annotated[HttpTool, Tag("http")]
+    | Annotated[McpTool, Tag("mcp")]
+    | Annotated[DeclaredTool, Tag("declared")]
+    | Annotated[EndCallTool, Tag("end_call")]
+    | Annotated[TransferTool, Tag("transfer")]
+    | Annotated[SendDtmfTool, Tag("send_dtmf")]
+    | Annotated[CollectDigitsTool, Tag("collect_digits")]
+    | Annotated[PlayTool, Tag("play")]
+    | Annotated[SetVariableTool, Tag("set_variable")]
+    | Annotated[VoicemailTool, Tag("voicemail")]
+    | Annotated[WaitTool, Tag("wait")],
+    Discriminator(_variant),
+    BeforeValidator(_one_implementation),
+]
