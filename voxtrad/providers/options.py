@@ -1,52 +1,43 @@
-"""What the option and connection models of providers have in common: strictness, URLs, and the two usual connections.
+"""The two usual connections of a provider, and URLs: what the models of many provider modules have in common.
 
-Every provider module derives its own models from these; nothing here knows a vendor.
+Every provider module derives its own models from `ConfigModel` and these; nothing here knows a vendor.
 """
 
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
 
-from voxtrad.config.types import Duration
-
-
-class Options(BaseModel):
-    """A frozen model that refuses keys it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from voxtrad.config.types import ConfigModel, Duration, Text
 
 
-class Embedded(Options):
+class Embedded(ConfigModel):
     """The connection of a provider that runs inside voxtrad: there is nothing to connect to."""
 
 
 def _check_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https", "ws", "wss") or not parts.hostname:
-        raise ValueError("must be a URL such as https://host/path (http, https, ws or wss)")
-    if parts.username or parts.password:
-        raise ValueError("must not hold credentials: they belong under api_key")
+    scheme, _, rest = url.partition("://")
+    host = rest.partition("/")[0]
+    if scheme not in ("http", "https", "ws", "wss") or not host or " " in url:
+        raise PydanticCustomError("url", "must be a URL that begins with http://, https://, ws:// or wss://")
+    if "@" in host:
+        raise PydanticCustomError("url", "must not hold credentials: a key belongs under api_key")
     return url.rstrip("/")
 
 
-BaseUrl = Annotated[str, AfterValidator(_check_url)]
+BaseUrl = Annotated[Text, AfterValidator(_check_url)]
 """Where a vendor's API is, without a slash at its end."""
 
 
-class HTTPConnection(Options):
+class NetworkConnection(ConfigModel):
     """The connection of a provider that is reached over the network; vendors add their key."""
 
-    base_url: BaseUrl | None = Field(
-        default=None,
-        description="Where the API is, when not at the vendor's own address. http, https, ws or wss.",
-    )
-    timeout: Duration = Field(
-        default=10.0,
-        description="How long one request may go without any answer before it counts as failed.",
-    )
+    base_url: BaseUrl | None = None
+    """Where the API is, when not at the vendor's own address: http, https, ws or wss."""
+    timeout: Duration = 10.0
+    """How long a request may stay without any answer before it counts as failed."""
 
 
 def http_url(url: str) -> str:

@@ -38,7 +38,7 @@ assert names and not [m for m in sys.modules if m.startswith(("voxtrad.providers
 for kind in types:
     for name in types[kind]:
         types[kind][name]
-heavy = {"openai", "pocketsphinx", "espeakng_loader", "numpy", "deepgram", "elevenlabs", "anthropic", "onnxruntime"}
+heavy = {"openai", "pocketsphinx", "deepgram", "elevenlabs", "anthropic", "onnxruntime", "websockets"}
 print(sorted(heavy & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -55,8 +55,9 @@ def installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A distribution with entry points, installed by standing on the path."""
     (tmp_path / "acme_voice.py").write_text(
         "from voxtrad.providers.base import ProviderType\n"
-        "from voxtrad.providers.options import Embedded, Options\n"
-        "class AcmeOptions(Options):\n    loud: bool = False\n"
+        "from voxtrad.config.types import ConfigModel\n"
+        "from voxtrad.providers.options import Embedded\n"
+        "class AcmeOptions(ConfigModel):\n    loud: bool = False\n"
         "PROVIDER = ProviderType(kind='vad', connection=Embedded, options=AcmeOptions, build=lambda n, c, o: n)\n"
         "NONSENSE = 7\n"
     )

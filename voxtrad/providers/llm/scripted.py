@@ -6,35 +6,35 @@ It needs no key and no network, answers the same way every time, and asks for to
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Annotated
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
-from voxtrad.config.types import TemplateText
-from voxtrad.providers.base import LanguageModel, ProviderType
-from voxtrad.providers.options import Embedded, Options
+from voxtrad.config.templates import Template
+from voxtrad.config.types import ConfigModel, Name, TemplateNames, TemplateText, TemplateTree
+from voxtrad.providers.base import JSON, LanguageModel, ProviderType
+from voxtrad.providers.options import Embedded
 
-_GROUP = re.compile(r"\bmatch\s*(?:\.\s*(\w+)|\[\s*['\"](\w+)['\"]\s*\])")
+_WITH_MATCH = TemplateNames.of("call", "vars", "match", "now")
+_WITH_RESULT = TemplateNames.of("call", "vars", "match", "result", "now")
 
 
-class Rule(Options):
+class Rule(ConfigModel):
     """What to do when the caller's words match."""
 
-    match: str = Field(
-        min_length=1,
-        description="A regular expression looked for in what the caller said, whatever the case. "
-        "Named groups, (?P<name>…), are match.name in the templates.",
-    )
-    tool: str | None = Field(default=None, min_length=1, description="The tool to call.")
-    arguments: dict[str, JsonValue] = Field(
-        default_factory=dict, description="The tool's arguments; texts in them are templates."
-    )
-    say: TemplateText | None = Field(
-        default=None,
-        description="What to answer. Where it uses result it is spoken when the tool has answered, otherwise at once.",
-    )
-    on_error: TemplateText | None = Field(
-        default=None, description="What to say when the tool failed; the reason is result.error."
-    )
+    match: Name
+    """A regular expression that is looked for in what the caller said, whatever the case. A named group,
+    `(?P<name>…)`, is `match.name` in the templates."""
+    tool: Name | None = None
+    """The tool to call."""
+    arguments: Annotated[TemplateTree, _WITH_MATCH] = Field(default_factory=dict)
+    """The tool's arguments; texts in them are templates."""
+    say: Annotated[TemplateText, _WITH_RESULT] | None = None
+    """What to answer. Where it uses `result` it is spoken when the tool has answered, otherwise at once."""
+    on_error: Annotated[TemplateText, _WITH_RESULT] | None = None
+    """What to say when the tool failed; the reason is `result.error`."""
 
     @field_validator("match")
     @classmethod
@@ -42,38 +42,43 @@ class Rule(Options):
         try:
             re.compile(pattern, re.IGNORECASE)
         except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from None
+            raise PydanticCustomError("regex", "not a regular expression: {why}", {"why": str(error)}) from None
         return pattern
 
     @model_validator(mode="after")
     def _consistent(self) -> Rule:
         if self.tool is None:
             if self.say is None:
-                raise ValueError("a rule needs say, tool, or both")
+                raise PydanticCustomError("rule", "a rule needs say, tool, or both")
             if self.arguments or self.on_error:
-                raise ValueError("arguments and on_error belong to a tool, and this rule names none")
+                raise PydanticCustomError("rule", "arguments and on_error belong to a tool, and this rule names none")
+            if Template(self.say).undeclared(_WITH_MATCH.names):
+                raise PydanticCustomError("rule", "result is what a tool answered, and this rule names none")
         groups = re.compile(self.match).groupindex
         for text in _texts([self.say, self.on_error, self.arguments]):
-            for dotted, indexed in _GROUP.findall(text):
-                if (group := dotted or indexed) not in groups:
-                    known = ", ".join(groups) or "no named groups"
-                    raise ValueError(f"match.{group} is used, but the regular expression has {known}")
+            for group in sorted(Template(text).attributes("match") - set(groups)):
+                known = ", ".join(groups) or "no named group"
+                raise PydanticCustomError(
+                    "rule",
+                    "match.{group} is used, but the regular expression has {known}",
+                    {"group": group, "known": known},
+                )
         return self
 
 
-class ScriptedOptions(Options):
-    rules: tuple[Rule, ...] = Field(default=(), description="Tried in order; the first that matches answers.")
-    otherwise: TemplateText = Field(
-        default="I am sorry, I did not understand that.", description="The answer when no rule matches."
-    )
+class ScriptedOptions(ConfigModel):
+    rules: tuple[Rule, ...] = ()
+    """Tried in order; the first that matches answers."""
+    otherwise: TemplateText = "I am sorry, I did not understand that."
+    """The answer when no rule matches."""
 
 
-def _texts(value: object) -> list[str]:
+def _texts(value: JSON) -> list[str]:
     """All texts in a nested value."""
     match value:
         case str():
             return [value]
-        case dict():
+        case Mapping():
             return [text for item in value.values() for text in _texts(item)]
         case list() | tuple():
             return [text for item in value for text in _texts(item)]

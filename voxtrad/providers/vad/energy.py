@@ -5,14 +5,12 @@ The simplest detector there is: no library, works for any language and line, but
 
 from __future__ import annotations
 
-import math
-from array import array
-from operator import mul
-
 from pydantic import Field
 
+from voxtrad.audio.levels import dbfs
+from voxtrad.config.types import ConfigModel, Number
 from voxtrad.providers.base import ProviderType, VoiceActivity
-from voxtrad.providers.options import Embedded, Options
+from voxtrad.providers.options import Embedded
 
 _QUIETEST = -75.0
 """The floor never falls below this (dBFS): digital silence says nothing about the line's noise."""
@@ -24,13 +22,11 @@ _RISE = 0.02
 """How many decibels the floor rises in one frame: a noise that begins and stays is speech for a while, then floor."""
 
 
-class EnergyOptions(Options):
-    margin: float = Field(
-        default=12.0, ge=3, le=40, description="How many decibels above the noise floor a frame counts as speech."
-    )
-    minimum: float = Field(
-        default=-50.0, ge=-80, le=-10, description="Frames quieter than this many dBFS are never speech."
-    )
+class EnergyOptions(ConfigModel):
+    margin: Number = Field(default=12.0, ge=3, le=40)
+    """How many decibels above the noise floor a frame counts as speech."""
+    minimum: Number = Field(default=-50.0, ge=-80, le=-10)
+    """Frames quieter than this many dBFS are never speech."""
 
 
 class EnergyDetector:
@@ -54,21 +50,12 @@ class _Activity:
         self._floor = minimum - margin
 
     def voiced(self, frame: bytes) -> bool:
-        level = _level(frame)
+        level = dbfs(frame)
         if level < self._floor:
             self._floor = max(_QUIETEST, self._floor + _FALL * (level - self._floor))
         else:
             self._floor = min(level, self._floor + _RISE)
         return level >= self._minimum and level >= self._floor + self._margin
-
-
-def _level(frame: bytes) -> float:
-    """The loudness in dBFS; digital silence is -infinity's stand-in, `_QUIETEST`."""
-    samples = array("h", frame)
-    if not samples:
-        return _QUIETEST
-    power = sum(map(mul, samples, samples)) / len(samples)
-    return max(_QUIETEST, 10 * math.log10(power / 32768**2)) if power else _QUIETEST
 
 
 def _build(name: str, connection: Embedded, options: EnergyOptions) -> EnergyDetector:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import webrtcvad
 from pydantic import Field
 
+from voxtrad.config.types import ConfigModel, Integer
 from voxtrad.providers.base import ProviderType, VoiceActivity
-from voxtrad.providers.options import Embedded, Options
+from voxtrad.providers.options import Embedded
 
 
-class WebRTCOptions(Options):
-    aggressiveness: Literal[0, 1, 2, 3] = Field(
-        default=2,
-        description="How readily a frame is taken for noise: 0 lets almost everything pass for speech, 3 the least.",
-    )
+class WebRTCOptions(ConfigModel):
+    aggressiveness: Integer = Field(default=2, ge=0, le=3)
+    """How readily a frame is taken for noise: 0 lets almost everything pass for speech, 3 the least."""
 
 
 class WebRTCDetector:

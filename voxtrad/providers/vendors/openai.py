@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from voxtrad.config.types import Name, Secret
+from voxtrad.providers.options import NetworkConnection
 
-from voxtrad.providers.options import HTTPConnection
 
-
-class OpenAIConnection(HTTPConnection):
-    api_key: SecretStr | None = Field(
-        default=None,
-        description="The API key. A compatible server of your own (Ollama, vLLM, llama.cpp) usually needs none.",
-    )
-    organization: str | None = Field(
-        default=None, description="The organization that is billed, where there are several."
-    )
-    project: str | None = Field(default=None, description="The project that is billed, where there are several.")
+class OpenAIConnection(NetworkConnection):
+    api_key: Secret | None = None
+    """The API key. A compatible server of your own (Ollama, vLLM, llama.cpp) usually needs none."""
+    organization: Name | None = None
+    """The organization that is billed, where there are several."""
+    project: Name | None = None
+    """The project that is billed, where there are several."""
