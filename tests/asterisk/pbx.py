@@ -1,0 +1,327 @@
+"""A real Asterisk for the tests, as a private instance: own configuration, folders and free loopback ports.
+
+`Root` is where its programs live (a provisioned folder, or this machine), `Pbx` one running Asterisk with helpers
+that look at it and let `Local/` callers in. Nothing here uses voxtrad's own ARI client: what is tested must not judge
+itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from voxtrad.telephony.asterisk import paste
+
+USERNAME, PASSWORD, APP = "voxtrad", "voxtrad-test", "voxtrad"
+
+MODULES = """
+res_timing_timerfd res_sorcery_config res_sorcery_memory res_sorcery_astdb res_pjproject res_pjsip res_pjsip_session
+res_pjsip_pubsub res_pjsip_sdp_rtp res_pjsip_caller_id res_pjsip_dtmf_info res_pjsip_endpoint_identifier_user
+res_pjsip_rfc3326 res_rtp_asterisk chan_pjsip
+codec_ulaw codec_alaw codec_g722 codec_resample format_pcm format_wav format_sln
+bridge_simple bridge_softmix bridge_holding bridge_native_rtp
+pbx_config app_dial app_playback app_stasis app_echo app_mixmonitor app_verbose app_senddtmf app_sendtext
+func_callerid func_channel func_cdr func_logic func_strings func_global func_timeout
+res_http_websocket res_websocket_client res_stasis res_stasis_answer res_stasis_playback res_stasis_recording
+res_stasis_snoop res_ari res_ari_applications res_ari_asterisk res_ari_bridges res_ari_channels res_ari_events
+res_ari_model res_ari_playbacks res_ari_recordings res_ari_sounds res_ari_endpoints
+res_audiosocket chan_audiosocket chan_websocket res_musiconhold res_clialiases
+""".split()
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(done: Callable[[], bool], what: str, timeout: float = 20.0) -> None:
+    """Poll a condition of another process that offers no event to wait for."""
+    deadline = time.monotonic() + timeout
+    while not done():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {timeout} s for {what}")
+        time.sleep(0.02)
+
+
+@dataclass(frozen=True)
+class Root:
+    """Where Asterisk and the SIP callers are installed: a folder to chroot into, or `/`."""
+
+    path: Path
+
+    def command(self, *argv: str) -> list[str]:
+        return list(argv) if self.path == Path("/") else ["chroot", str(self.path), *argv]
+
+    def inside(self, path: Path) -> str:
+        """How a program of the root names a file of ours."""
+        return str(path) if self.path == Path("/") else "/" + str(path.relative_to(self.path))
+
+    def scratch(self, prefix: str) -> Path:
+        """A new folder that both sides can see."""
+        return Path(tempfile.mkdtemp(prefix=f"voxtrad-{prefix}-", dir=self.path / "tmp"))
+
+    def has(self, program: str) -> bool:
+        search = ":".join(str(self.path / folder) for folder in ("usr/bin", "usr/sbin", "bin", "sbin"))
+        return shutil.which(program, path=None if self.path == Path("/") else search) is not None
+
+    def flite(self, text: str, voice: str = "slt", rate: int = 8000) -> Path:
+        """Speech for a caller to say: a mono 16-bit WAV file, made once for each text."""
+        name = hashlib.sha256(f"{voice} {rate} {text}".encode()).hexdigest()[:16]
+        folder = self.path / "var/tmp/voxtrad-speech"
+        wav = folder / f"{name}.wav"
+        if not wav.exists():
+            folder.mkdir(exist_ok=True)
+            made = self.scratch("speech")
+            raw, out = made / "raw.wav", made / "out.wav"
+            subprocess.run(
+                self.command("flite", "-voice", voice, "-t", text, "-o", self.inside(raw)), check=True, timeout=60
+            )
+            _resample(raw, out, rate)
+            out.replace(wav)
+            shutil.rmtree(made)
+        return wav
+
+
+def _resample(source: Path, target: Path, rate: int) -> None:
+    import wave
+
+    import numpy as np
+    import soxr
+
+    with wave.open(str(source)) as reader:
+        pcm = np.frombuffer(reader.readframes(reader.getnframes()), dtype="<i2")
+        made = soxr.resample(pcm, reader.getframerate(), rate)
+    with wave.open(str(target), "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(rate)
+        writer.writeframes(made.astype("<i2").tobytes())
+
+
+class Pbx:
+    """One Asterisk. `start`, `stop` and `restart` block (call them in a thread where a loop is running)."""
+
+    def __init__(self, root: Root, *, app: str = APP, leave_out: frozenset[str] = frozenset()) -> None:
+        self.root = root
+        self.app = app
+        self.http_port = free_port()
+        self.sip_port = free_port(socket.SOCK_DGRAM)
+        self.folder = root.scratch("pbx")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._configure(leave_out)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.http_port}"
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        log = (self.folder / "console.log").open("ab")
+        with log:
+            self._process = subprocess.Popen(
+                self.root.command("asterisk", "-C", self.root.inside(self.folder / "etc/asterisk.conf"), "-f"),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        wait_until(self._booted, f"Asterisk to boot (see {self.folder})")
+
+    def stop(self, *, kill: bool = False) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if kill:
+            process.kill()
+        else:
+            self._run("core stop now")
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def restart(self, *, kill: bool = False) -> None:
+        self.stop(kill=kill)
+        self.start()
+
+    def close(self) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def cli(self, command: str) -> str:
+        return self._run(command).stdout
+
+    def log(self) -> str:
+        """All that Asterisk logged so far."""
+        return (self.folder / "log/messages").read_text(errors="replace")
+
+    @contextlib.asynccontextmanager
+    async def ari(self) -> AsyncIterator[PbxAri]:
+        """A REST client that looks at this Asterisk and lets callers in."""
+        auth = aiohttp.BasicAuth(USERNAME, PASSWORD)
+        async with aiohttp.ClientSession(f"{self.url}/ari/", auth=auth) as http:
+            yield PbxAri(http)
+
+    def _booted(self) -> bool:
+        if not self.running:
+            raise RuntimeError(f"Asterisk ended: {(self.folder / 'console.log').read_text(errors='replace')[-2000:]}")
+        return "fully booted" in self._run("core waitfullybooted").stdout.lower()
+
+    def _run(self, command: str) -> subprocess.CompletedProcess[str]:
+        conf = self.root.inside(self.folder / "etc/asterisk.conf")
+        return subprocess.run(
+            self.root.command("asterisk", "-C", conf, "-rx", command), capture_output=True, text=True, timeout=30
+        )
+
+    def _configure(self, leave_out: frozenset[str]) -> None:
+        etc = self.folder / "etc"
+        for name in ("etc", "run", "log", "spool", "db"):
+            (self.folder / name).mkdir()
+        here = self.root.inside
+        files = {
+            "asterisk.conf": f"""\
+                [directories]
+                astetcdir => {here(etc)}
+                astrundir => {here(self.folder / "run")}
+                astlogdir => {here(self.folder / "log")}
+                astspooldir => {here(self.folder / "spool")}
+                astdbdir => {here(self.folder / "db")}
+                [options]
+                verbose = 3
+                hideconnect = yes
+                """,
+            "logger.conf": "[logfiles]\nmessages => notice,warning,error,verbose(3)\n",
+            "http.conf": paste.http_conf(self.http_port),
+            "ari.conf": paste.ari_conf(USERNAME, PASSWORD),
+            "rtp.conf": "[general]\nrtpstart = 30000\nrtpend = 39998\n",
+            "cdr.conf": "[general]\nenable = no\n",
+            "stasis.conf": "[threadpool]\ninitial_size = 4\n",
+            "pjsip.conf": f"""\
+                [global]
+                type = global
+                endpoint_identifier_order = username
+                [udp]
+                type = transport
+                protocol = udp
+                bind = 127.0.0.1:{self.sip_port}
+                [narrow](!)
+                type = endpoint
+                context = from-internal
+                disallow = all
+                allow = ulaw
+                direct_media = no
+                dtmf_mode = rfc4733
+                rtp_symmetric = yes
+                [100](narrow)
+                callerid = "Caller One" <100>
+                [200](narrow)
+                callerid = "Wideband" <200>
+                disallow = all
+                allow = g722
+                """,
+            "modules.conf": "[modules]\nautoload = no\n"
+            + "".join(f"load = {name}.so\n" for name in MODULES if name not in leave_out),
+            "extensions.conf": paste.extensions_conf("1000", self.app)
+            + f"""\
+                exten => 1001,1,Stasis({self.app},support)
+                 same => n,NoOp(came back)
+                 same => n,Set(GLOBAL(CAME_BACK)=${{VOXTRAD_STATUS}}-${{MARK}})
+                 same => n,Wait(30)
+                exten => 1002,1,Set(AI_GREETING=Good day)
+                 same => n,Set(TIER=gold)
+                 same => n,Set(FROM_DID=442079460000)
+                 same => n,Stasis({self.app})
+                [test-callers]
+                exten => wait,1,Answer()
+                 same => n,Wait(120)
+                exten => echo,1,Answer()
+                 same => n,Echo()
+                exten => record,1,Answer()
+                 same => n,MixMonitor(${{RECORD_TO}},r(${{RECORD_TO}}.heard.wav))
+                 same => n,Wait(120)
+                exten => _play-.,1,Answer()
+                 same => n,Playback(${{EXTEN:5}})
+                 same => n,Wait(120)
+                exten => _digits-.,1,Answer()
+                 same => n,Wait(0.3)
+                 same => n,SendDTMF(${{EXTEN:7}})
+                 same => n,Wait(120)
+                [arrive]
+                exten => given,1,NoOp(${{MARK}})
+                 same => n,Set(GLOBAL(ARRIVED)=${{MARK}})
+                 same => n,Wait(30)
+                """,
+        }
+        for name, text in files.items():
+            lines = (line[16:] if line.startswith(" " * 16) else line for line in text.splitlines())
+            (etc / name).write_text("\n".join(lines) + "\n")
+
+
+class PbxAri:
+    """What the tests ask of Asterisk over ARI."""
+
+    def __init__(self, http: aiohttp.ClientSession) -> None:
+        self._http = http
+
+    async def get(self, path: str, **query: str) -> object:
+        async with self._http.get(path, params=query) as answer:
+            answer.raise_for_status()
+            return await answer.json()
+
+    async def post(self, path: str, body: object = None) -> object:
+        async with self._http.post(path, json=body) as answer:
+            answer.raise_for_status()
+            return await answer.json() if answer.content_length else None
+
+    async def delete(self, path: str) -> None:
+        async with self._http.delete(path) as answer:
+            if answer.status != 404:
+                answer.raise_for_status()
+
+    async def call(
+        self, extension: str = "1000", *, caller: str = "wait", caller_id: str = "Test <100>", **variables: str
+    ) -> str:
+        """Let a caller in: `Local/EXTENSION`, whose other half runs `caller` of the context `test-callers`.
+
+        Returns the channel id of the caller's half: delete it and the caller has hung up.
+        """
+        made = await self.post(
+            "channels",
+            {
+                "endpoint": f"Local/{extension}@from-internal/n", "callerId": caller_id, "context": "test-callers",
+                "extension": caller, "priority": 1, "variables": variables,
+            },
+        )  # fmt: skip
+        assert isinstance(made, dict)
+        return str(made["id"])
+
+    async def hang_up(self, channel: str) -> None:
+        await self.delete(f"channels/{channel}")
+
+    async def channels(self) -> list[str]:
+        return await self._names("channels", "name")
+
+    async def bridges(self) -> list[str]:
+        return await self._names("bridges", "id")
+
+    async def global_variable(self, name: str) -> str:
+        answer = await self.get("asterisk/variable", variable=name)
+        assert isinstance(answer, dict)
+        return str(answer["value"])
+
+    async def _names(self, path: str, key: str) -> list[str]:
+        found = await self.get(path)
+        assert isinstance(found, list)
+        return [str(item[key]) for item in found]

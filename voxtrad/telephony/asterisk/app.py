@@ -1,0 +1,216 @@
+"""The Stasis application: a caller's channel that enters it becomes a `Leg`, which is handed to one async function.
+
+Routes what happens in Asterisk to the legs, keeps the connection (`connection.py`), learns what the PBX can do, and
+compares its live legs with the PBX's list after every gap in the events. What a call is, it does not know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+
+import aiohttp
+import structlog
+
+from voxtrad.leg import LegError, LegGone
+from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused
+from voxtrad.telephony.asterisk.audiosocket import AudioSocketTransport
+from voxtrad.telephony.asterisk.connection import EventsConnection, State
+from voxtrad.telephony.asterisk.facts import AUDIOSOCKET_MODULE, WEBSOCKET_MODULE, Choice, Facts, choose
+from voxtrad.telephony.asterisk.leg import AsteriskLeg
+from voxtrad.telephony.asterisk.media import MediaTransport, Metronome
+from voxtrad.telephony.asterisk.messages import AriEvent, ChannelOver, DigitReceived, StasisStart
+from voxtrad.telephony.asterisk.settings import AsteriskSettings
+from voxtrad.telephony.asterisk.websocket import WebSocketTransport
+
+log = structlog.stdlib.get_logger(__name__)
+
+_OWN = "voxtrad-"  # how the ids of channels begin that we make: their StasisStart is no call
+
+
+class AsteriskTelephony:
+    """Calls through one Asterisk. The leg lives as long as the function it is handed to: what that leaves of it is
+    freed, and a caller who is still there goes on in the dialplan with `VOXTRAD_STATUS=FAILED`."""
+
+    def __init__(
+        self,
+        settings: AsteriskSettings,
+        on_leg: Callable[[AsteriskLeg], Awaitable[None]],
+        *,
+        http: aiohttp.ClientSession,
+    ) -> None:
+        """`http` must not limit its connections: take `ari.open_session()`."""
+        self.settings = settings
+        self._on_leg = on_leg
+        self._ari = Ari(http, settings)
+        self._metronome = Metronome()
+        self._websocket = WebSocketTransport(self._ari, settings, self._metronome)
+        self._audiosocket = AudioSocketTransport(self._ari, settings, self._metronome)
+        self._legs: dict[str, AsteriskLeg] = {}
+        self._entering: dict[str, asyncio.Future[None]] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._facts: Facts | None = None
+        self._choice: Choice | None = None
+        self._connection = EventsConnection(
+            self._ari,
+            settings,
+            on_connected=self._connected,
+            on_event=self._happened,
+            while_deaf=self._compare,
+        )
+
+    # --- for the daemon, doctor and metrics ---------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Take calls until cancelled; live legs are cancelled with it, and their callers handed to the dialplan."""
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                self._tasks.create_task(self._connection.run(), name="asterisk-events")
+        finally:
+            self._tasks = None
+            await self._audiosocket.close()
+
+    @property
+    def state(self) -> State:
+        return self._connection.state
+
+    @property
+    def state_reason(self) -> str:
+        """Why the state is not `connected`; empty when it is."""
+        return self._connection.reason
+
+    @property
+    def connected(self) -> bool:
+        return self.state == "connected"
+
+    @property
+    def reconnects(self) -> int:
+        """How often the connection came back after it was lost."""
+        return self._connection.reconnects
+
+    @property
+    def version(self) -> str | None:
+        """Asterisk's version, as last asked."""
+        return self._facts.version if self._facts else None
+
+    @property
+    def media_choice(self) -> Choice | None:
+        """The media transport in use, and why."""
+        return self._choice
+
+    @property
+    def live_legs(self) -> int:
+        return len(self._legs)
+
+    async def wait_ready(self) -> None:
+        """Wait until calls can be taken."""
+        await self._connection.wait_for("connected")
+
+    async def wait_state(self, state: State) -> None:
+        await self._connection.wait_for(state)
+
+    # --- for the legs -------------------------------------------------------------------------------------------------
+
+    @property
+    def transport(self) -> MediaTransport:
+        return self._websocket if self.choice.transport == "websocket" else self._audiosocket
+
+    @property
+    def choice(self) -> Choice:
+        if self._choice is None:
+            raise AriError("not connected to Asterisk yet")
+        return self._choice
+
+    def new_id(self, what: str) -> str:
+        return f"{_OWN}{self.settings.instance}-{what}-{uuid.uuid4().hex}"
+
+    def entered(self, channel_id: str) -> asyncio.Future[None]:
+        future = self._entering[channel_id] = asyncio.get_running_loop().create_future()
+        future.add_done_callback(lambda _: self._entering.pop(channel_id, None))
+        return future
+
+    # --- what happens in Asterisk -------------------------------------------------------------------------------------
+
+    def _happened(self, event: AriEvent) -> None:
+        match event:
+            case StasisStart(channel):
+                if channel.id.startswith(_OWN):
+                    if (entering := self._entering.get(channel.id)) and not entering.done():
+                        entering.set_result(None)
+                elif self._tasks is not None:
+                    leg = self._legs[channel.id] = AsteriskLeg(event, self._ari, self)
+                    self._tasks.create_task(self._serve(leg), name=f"leg-{channel.id}")
+            case DigitReceived(channel_id, digit):
+                if leg_there := self._legs.get(channel_id):
+                    leg_there.pressed(digit)
+            case ChannelOver(channel_id, cause):
+                if leg_there := self._legs.get(channel_id):
+                    leg_there.left(cause)
+            case _:
+                pass
+
+    async def _serve(self, leg: AsteriskLeg) -> None:
+        """One leg from its ring to its end. The outermost supervisor: nothing that breaks here reaches other calls."""
+        try:
+            await leg.describe()
+            await self._on_leg(leg)
+        except* LegGone:
+            pass  # hung up: the usual end
+        except* LegError as errors:
+            reasons = sorted({str(error) for error in errors.exceptions})
+            log.warning("Asterisk did not do what a call needs", leg=leg.info.id, reasons=reasons)
+        except* Exception:
+            log.exception("a call broke", leg=leg.info.id, channel=leg.info.channel)
+        finally:
+            try:
+                await leg.let_go()
+            finally:
+                if self._legs.get(leg.info.id) is leg:
+                    del self._legs[leg.info.id]
+
+    async def _connected(self, own_address: str) -> None:
+        """A new connection: is it the same PBX, can it do what we need, and who is still there?"""
+        facts = await self._ask_facts()
+        choice = choose(self.settings.transport, facts)
+        if choice.transport == "audiosocket":
+            await self._audiosocket.listen(own_address)
+        if (facts, choice) != (self._facts, self._choice):
+            log.info("media transport", transport=choice.transport, why=choice.why, asterisk=facts.version)
+        self._facts, self._choice = facts, choice
+        await self._compare()
+
+    async def _ask_facts(self) -> Facts:
+        info = await self._ari.get("asterisk/info", {"only": "system"})
+        system = info.get("system") if isinstance(info, Mapping) else None
+        version = system.get("version") if isinstance(system, Mapping) else None
+        if not isinstance(version, str):
+            raise AriError("Asterisk does not tell its version", hint="load res_ari_asterisk.so")
+        modules = {name for name in (WEBSOCKET_MODULE, AUDIOSOCKET_MODULE) if await self._runs(name)}
+        return Facts(version, frozenset(modules))
+
+    async def _runs(self, module: str) -> bool:
+        try:
+            answer = await self._ari.get(f"asterisk/modules/{module}")
+        except AriRefused as error:
+            if error.status in (404, 409):
+                return False
+            raise
+        return isinstance(answer, Mapping) and answer.get("status") == "Running"
+
+    async def _compare(self) -> None:
+        """End the legs whose channels are gone: what happened while no events came is never told again."""
+        known = dict(self._legs)
+        if not known:
+            return
+        try:
+            application = await self._ari.get(f"applications/{self.settings.app}")
+        except AriRefused as error:
+            if error.status != 404:
+                raise
+            application = {}
+        ids = application.get("channel_ids", []) if isinstance(application, Mapping) else []
+        present = set(ids) if isinstance(ids, list) else set()
+        for channel_id, leg in known.items():
+            if channel_id not in present:
+                leg.left("gone while there was no connection to Asterisk")

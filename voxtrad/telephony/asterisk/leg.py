@@ -1,0 +1,241 @@
+"""An Asterisk channel in our Stasis application as a `Leg`.
+
+Asks ARI for what the leg is told to do, and is told by `app.py` what happened to the channel. Which media transport
+carries the audio is not its business: it puts the media channel and the caller into one bridge, and removes both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from typing import Protocol
+
+import structlog
+
+from voxtrad.events.types import JSON
+from voxtrad.leg import Digit, Ended, LegError, LegEvent, LegGone, LegInfo, MediaPort
+from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused
+from voxtrad.telephony.asterisk.facts import Choice, rate_for
+from voxtrad.telephony.asterisk.media import MediaChannel, MediaTransport
+from voxtrad.telephony.asterisk.messages import StasisStart
+from voxtrad.telephony.asterisk.settings import AsteriskSettings
+
+log = structlog.stdlib.get_logger(__name__)
+
+_MOST_DIGITS = 1000  # that wait for a consumer; more are dropped
+_ENTER_TIMEOUT = 5.0
+_OWN_VARIABLES = ("VOXTRAD_AGENT", "AI_AGENT", "AI_GREETING", "DIALED_NUMBER", "FROM_DID")
+_LINKED_ID, _FORMATS = "CHANNEL(linkedid)", "CHANNEL(audionativeformat)"
+_REASONS = frozenset({"normal", "busy", "congestion", "no_answer"})
+
+
+class Exchange(Protocol):
+    """What a leg needs of the application it is in."""
+
+    @property
+    def settings(self) -> AsteriskSettings: ...
+
+    @property
+    def transport(self) -> MediaTransport: ...
+
+    @property
+    def choice(self) -> Choice: ...
+
+    def new_id(self, what: str) -> str:
+        """An id for a channel or bridge of ours, by which `entered` and the event routing know it."""
+        ...
+
+    def entered(self, channel_id: str) -> asyncio.Future[None]:
+        """Done when our own channel of that id has entered the application."""
+        ...
+
+
+class AsteriskLeg:
+    """One caller's channel. `describe` comes first; after that it is a `Leg`."""
+
+    def __init__(self, start: StasisStart, ari: Ari, exchange: Exchange) -> None:
+        self._start = start
+        self._channel = f"channels/{start.channel.id}"
+        self._ari = ari
+        self._exchange = exchange
+        self._info = LegInfo(
+            start.channel.id, start.channel.name, start.channel.caller, start.channel.extension,
+            start.channel.caller_name,
+        )  # fmt: skip
+        self._formats = ""
+        self._events: asyncio.Queue[LegEvent] = asyncio.Queue()
+        self._ended = False
+        self._gone = False
+        """The channel is no longer ours: hung up, or handed back."""
+        self._leaving = ""
+        """Why the channel will leave the application, where we asked for it."""
+        self._media: MediaChannel | None = None
+        self._media_id: str | None = None
+        self._bridge_id: str | None = None
+
+    # --- what the application tells -----------------------------------------------------------------------------------
+
+    async def describe(self) -> None:
+        """Ask for the channel variables that tell who calls, and mark the channel as ours."""
+        names = (*_OWN_VARIABLES, _LINKED_ID, _FORMATS, *self._exchange.settings.variables)
+        found: dict[str, str] = {}
+
+        async def ask(name: str) -> None:
+            if value := await self._variable(name):
+                found[name] = value
+
+        async with asyncio.TaskGroup() as group:
+            for name in dict.fromkeys(names):
+                group.create_task(ask(name))
+            group.create_task(self._set("VOXTRAD_OWNER", self._exchange.settings.instance))
+        channel, arguments = self._start.channel, self._start.arguments
+        self._formats = found.get(_FORMATS, "")
+        self._info = LegInfo(
+            id=channel.id,
+            channel=channel.name,
+            caller=channel.caller,
+            caller_name=channel.caller_name,
+            dialled=found.get("DIALED_NUMBER") or found.get("FROM_DID") or channel.extension,
+            linkedid=found.get(_LINKED_ID, ""),
+            variables={name: found[name] for name in self._exchange.settings.variables if name in found},
+            agent=(arguments[0] if arguments else "") or found.get("VOXTRAD_AGENT") or found.get("AI_AGENT"),
+            greeting=found.get("AI_GREETING"),
+        )
+
+    def pressed(self, digit: str) -> None:
+        if not self._ended and self._events.qsize() < _MOST_DIGITS:
+            self._events.put_nowait(Digit(digit))
+
+    def left(self, cause: str) -> None:
+        """The channel has hung up or left the application. Said several times by Asterisk; the first counts."""
+        self._gone = True
+        self._end(self._leaving or cause or "Normal Clearing")
+
+    async def let_go(self) -> None:
+        """The call's owner is done with it: a caller who is still here goes on in the dialplan, then all is freed."""
+        if not self._gone and not self._leaving:
+            try:
+                await self._set("VOXTRAD_STATUS", "FAILED")
+                await self._ari.post(f"{self._channel}/continue", {})
+            except LegError as error:
+                log.info("a caller could not be handed back to the dialplan", leg=self.info.id, reason=error.message)
+        await self.release()
+
+    # --- Leg ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def info(self) -> LegInfo:
+        return self._info
+
+    async def events(self) -> AsyncIterator[LegEvent]:
+        while True:
+            event = await self._events.get()
+            yield event
+            if isinstance(event, Ended):
+                return
+
+    async def answer(self) -> None:
+        await self._do(f"{self._channel}/answer")
+
+    async def open_media(self) -> MediaPort:
+        self._check()
+        exchange = self._exchange
+        self._media_id, self._bridge_id = exchange.new_id("media"), exchange.new_id("bridge")
+        rate = rate_for(self._formats, wideband=exchange.choice.wideband, forced=exchange.settings.rate)
+        entered = exchange.entered(self._media_id)
+        await self._do(f"bridges/{self._bridge_id}", {"type": "mixing", "name": exchange.settings.instance})
+        self._media = await exchange.transport.open(self._media_id, rate, self._media_lost)
+        try:
+            async with asyncio.timeout(_ENTER_TIMEOUT):
+                await entered
+        except TimeoutError:
+            raise LegError("the media channel did not enter the Stasis application in time") from None
+        await self._do(f"bridges/{self._bridge_id}/addChannel", {"channel": [self._media_id, self.info.id]})
+        return self._media
+
+    async def send_digits(self, digits: str) -> None:
+        await self._do(f"{self._channel}/dtmf", {"dtmf": digits})
+
+    async def set_variables(self, variables: Mapping[str, str]) -> None:
+        self._check()
+        for name, value in variables.items():
+            await self._set(name, value)
+
+    async def proceed(self, *, context: str | None, extension: str | None, priority: int | None) -> None:
+        where: dict[str, JSON] = {"context": context, "extension": extension, "priority": priority}
+        self._check()
+        self._leaving = "handed back to the dialplan"
+        try:
+            await self._do(f"{self._channel}/continue", {key: value for key, value in where.items() if value})
+        except LegError:
+            self._leaving = ""
+            raise
+
+    async def hang_up(self, cause: str = "normal") -> None:
+        if self._gone or self._leaving:
+            return
+        self._leaving = "hung up by us"
+        try:
+            await self._ari.delete(self._channel, {"reason": cause if cause in _REASONS else "normal"})
+        except AriError as error:
+            if not (isinstance(error, AriRefused) and error.status == 404):
+                self._leaving = ""
+                raise
+
+    async def release(self) -> None:
+        media, self._media = self._media, None
+        media_id, self._media_id = self._media_id, None
+        bridge_id, self._bridge_id = self._bridge_id, None
+        self._end("released")
+        if media_id is not None:
+            await self._free(self._ari.delete(f"channels/{media_id}"))
+        if bridge_id is not None:
+            await self._free(self._ari.delete(f"bridges/{bridge_id}"))
+        if media is not None:
+            await media.close()
+
+    # ------------------------------------------------------------------------------------------------------------------
+
+    def _end(self, cause: str) -> None:
+        if not self._ended:
+            self._ended = True
+            if self._media is not None:
+                self._media.end()
+            self._events.put_nowait(Ended(cause))
+
+    def _media_lost(self) -> None:
+        self._end("the media connection was lost")
+
+    def _check(self) -> None:
+        if self._ended:
+            raise LegGone("the call has ended")
+
+    async def _do(self, path: str, body: Mapping[str, JSON] | None = None) -> None:
+        self._check()
+        try:
+            await self._ari.post(path, body or {})
+        except AriRefused as error:
+            if error.status in (404, 409):  # no such channel, or one that left the application
+                raise LegGone("the call has ended") from error
+            raise
+
+    async def _set(self, name: str, value: str) -> None:
+        await self._do(f"{self._channel}/variable", {"variable": name, "value": value})
+
+    async def _variable(self, name: str) -> str:
+        try:
+            answer = await self._ari.get(f"{self._channel}/variable", {"variable": name})
+        except AriRefused as error:
+            if error.status in (404, 409):  # not set; or the channel is gone, which an event tells as well
+                return ""
+            raise
+        return str(answer.get("value", "")) if isinstance(answer, Mapping) else ""
+
+    async def _free(self, request: Awaitable[JSON]) -> None:
+        try:
+            await request
+        except AriRefused as error:
+            if error.status != 404:
+                log.warning("something of a call could not be freed", leg=self.info.id, reason=error.message)
+        except AriError as error:
+            log.warning("something of a call could not be freed", leg=self.info.id, reason=error.message)

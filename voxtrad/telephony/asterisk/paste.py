@@ -1,0 +1,37 @@
+"""The lines an administrator pastes into Asterisk's configuration: the ARI user and the dialplan.
+
+README, `voxtrad doctor` and the tests take them from here, so that what is documented is what is tested.
+"""
+
+from __future__ import annotations
+
+
+def http_conf(port: int = 8088, address: str = "127.0.0.1") -> str:
+    """`/etc/asterisk/http.conf`: ARI, its events and the media websockets all go through this one port."""
+    return f"[general]\nenabled = yes\nbindaddr = {address}\nbindport = {port}\n"
+
+
+def ari_conf(username: str = "voxtrad", password: str = "CHANGE-ME") -> str:
+    """`/etc/asterisk/ari.conf`."""
+    return f"[general]\nenabled = yes\n\n[{username}]\ntype = user\nread_only = no\npassword = {password}\n"
+
+
+def extensions_conf(extension: str = "1000", app: str = "voxtrad", context: str = "from-internal") -> str:
+    """`/etc/asterisk/extensions.conf` (on FreePBX `extensions_custom.conf`).
+
+    `VOXTRAD_STATUS` tells how voxtrad gave the call back: empty when the conversation ended as it should, `BUSY` when
+    there was no room for it, `FAILED` when something broke. `STASISSTATUS` is `FAILED` when no server is connected.
+    """
+    return f"""\
+[{context}]
+exten => {extension},1,NoOp(voxtrad)
+ same => n,Stasis({app})
+ same => n,GotoIf($["${{STASISSTATUS}}" = "FAILED"]?failed)
+ same => n,GotoIf($["${{VOXTRAD_STATUS}}" = "FAILED"]?failed)
+ same => n,GotoIf($["${{VOXTRAD_STATUS}}" = "BUSY"]?busy)
+ same => n,Hangup()
+ same => n(busy),Busy(20)
+ same => n,Hangup()
+ same => n(failed),Congestion(10)   ; or: Dial(Local/200@from-internal)
+ same => n,Hangup()
+"""

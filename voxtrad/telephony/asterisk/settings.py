@@ -1,0 +1,36 @@
+"""What the Asterisk room needs to know; daemon maps the configuration onto it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+TransportName = Literal["websocket", "audiosocket"]
+
+
+@dataclass(frozen=True, slots=True)
+class AsteriskSettings:
+    """How to reach the PBX and how to talk with it."""
+
+    instance: str
+    """Names this server among several on one PBX; every channel and bridge we make carries it. Letters and digits."""
+    url: str = "http://127.0.0.1:8088"
+    """Asterisk's HTTP server, with its prefix where it has one."""
+    username: str = "voxtrad"
+    password: str = field(default="", repr=False)
+    app: str = "voxtrad"
+    """The Stasis application that the dialplan names."""
+    transport: TransportName | Literal["auto"] = "auto"
+    rate: Literal[8000, 16000] | None = None
+    """Samples per second of all media; `None` follows each caller's codec."""
+    audiosocket_listen: str = "0.0.0.0:9092"
+    """`HOST:PORT` to listen on, only where AudioSocket is used. Port 0 takes a free one."""
+    audiosocket_advertise: str | None = None
+    """`HOST:PORT` that Asterisk connects to; by default our own address as seen from the ARI connection."""
+    variables: tuple[str, ...] = ()
+    """Channel variables that are read for `LegInfo.variables`."""
+    retry_after: float = 0.5
+    """Seconds before the first attempt to reconnect; it doubles from there, with jitter, up to `retry_at_most`."""
+    retry_at_most: float = 30.0
+    take_back_after: float = 5.0
+    """Seconds before the application is taken back from another client; see `TakeBack`."""
