@@ -13,7 +13,9 @@ from typing import Annotated, Literal, NoReturn, Protocol
 from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny, ValidationError, ValidationInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from voxtrad.config.types import ONE_OR_MORE, ConfigModel
+from voxtrad.config.raising import ELSEWHERE, as_details, at, together
+from voxtrad.config.types import ONE_OR_MORE, ConfigModel, yaml_keys
+from voxtrad.errors import VoxtradError
 
 Kind = Literal["stt", "llm", "tts", "vad"]
 KINDS: tuple[Kind, ...] = ("stt", "llm", "tts", "vad")
@@ -54,10 +56,6 @@ class ProviderChoice(ConfigModel):
     """What stands beside `provider:`, of the class that the type's `options` names."""
 
 
-ELSEWHERE = "elsewhere"
-"""The type of an error that only says: what this refers to is broken, and that was reported where it stands."""
-
-
 @dataclass(frozen=True)
 class Directory:
     """Looks providers up while a configuration is being validated."""
@@ -85,12 +83,11 @@ class Directory:
             try:
                 entries[name] = self.entry(name, value)
             except PydanticCustomError as error:
-                errors.append(InitErrorDetails(type=error, loc=(name,), input=None))
+                errors.append(at((name,), error))
             except ValidationError as error:
-                for detail in error.errors(include_url=False, include_input=False):
-                    errors.append(as_detail({**detail, "loc": (name, *detail["loc"])}))
+                errors += as_details(error, name)
         if errors:
-            raise ValidationError.from_exception_data("providers", errors)
+            raise together(errors)
         return entries
 
     def choice(self, kind: Kind, raw: object, context: object) -> ProviderChoice:
@@ -107,7 +104,7 @@ class Directory:
             provider=entry.name,
             type=entry.type,
             connection=entry.connections[kind],
-            options=self.types[kind][entry.type].options.model_validate(given, context=context),
+            options=self._models(kind, entry.type).options.model_validate(given, context=context),
         )
 
     def _find(self, kind: Kind, name: str, *, within: bool) -> ProviderEntry:
@@ -125,7 +122,7 @@ class Directory:
             if any(name in types for types in self.types.values()):
                 self._refuse(kind, name, within)
             expected = sorted({*self.types.get(kind, {}), *self.entries})
-            raise_at(
+            raise _below(
                 ("provider",) if within else (),
                 PydanticCustomError(
                     "unknown_provider", "unknown {kind} provider", {"kind": kind.upper(), "expected": expected}
@@ -143,7 +140,7 @@ class Directory:
 
     def _refuse(self, kind: Kind, type_name: str, within: bool) -> NoReturn:
         expected = sorted(self.types.get(kind, {}))
-        raise_at(
+        raise _below(
             ("provider",) if within else (),
             PydanticCustomError(
                 "wrong_kind",
@@ -166,53 +163,37 @@ class Directory:
                     "unknown_type", "'{name}' is no known type of provider; say which it is with 'type:'",
                     {"name": name, "expected": known},
                 )  # fmt: skip
-            raise_at(("type",) if "type" in given else (), error)
+            raise _below(("type",) if "type" in given else (), error)
         keys = {key: value for key, value in given.items() if key != "type"}
         return ProviderEntry(name=name, type=str(type_name), connections=self._connections(kinds, str(type_name), keys))
 
     def _connections(self, kinds: list[Kind], type_name: str, keys: Mapping[str, object]) -> dict[Kind, BaseModel]:
         """One connection a kind; a key is unknown when no kind knows it."""
-        models = {kind: self.types[kind][type_name].connection for kind in kinds}
-        known = {model_key for model in models.values() for model_key in model_keys(model)}
+        models = {kind: self._models(kind, type_name).connection for kind in kinds}
+        known = {key for model in models.values() for key in yaml_keys(model)}
         connections: dict[Kind, BaseModel] = {}
         errors: dict[tuple[object, ...], InitErrorDetails] = {}
         for kind, model in models.items():
-            mine = model_keys(model)
+            mine = yaml_keys(model)
             given = {key: value for key, value in keys.items() if key in mine or key not in known}
             try:
                 connections[kind] = model.model_validate(given)
             except ValidationError as error:
-                for detail in error.errors(include_url=False, include_context=True):
-                    errors.setdefault((detail["loc"], detail["type"]), as_detail(detail))
+                for detail in as_details(error):
+                    errors.setdefault((detail.get("loc"), str(detail["type"])), detail)
         if errors:
-            raise ValidationError.from_exception_data(type_name, list(errors.values()))
+            raise together(list(errors.values()))
         return connections
 
-
-def model_keys(model: type[BaseModel]) -> frozenset[str]:
-    """The YAML keys of a model."""
-    return frozenset(info.alias or name for name, info in model.model_fields.items())
-
-
-def as_detail(detail: Mapping[str, object]) -> InitErrorDetails:
-    """An error of a nested validation, to be raised again in an outer one. Keeps no input."""
-    context = {k: v for k, v in _mapping(detail.get("ctx")).items() if isinstance(v, str | int | float | list)}
-    custom = PydanticCustomError(str(detail["type"]), str(detail["msg"]), context)
-    if not isinstance(detail["loc"], tuple):
-        raise TypeError("an error without a place")
-    return InitErrorDetails(type=custom, loc=detail["loc"], input=None)
+    def _models(self, kind: Kind, type_name: str) -> ProviderModels:
+        try:
+            return self.types[kind][type_name]
+        except VoxtradError as error:
+            raise PydanticCustomError("broken_provider", "{why}", {"why": error.message}) from None
 
 
-def _mapping(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def raise_at(loc: tuple[str | int, ...], error: PydanticCustomError) -> NoReturn:
-    """Raises `error` as a validation error of something deeper than the value being validated."""
-    if not loc:
-        raise error
-    detail = InitErrorDetails(type=error, loc=loc, input=None)
-    raise ValidationError.from_exception_data("configuration", [detail])
+def _below(loc: tuple[str, ...], error: PydanticCustomError) -> Exception:
+    return together([at(loc, error)]) if loc else error
 
 
 def _resolve(kind: Kind) -> Callable[[object, ValidationInfo], object]:

@@ -148,7 +148,7 @@ class WebhookConfig(ConfigModel):
     """Names it in metrics, logs and commands."""
     url: HttpUrl
     """Where events are posted to."""
-    secret: Secrets = Field(min_length=1)
+    secret: Secrets
     """What signs deliveries (`whsec_…`); a list while rotating."""
     events: Annotated[tuple[Annotated[Text, AfterValidator(_event_pattern)], ...], ONE_OR_MORE] = ("*",)
     """Which events, with wildcards like `call.*`; partial transcripts only where named."""

@@ -22,6 +22,7 @@ from voxtrad.config.types import (
     ConfigModel,
     Duration,
     HttpUrl,
+    HttpUrlTemplate,
     Integer,
     JSONObject,
     Name,
@@ -31,6 +32,7 @@ from voxtrad.config.types import (
     TemplateText,
     TemplateTree,
     Text,
+    WebhookSecret,
     plain,
 )
 
@@ -62,7 +64,7 @@ def normalise_parameters(value: object) -> Mapping[str, JSON]:
 
 Parameters = Annotated[JSONObject, BeforeValidator(normalise_parameters)]
 
-Secrets = Annotated[tuple[Secret, ...], ONE_OR_MORE]
+Secrets = Annotated[tuple[WebhookSecret, ...], ONE_OR_MORE, Field(min_length=1)]
 """A secret, or several while one is being replaced: all sign, the first is the newest."""
 
 
@@ -105,8 +107,8 @@ class WebhookTarget(ConfigModel):
 
     url: HttpUrl
     """Where it is."""
-    secret: Secrets = ()
-    """What signs the request (`whsec_…`); a list while rotating. Without one it is not signed."""
+    secret: Secrets
+    """What signs the request (`whsec_…`); a list while rotating."""
 
 
 class WebhookTool(ToolBase):
@@ -124,7 +126,7 @@ class HttpRequest(ConfigModel):
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     """The method."""
-    url: Annotated[HttpUrl, TOOL_NAMES]
+    url: HttpUrlTemplate
     """Where to; values in its path and query are encoded."""
     query: TemplateTree = Field(default_factory=dict)
     """The query's parameters."""

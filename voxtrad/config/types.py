@@ -7,12 +7,13 @@ booleans. What the reader hands over (`WrittenText` and its kin) keeps how it wa
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -20,11 +21,15 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
     PlainSerializer,
     SecretStr,
+    ValidationError,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
+from voxtrad.config.raising import UNKNOWN_KEY, as_details, at, together
 from voxtrad.config.templates import Condition, Template, TemplateSyntaxError
 
 if TYPE_CHECKING:
@@ -117,6 +122,32 @@ class ConfigModel(BaseModel):
         use_attribute_docstrings=True,
     )
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _know_every_key(cls, value: object, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        """Unknown keys are reported with those that are known, and beside the errors of the others."""
+        known = yaml_keys(cls)
+        strangers = [key for key in value if key not in known] if isinstance(value, Mapping) else []
+        if not isinstance(value, Mapping) or not strangers:
+            return validate(value)
+        context = {"expected": [key for key in known if key not in value], "secret": holds_secrets(cls)}
+        errors = [at((str(key),), PydanticCustomError(UNKNOWN_KEY, "unknown key", context)) for key in strangers]
+        try:
+            validate({key: item for key, item in value.items() if key in known})
+        except ValidationError as error:
+            errors += as_details(error)
+        raise together(errors)
+
+
+def yaml_keys(model: type[BaseModel]) -> tuple[str, ...]:
+    """The keys that a model has in YAML."""
+    return tuple(info.alias or name for name, info in model.model_fields.items())
+
+
+def holds_secrets(model: type[BaseModel]) -> bool:
+    """Whether a field of the model itself is a secret."""
+    return any("SecretStr" in str(info.annotation) for info in model.model_fields.values())
+
 
 # --- text and numbers -------------------------------------------------------------------------------------------------
 
@@ -177,6 +208,25 @@ Boolean = Annotated[bool, BeforeValidator(_boolean)]
 
 Secret = Annotated[SecretStr, BeforeValidator(_text)]
 """Text that is never shown."""
+
+
+def _webhook_secret(value: SecretStr) -> SecretStr:
+    """As Standard Webhooks has it: `whsec_` and 24 to 64 bytes in base64."""
+    text = value.get_secret_value()
+    try:
+        key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        key = b""
+    if not text.startswith("whsec_") or not 24 <= len(key) <= 64:
+        raise PydanticCustomError(
+            "webhook_secret",
+            "must be 'whsec_' and 24 to 64 bytes in base64; make one with: echo whsec_$(openssl rand -base64 32)",
+        )
+    return value
+
+
+WebhookSecret = Annotated[SecretStr, BeforeValidator(_text), AfterValidator(_webhook_secret)]
+"""What signs a webhook."""
 
 
 def _list_of_one(value: object) -> object:
@@ -274,26 +324,6 @@ AddressText = Annotated[str, BeforeValidator(_text), AfterValidator(_address)]
 """`host:port`; the value is an `Address`."""
 
 
-def _url(*schemes: str) -> AfterValidator:
-    pattern = re.compile(rf"({'|'.join(schemes)})://[^\s/?#]+([/?#]\S*( \S+)*)?", re.IGNORECASE)
-
-    def check(value: str) -> str:
-        if not pattern.fullmatch(value):
-            raise PydanticCustomError(
-                "url", "must be a URL that begins with {schemes}", {"schemes": " or ".join(f"{s}://" for s in schemes)}
-            )
-        return value
-
-    return AfterValidator(check)
-
-
-HttpUrl = Annotated[str, BeforeValidator(_text), _url("http", "https")]
-"""An http:// or https:// URL, as text."""
-
-WebsocketUrl = Annotated[str, BeforeValidator(_text), _url("ws", "wss")]
-"""A ws:// or wss:// URL, as text."""
-
-
 # --- templates --------------------------------------------------------------------------------------------------------
 
 
@@ -356,3 +386,29 @@ SecretTemplate = Annotated[SecretStr, BeforeValidator(_text)]
 
 ConditionText = Annotated[str, BeforeValidator(_text), AfterValidator(_condition_compiles), CALL_NAMES]
 """An expression that is true or not: `vars.verified and call.direction == 'inbound'`. See `templates.Condition`."""
+
+
+# --- URLs -------------------------------------------------------------------------------------------------------------
+
+
+def _url(*schemes: str) -> AfterValidator:
+    pattern = re.compile("(" + "|".join(schemes) + r")://[^\s/?#{}]+([/?#].*)?", re.IGNORECASE)
+
+    def check(value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise PydanticCustomError(
+                "url", "must be a URL that begins with {schemes}", {"schemes": " or ".join(f"{s}://" for s in schemes)}
+            )
+        return value
+
+    return AfterValidator(check)
+
+
+HttpUrl = Annotated[str, BeforeValidator(_text), _url("http", "https")]
+"""An http:// or https:// URL, as text."""
+
+HttpUrlTemplate = Annotated[str, BeforeValidator(_text), _url("http", "https"), AfterValidator(_compiles), TOOL_NAMES]
+"""An http:// or https:// URL in whose path and query templates may stand."""
+
+WebsocketUrl = Annotated[str, BeforeValidator(_text), _url("ws", "wss")]
+"""A ws:// or wss:// URL, as text."""

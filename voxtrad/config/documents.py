@@ -1,0 +1,186 @@
+"""All files of a configuration as one tree: the named file, what it includes, and the prompts it points to.
+
+Mappings of included files merge one level deep (`agents`, `tools`, …): a name that stands in two of them is an error
+that cites both places. Lists (`routes`, `webhooks`) follow each other, the including file's own first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Environment
+from dataclasses import dataclass, field
+from glob import has_magic
+from pathlib import Path
+
+from voxtrad.config.diagnostics import Diagnostic, Place, show_loc, shown_path
+from voxtrad.config.interpolation import Interpolation, ReadBytes, why
+from voxtrad.config.reading import Document, read_document, split_lines
+from voxtrad.config.tree import Entry, Listing, Mapping, Scalar
+from voxtrad.config.types import WrittenText
+
+MAX_PROMPT_BYTES = 1024 * 1024
+
+
+@dataclass(slots=True)
+class Documents:
+    """What was read, together."""
+
+    tree: Mapping
+    lines: dict[Path, list[str]] = field(default_factory=dict)
+    """Of every file that may be cited."""
+    files: set[Path] = field(default_factory=set)
+    """Every file that took part or was looked for, secrets and prompts too."""
+    patterns: set[Path] = field(default_factory=set)
+    """Include patterns with `*`: a new file that one of them matches belongs to the configuration."""
+    replaced: dict[str, str] = field(default_factory=dict)
+    """Values that `${…}` put in, and what was written there."""
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+
+    @property
+    def broken(self) -> bool:
+        """Whether a file could not be read at all, so that names may be missing."""
+        return any(d.severity == "error" for d in self.diagnostics)
+
+
+def read_documents(path: Path, environment: Environment[str, str], read: ReadBytes) -> Documents:
+    """Reads a file and all that belongs to it. Never raises for what it finds."""
+    reader = _Reader(environment, read)
+    documents = reader.documents
+    reader.take(path, None, ())
+    reader.read_prompts()
+    documents.files |= reader.interpolation.files
+    documents.replaced = reader.interpolation.values
+    return documents
+
+
+class _Reader:
+    def __init__(self, environment: Environment[str, str], read: ReadBytes) -> None:
+        self.documents = Documents(Mapping(place=Place(Path(), 1, 1)))
+        self.interpolation = Interpolation(environment, read)
+        self._read = read
+        self._taken: set[Path] = set()
+
+    def take(self, path: Path, place: Place | None, loc: tuple[str | int, ...]) -> None:
+        """Reads one file into the whole, then those it includes."""
+        known = path.resolve()
+        if known in self._taken:
+            return
+        first = not self._taken
+        self._taken.add(known)
+        self.documents.files.add(path)
+        try:
+            data = self._read(path)
+        except OSError as error:
+            self._report(f"cannot read {shown_path(path)}: {why(error)}", place, loc)
+            return
+        document = read_document(data, path)
+        self.documents.lines[path] = document.lines
+        self.documents.diagnostics += document.diagnostics
+        tree = document.tree
+        if tree is None:
+            return
+        for key in [key for key in tree.entries if key.startswith("x-")]:
+            del tree.entries[key]
+        self.documents.diagnostics += self.interpolation.apply(tree)
+        if first:
+            self.documents.tree = Mapping(dict(tree.entries), place=tree.place)
+        else:
+            self._merge(tree)
+        self._include(tree, document)
+
+    def _include(self, tree: Mapping, document: Document) -> None:
+        entry = tree.get("include")
+        if entry is None:
+            return
+        items = entry.items if isinstance(entry, Listing) else [entry]
+        for index, item in enumerate(items):
+            loc = ("include", index) if isinstance(entry, Listing) else ("include",)
+            if not isinstance(item, Scalar) or not isinstance(item.value, WrittenText) or not item.value:
+                self._report("must be the path of a file", item.place, loc)
+                continue
+            self._include_one(item, document.file.parent, loc)
+
+    def _include_one(self, item: Scalar, folder: Path, loc: tuple[str | int, ...]) -> None:
+        pattern = str(item.value)
+        if "\0" in pattern:
+            self._report("must be the path of a file", item.place, loc)
+        elif not has_magic(pattern):
+            self.take(folder / pattern, item.place, loc)
+        else:
+            self.documents.patterns.add(folder / pattern)
+            matches = _matches(folder, pattern)
+            if not matches:
+                message = "no file matches"
+                self.documents.diagnostics.append(Diagnostic(message, item.place, show_loc(loc), severity="warning"))
+            for match in matches:
+                self.take(match, item.place, loc)
+
+    def _merge(self, tree: Mapping) -> None:
+        whole = self.documents.tree
+        for key, entry in tree.entries.items():
+            known = whole.entries.get(key)
+            if key in ("include", "version"):
+                continue
+            if known is None or (isinstance(known.value, Scalar) and known.value.value is None):
+                whole.entries[key] = entry
+            elif isinstance(known.value, Mapping) and isinstance(entry.value, Mapping):
+                self._merge_names(key, known.value, entry.value)
+            elif isinstance(known.value, Listing) and isinstance(entry.value, Listing):
+                known.value.items.extend(entry.value.items)
+            elif not (isinstance(entry.value, Scalar) and entry.value.value is None):
+                self._report(f"stands in two files; first at {known.key}", entry.key, (key,))
+
+    def _merge_names(self, section: str, known: Mapping, new: Mapping) -> None:
+        for name, entry in new.entries.items():
+            if name in known.entries:
+                message = f"stands in two files; first at {known.entries[name].key}"
+                self._report(message, entry.key, (section, name))
+            else:
+                known.entries[name] = entry
+
+    # --- prompts ---
+
+    def read_prompts(self) -> None:
+        """Puts the text of every `prompt_file` into the agent's `prompt`."""
+        agents = self.documents.tree.get("agents")
+        if not isinstance(agents, Mapping):
+            return
+        for name, entry in agents.entries.items():
+            if isinstance(entry.value, Mapping):
+                self._read_prompt(entry.value, ("agents", name, "prompt_file"))
+
+    def _read_prompt(self, agent: Mapping, loc: tuple[str | int, ...]) -> None:
+        node = agent.get("prompt_file")
+        if not isinstance(node, Scalar) or not isinstance(node.value, WrittenText) or not node.value:
+            return
+        if "prompt" in agent.entries:
+            self._report("stands beside 'prompt'; give one of them", agent.entries["prompt_file"].key, loc)
+            return
+        path = (node.value.folder or Path()) / Path(str(node.value)).expanduser()
+        self.documents.files.add(path)
+        try:
+            data = self._read(path)
+            text = data.decode("utf-8-sig")
+        except (OSError, ValueError) as error:
+            reason = why(error) if isinstance(error, OSError) else "it is not UTF-8 text"
+            self._report(f"cannot read {shown_path(path)}: {reason}", node.place, loc)
+            return
+        if len(data) > MAX_PROMPT_BYTES:
+            self._report(f"{shown_path(path)} is larger than 1 MiB", node.place, loc)
+            return
+        self.documents.lines[path] = split_lines(text)
+        value = WrittenText(text)
+        value.folder = path.parent
+        prompt = Scalar(value, Place(path, 1, 1))
+        agent.entries["prompt"] = Entry(prompt.place, prompt)
+
+    def _report(self, message: str, place: Place | None, loc: tuple[str | int, ...]) -> None:
+        self.documents.diagnostics.append(Diagnostic(message, place, show_loc(loc)))
+
+
+def _matches(folder: Path, pattern: str) -> list[Path]:
+    path = Path(pattern)
+    try:
+        found = Path(path.anchor).glob(str(path.relative_to(path.anchor))) if path.anchor else folder.glob(pattern)
+        return sorted(match for match in found if match.is_file())
+    except (ValueError, OSError, NotImplementedError):
+        return []
