@@ -7,6 +7,7 @@ itself.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import shutil
@@ -239,6 +240,8 @@ class Pbx:
                  same => n,NoOp(came back)
                  same => n,Set(GLOBAL(CAME_BACK)=${{VOXTRAD_STATUS}}-${{MARK}})
                  same => n,Wait(30)
+                exten => 1003,1,Answer()
+                 same => n,Echo()
                 exten => 1002,1,Set(AI_GREETING=Good day)
                  same => n,Set(TIER=gold)
                  same => n,Set(FROM_DID=442079460000)
@@ -309,6 +312,21 @@ class PbxAri:
 
     async def hang_up(self, channel: str) -> None:
         await self.delete(f"channels/{channel}")
+
+    async def hang_up_all(self) -> None:
+        found = await self.get("channels")
+        assert isinstance(found, list)
+        for channel in found:
+            await self.hang_up(channel["id"])
+
+    async def nothing_left(self, timeout: float = 10.0) -> None:
+        """Wait until Asterisk has neither a channel nor a bridge; fails with what is left."""
+        try:
+            async with asyncio.timeout(timeout):
+                while await self.channels() or await self.bridges():  # noqa: ASYNC110 - another process's state
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(f"left in Asterisk: {await self.channels()} {await self.bridges()}") from None
 
     async def channels(self) -> list[str]:
         return await self._names("channels", "name")
