@@ -78,7 +78,8 @@ class EventsConnection:
             await self._is("disconnected", error.message, hint=error.hint)
         except aiohttp.WSServerHandshakeError as error:
             failure = refusal(error.status, error.message)
-            await self._is("disconnected", failure.message, hint=failure.hint)
+            hint = "load res_ari_events.so, and set enabled = yes in ari.conf" if error.status == 404 else failure.hint
+            await self._is("disconnected", failure.message, hint=hint)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             reason = f"no connection to Asterisk at {self._ari.base.origin()}: {describe(error)}"
             await self._is("disconnected", reason, hint="is Asterisk running, with http.conf and ari.conf enabled?")
