@@ -42,6 +42,8 @@ HANGOVER = 0.2
 """Seconds without a voiced frame after which the caller has stopped; shorter gaps lie within words."""
 UNDENIABLE = 1.0
 """Seconds of speech that are an interruption, whatever is said."""
+LATE = 3.0
+"""Seconds within which a transcript that comes without new speech belongs to what was decided before."""
 KEY_GAP = 2.0
 """Seconds after which pressed keys are a turn."""
 ECHO_START = -25.0
@@ -131,6 +133,8 @@ class Turn:
     """`text` is pressed keys, not words."""
     voiced_until: float = 0.0
     """When the caller was last heard: the time from which latency counts."""
+    decided_at: float = 0.0
+    """When it was decided that the turn is over."""
     merged: bool = False
     """Holds also the words of a turn that was handed over before and taken back."""
 
@@ -158,7 +162,8 @@ class TurnPolicy:
     pause_after: float = 0.2
     min_speech: float = 0.5
     min_words: int = 1
-    ignore: tuple[str, ...] = ()
+    ignore: tuple[str, ...] | None = None
+    """Backchannel; None for what is usual in the language."""
     resume_after: float = 2.0
     partials: bool = True
     end_of_turn: bool = False
@@ -204,6 +209,7 @@ class TurnMachine:
         self._echo = ECHO_START
         self._held_coupling: float | None = None
         self._last_text = ""
+        self._last_at = 0.0
         self._quiet_since = 0.0
         self._silence_after: float | None = None
 
@@ -239,8 +245,9 @@ class TurnMachine:
         if not utterance.open:
             if not text:
                 return []
-            if self._last_text and same_words(text, self._last_text):
-                return [TurnDecision(Kind.DROP, t, f"late transcript of what was answered already: '{text}'")]
+            text = self._beyond_last(t, text)
+            if not text:
+                return [TurnDecision(Kind.DROP, t, "late transcript of what was decided already")]
             self._open(t, t)
             utterance = self._utterance
             utterance.stopped = t
@@ -266,7 +273,8 @@ class TurnMachine:
         if kind != "end" or not (self._utterance.open or text.strip()):
             return []
         if not self._utterance.open:
-            if self._last_text and same_words(text, self._last_text):
+            text = self._beyond_last(t, text.strip())
+            if not text:
                 return []
             self._open(t, t)
         if text.strip():
@@ -369,6 +377,15 @@ class TurnMachine:
         seconds = self._utterance.voiced_until - self._speech_started
         return [TurnDecision(Kind.SPEECH_ENDED, t, f"{HANGOVER * 1000:.0f} ms without voice", seconds=seconds)]
 
+    def _beyond_last(self, t: float, text: str) -> str:
+        """What a transcript that comes without new speech says beyond what was decided on a moment ago."""
+        last = self._last_text
+        if not last or t - self._last_at > LATE:
+            return text
+        if same_words(text, last):
+            return ""
+        return text[len(last) :].strip() if text.lower().startswith(last.lower()) else text
+
     def _open(self, t: float, started: float) -> None:
         self._utterance = _Utterance(open=True, started=started, voiced_until=t)
 
@@ -412,7 +429,7 @@ class TurnMachine:
             reason = "no words in it"
             if self.floor in _HELD:
                 return self._false_alarm(t, reason)
-            self._drop()
+            self._drop(t)
             return [TurnDecision(Kind.DROP, t, reason)]
         if self.floor is not Floor.LISTENING and self._may_interrupt():
             # Words that matter have interrupted already, so what is left is backchannel.
@@ -420,7 +437,7 @@ class TurnMachine:
                 return []
             if self.floor in _HELD:
                 return self._false_alarm(t, f"only '{text}'")
-            self._drop()
+            self._drop(t)
             return [TurnDecision(Kind.DROP, t, f"backchannel: '{text}'")]
         if ended:
             return self._end(t, ended)
@@ -447,6 +464,7 @@ class TurnMachine:
         if quiet < self._silence_after - 1e-9:
             return []
         self._silence_after = None
+        self._quiet_since = t
         return [TurnDecision(Kind.SILENCE, t, f"nobody spoke for {quiet:.1f} s", seconds=quiet)]
 
     def _may_interrupt(self) -> bool:
@@ -465,26 +483,33 @@ class TurnMachine:
         utterance = self._utterance
         text = " ".join(part for part in (self._carried, utterance.text) if part)
         turn = Turn(
-            text, confidence=utterance.confidence, voiced_until=utterance.voiced_until, merged=bool(self._carried)
+            text,
+            confidence=utterance.confidence,
+            voiced_until=utterance.voiced_until,
+            decided_at=t,
+            merged=bool(self._carried),
         )
-        self._last_text = utterance.text
+        self._last_text, self._last_at = utterance.text, t
         self._carried = ""
         self._utterance = _Utterance()
         return [TurnDecision(Kind.END_TURN, t, reason, turn=turn)]
 
     def _end_keys(self, t: float, reason: str) -> list[TurnDecision]:
         keys, self._keys = self._keys, ""
-        return [TurnDecision(Kind.END_TURN, t, reason, turn=Turn(keys, keys=True, voiced_until=self._key_at))]
+        return [
+            TurnDecision(Kind.END_TURN, t, reason, turn=Turn(keys, keys=True, voiced_until=self._key_at, decided_at=t))
+        ]
 
-    def _drop(self) -> None:
-        self._last_text = self._utterance.text or self._last_text
+    def _drop(self, t: float) -> None:
+        if self._utterance.text:
+            self._last_text, self._last_at = self._utterance.text, t
         self._utterance = _Utterance()
 
     def _false_alarm(self, t: float, reason: str) -> list[TurnDecision]:
         if self._held_coupling is not None and not self._utterance.text:
             self._echo = min(ECHO_MOST, max(self._echo, self._held_coupling + 3.0))
         if not self._speaking:
-            self._drop()
+            self._drop(t)
         return self._fact(Fact.NOTHING, t, reason)
 
     def _fact(self, fact: Fact, t: float, reason: str) -> list[TurnDecision]:

@@ -85,10 +85,10 @@ def same_words(one: str, other: str) -> bool:
     return words(one) == words(other)
 
 
-def content_words(text: str, language: str, ignore: Iterable[str] = ()) -> int:
-    """How many words of a transcript are more than backchannel. `ignore` adds to the language's own."""
+def content_words(text: str, language: str, ignore: Iterable[str] | None = None) -> int:
+    """How many words of a transcript are more than backchannel; `ignore` says which those are, instead of the usual."""
     spoken = words(text)
-    phrases = {tuple(words(p)) for p in (*BACKCHANNELS.get(_base(language), frozenset()), *ignore)}
+    phrases = {tuple(words(p)) for p in (BACKCHANNELS.get(_base(language), ()) if ignore is None else ignore)}
     phrases.discard(())
     longest = max((len(p) for p in phrases), default=0)
     count = position = 0

@@ -15,8 +15,17 @@ from typing import ClassVar, Literal
 JSON = None | bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"]
 
 Outcome = Literal[
-    "completed", "caller_hangup", "agent_hangup", "handed_over", "transferred", "rejected", "failed", "crashed"
+    "completed",
+    "caller_hangup",
+    "handed_over",
+    "transferred",
+    "idle",
+    "max_duration",
+    "rejected",
+    "failed",
+    "crashed",
 ]
+"""How a call ended: `completed` by the agent's or a handler's own decision."""
 Speaker = Literal["caller", "agent"]
 _ENVELOPE = frozenset({"timestamp"})
 
@@ -70,7 +79,6 @@ class CallStarted(PromisedEvent):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallAnswered(PromisedEvent):
     name: ClassVar[str] = "call.answered"
-    transport: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -314,3 +314,5 @@ class ProviderType(Generic[ProviderT, ConnectionT, OptionsT]):
     """What may stand beside `provider:` in an agent. Frozen, extra keys forbidden."""
     build: Callable[[str, ConnectionT, OptionsT], ProviderT]
     """Makes the provider from its name in the configuration, its connection and its options. Does no I/O."""
+    expected: Callable[[OptionsT], Sequence[str]] | None = None
+    """For a language model that answers by rules: the words and phrases its options wait for, as hints for STT."""

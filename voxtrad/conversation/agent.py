@@ -1,0 +1,262 @@
+"""The thinking: rounds of asking the language model and running the tools it calls, until there is an answer.
+
+The agent owns the conversation's history and variables. It speaks to nobody: a `Reply` is a stream of text, and what
+became of that text is told back to it, so that the history holds what was heard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from typing import Protocol
+
+from voxtrad.config.templates import Template
+from voxtrad.conversation.drafts import Draft, closing
+from voxtrad.conversation.history import History, Part
+from voxtrad.conversation.speaker import Spoken
+from voxtrad.events.types import Event, TokensUsed
+from voxtrad.providers.base import JSON, LanguageModel, LLMEvent, Message, TextDelta, ToolCall, ToolSpec, Usage
+from voxtrad.tools.base import Then
+from voxtrad.tools.runner import RunningTool, ToolAnswer
+
+MAX_ROUNDS = 5
+"""Rounds of tool calls in one turn; the answer after the last is asked for without tools."""
+
+
+class Toolbox(Protocol):
+    """The tools that an agent may use (`tools/runner.py`)."""
+
+    def offered(self, variables: Mapping[str, JSON]) -> Sequence[ToolSpec]:
+        """Those that may be called now."""
+        ...
+
+    def implemented(self, name: str) -> bool:
+        """False for a tool that was declared for a handler to run."""
+        ...
+
+    def start(self, calls: Sequence[ToolCall], variables: Mapping[str, JSON], turn: int) -> Sequence[RunningTool]:
+        """Begin the calls of one round, one after the other or at once as the tools want it."""
+        ...
+
+
+class Reply:
+    """One answer of the agent: iterate over it for its text as it is written.
+
+    `then` is what a tool wants to become of the call once the answer was heard; `tool_calls` are calls of tools that
+    the configuration only declares, for a handler to run.
+    """
+
+    def __init__(self, agent: Agent, asked: Message | None, draft: Draft | None) -> None:
+        self.then: Then | None = None
+        self.tool_calls: tuple[ToolCall, ...] = ()
+        self.first_token_at: float | None = None
+        self.tools_ran = False
+        self._agent = agent
+        self._asked = asked
+        self._draft = draft
+        self._parts: list[Part] = []
+        self._running: list[RunningTool] = []
+        self._text = self._rounds()
+
+    @property
+    def text(self) -> str:
+        """All that has been written so far."""
+        return "".join(part.text for part in self._parts)
+
+    @property
+    def filler(self) -> str | None:
+        """What a tool under way would have said to a caller who waits."""
+        return next((tool.filler for tool in self._running if tool.filler), None)
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        return self._text
+
+    async def aclose(self) -> None:
+        """Stop writing. Tools under way go on."""
+        await self._text.aclose()
+        if self._draft is not None:
+            self._draft.drop()
+
+    def settle(self, spoken: Spoken) -> None:
+        """Tell what was heard: the history keeps that. An interruption also undoes what was to come of it."""
+        self._agent.writer.settle(self._parts, len(spoken.heard), interrupted=spoken.interrupted)
+        if spoken.interrupted:
+            self.then = None
+
+    def withdraw(self) -> str | None:
+        """The caller went on before anything was heard: take the question back, and return its text.
+
+        None where a tool has run already: then the question and its result stay, and the answer goes on from there.
+        """
+        if self.tools_ran or self._asked is None:
+            return None
+        self._agent.writer.withdraw([self._asked, *(part.message for part in self._parts)])
+        return self._asked.content
+
+    # --- rounds -------------------------------------------------------------------------------------------------------
+
+    async def _rounds(self) -> AsyncGenerator[str, None]:
+        agent = self._agent
+        for round_number in range(MAX_ROUNDS + 1):
+            tools = agent.offered() if round_number < MAX_ROUNDS else ()
+            events, self._draft = (self._draft.events(), None) if self._draft else (agent.ask(tools), None)
+            part: Part | None = None
+            text, calls = "", list[ToolCall]()
+            async with closing(events):
+                async for event in events:
+                    if isinstance(event, TextDelta):
+                        self.first_token_at = self.first_token_at or agent.clock()
+                        part = part or self._begin()
+                        text += event.text
+                        part.text = text
+                        yield event.text
+                    elif isinstance(event, ToolCall):
+                        self.first_token_at = self.first_token_at or agent.clock()
+                        calls.append(event)
+                    else:
+                        agent.count(event)
+            if part is None and calls:
+                part = self._begin()
+            if part is not None:
+                agent.writer.write(part, text, tuple(calls))
+            if not calls:
+                return
+            async for said in self._use(calls):
+                yield said
+            if self.then is not None or self.tool_calls:
+                return
+
+    def _begin(self) -> Part:
+        part = self._agent.writer.begin()
+        self._parts.append(part)
+        return part
+
+    async def _use(self, calls: Sequence[ToolCall]) -> AsyncGenerator[str, None]:
+        """Run what the configuration implements; what it only declares is left to the handler."""
+        agent = self._agent
+        mine = [call for call in calls if agent.toolbox.implemented(call.name)]
+        self.tool_calls = tuple(call for call in calls if not agent.toolbox.implemented(call.name))
+        if not mine:
+            return
+        self.tools_ran = True
+        pending = [agent.writer.tool_started(call) for call in mine]
+        self._running = list(agent.toolbox.start(mine, agent.variables, agent.turn))
+        answers = [
+            agent.group.create_task(self._note(call, stand_in, tool))
+            for call, stand_in, tool in zip(mine, pending, self._running, strict=True)
+        ]
+        await asyncio.wait(answers)
+        self._running = []
+        for task in answers:
+            answer = task.result()
+            if answer.say:
+                part = self._begin()
+                text = answer.say + " "
+                agent.writer.write(part, text)
+                yield text
+            self.then = self.then or answer.then
+
+    async def _note(self, call: ToolCall, stand_in: Message, tool: RunningTool) -> ToolAnswer:
+        """The result of a tool goes into the history whenever it comes, also after an interruption."""
+        agent = self._agent
+        answer = await tool.answer()
+        noted = agent.writer.tool_result(stand_in, call.id, answer.result)
+        agent.variables.update(answer.variables)
+        if answer.later is not None:
+            agent.group.create_task(self._note(call, noted, answer.later))
+        return answer
+
+
+class Agent:
+    """One call's agent. `group` is the call's task group: tools under way and drafts live in it."""
+
+    def __init__(
+        self,
+        name: str,
+        prompt: str,
+        model: LanguageModel,
+        toolbox: Toolbox,
+        *,
+        call: Mapping[str, JSON],
+        variables: Mapping[str, JSON],
+        group: asyncio.TaskGroup,
+        publish: Callable[[Event], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.name = name
+        self.model = model
+        self.toolbox = toolbox
+        self.facts = call
+        self.variables: dict[str, JSON] = dict(variables)
+        self.writer = History()
+        self.turn = 0
+        self.group = group
+        self.clock = clock
+        self._prompt = Template(prompt)
+        self._publish = publish
+        self._draft: Draft | None = None
+
+    @property
+    def history(self) -> list[Message]:
+        """The conversation so far, without the system prompt; anybody may append to it."""
+        return self.writer.messages
+
+    def stream(self, text: str) -> Reply:
+        """Answer `text` as a stream. An empty text adds no message: the model goes on from the history as it is."""
+        asked = self.writer.user(text) if text else None
+        self.turn += bool(text)
+        draft, self._draft = self._draft, None
+        if draft is not None and not draft.answers(text):
+            draft.drop()
+            draft = None
+        return Reply(self, asked, draft)
+
+    async def respond(self, text: str) -> Reply:
+        """Answer `text` and wait for the whole of it. Raises `ProviderError`."""
+        reply = self.stream(text)
+        async for _ in reply:
+            pass
+        return reply
+
+    def add_tool_result(self, call_id: str, result: str) -> None:
+        """The result of a tool that a handler has run; `respond("")` then goes on."""
+        self.writer.tool_result(None, call_id, result)
+
+    def draft(self, text: str) -> None:
+        """The caller has probably finished, and said this: begin to think."""
+        self.forget_draft()
+        messages = [*self._messages(), Message("user", text)]
+        stream = self.model.stream(messages, self.offered(), variables=self.namespaces())
+        self._draft = Draft(text, stream, self.group)
+
+    def forget_draft(self) -> None:
+        if self._draft is not None:
+            self._draft.drop()
+            self._draft = None
+
+    def ask(self, tools: Sequence[ToolSpec]) -> AsyncIterator[LLMEvent]:
+        """One request to the model with the history as it is now."""
+        return self.model.stream(self._messages(), tools, variables=self.namespaces())
+
+    def offered(self) -> Sequence[ToolSpec]:
+        """The tools that the model may call now."""
+        return self.toolbox.offered(self.variables)
+
+    def count(self, usage: Usage) -> None:
+        self._publish(
+            TokensUsed(
+                call_id=str(self.facts.get("id", "")),
+                agent=self.name,
+                provider=self.model.name,
+                prompt_tokens=usage.prompt_tokens,
+                completion_tokens=usage.completion_tokens,
+            )
+        )
+
+    def namespaces(self) -> dict[str, Mapping[str, JSON]]:
+        """What templates may name: `call.` and `vars.`."""
+        return {"call": self.facts, "vars": self.variables}
+
+    def _messages(self) -> list[Message]:
+        prompt = self._prompt.render(**self.namespaces()).strip()
+        return [*([Message("system", prompt)] if prompt else []), *self.writer.messages]

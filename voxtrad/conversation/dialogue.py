@@ -1,0 +1,32 @@
+"""The product in one screen: the loop of listening, thinking and speaking that an agent of the configuration runs."""
+
+from __future__ import annotations
+
+from voxtrad.conversation.call import Call
+
+
+async def converse(call: Call) -> None:
+    """The built-in dialogue. A handler of one's own is a coroutine like this one."""
+    await call.answer()
+    if call.greeting:
+        await call.say(call.greeting, interruptible=call.config.greeting.interruptible)
+    while call.in_progress:
+        turn = await call.listen(timeout=call.config.idle.after)
+        if turn is None:
+            await nudge(call)
+            continue
+        reply = call.agent.stream(turn.text)
+        await call.say(reply)
+        if reply.then:
+            await reply.then.perform(call)
+
+
+async def nudge(call: Call) -> None:
+    """Nobody has spoken for a while: ask whether somebody is there, in the end hang up."""
+    if call.idle_monitor.suspended or not call.in_progress:
+        return
+    prompt = call.idle_monitor.silent()
+    if prompt is not None:
+        await call.say(call.render(prompt))
+    else:
+        await call.give_up()

@@ -1,0 +1,97 @@
+"""The history of a conversation, and the only place that writes it: what the caller said, what the agent did, and of
+what the agent said only what was heard.
+
+The history itself is a plain list of messages that anybody may read and append to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from voxtrad.providers.base import Message, ToolCall
+
+PENDING = '{"status": "still running"}'
+"""Stands in for the result of a tool that is under way: an LLM API refuses a tool call without a result."""
+
+
+@dataclass(slots=True)
+class Part:
+    """A stretch of a reply's text and the message that holds it."""
+
+    message: Message
+    text: str = ""
+
+
+class History:
+    def __init__(self, messages: list[Message] | None = None) -> None:
+        self.messages: list[Message] = messages if messages is not None else []
+
+    def user(self, text: str) -> Message:
+        message = Message("user", text)
+        self.messages.append(message)
+        return message
+
+    def begin(self, text: str = "", calls: Iterable[ToolCall] = ()) -> Part:
+        """A part of an answer begins; it is in the history while it is being written."""
+        part = Part(Message("assistant", text, tool_calls=tuple(calls)), text)
+        self.messages.append(part.message)
+        return part
+
+    def write(self, part: Part, text: str, calls: tuple[ToolCall, ...] = ()) -> None:
+        """Set what a part says and which tools it calls."""
+        part.text = text
+        part.message = self._replace(part.message, replace(part.message, content=text, tool_calls=calls))
+
+    def tool_started(self, call: ToolCall) -> Message:
+        message = Message("tool", PENDING, tool_call_id=call.id)
+        self.messages.append(message)
+        return message
+
+    def tool_result(self, pending: Message | None, call_id: str, result: str) -> Message:
+        """A tool's result: in the place of its stand-in, where it has one."""
+        message = Message("tool", result, tool_call_id=call_id)
+        if pending is None:
+            self.messages.append(message)
+            return message
+        return self._replace(pending, message)
+
+    def settle(self, parts: list[Part], heard: int, *, interrupted: bool) -> None:
+        """Keep of a reply's parts the first `heard` characters; a part that was not heard at all goes."""
+        for part in parts:
+            whole = not interrupted or heard >= len(part.text.rstrip())
+            kept = part.text if whole else part.text[: max(0, heard)].rstrip()
+            heard -= len(part.text)
+            part.text = kept
+            if kept or part.message.tool_calls:
+                message = replace(part.message, content=kept, interrupted=not whole)
+                part.message = self._replace(part.message, message)
+            else:
+                self._remove(part.message)
+
+    def said(self, written: str, heard: str, *, interrupted: bool) -> None:
+        """Something was said that no reply of the agent's was: a greeting, a prompt, a handler's own words.
+
+        A handler that says the text of a reply does not say it twice.
+        """
+        last = self.messages[-1] if self.messages else None
+        message = Message("assistant", heard, interrupted=interrupted)
+        if last is not None and last.role == "assistant" and not last.tool_calls and last.content == written:
+            self.messages.pop()
+        if heard:
+            self.messages.append(message)
+
+    def withdraw(self, messages: Iterable[Message]) -> None:
+        """Take messages back, as if they had never been."""
+        for message in messages:
+            self._remove(message)
+
+    def _replace(self, old: Message, new: Message) -> Message:
+        for index, message in enumerate(self.messages):
+            if message is old:
+                self.messages[index] = new
+                return new
+        return new
+
+    def _remove(self, message: Message) -> None:
+        self.messages[:] = [m for m in self.messages if m is not message]

@@ -1,0 +1,133 @@
+"""Sentences that are said again and again (greetings, fillers, prompts, the apology), kept as audio.
+
+What the configuration says is synthesized ahead of the first call and kept on disk; what calls say is kept in memory.
+Both are bounded, and neither touches the disk while a call runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import tempfile
+from collections import OrderedDict
+from collections.abc import Iterable
+from pathlib import Path
+
+import structlog
+
+from voxtrad.providers.base import ProviderError, TextToSpeech
+
+log = structlog.stdlib.get_logger(__name__)
+
+MEMORY = 32 * 1024 * 1024
+"""Bytes of audio kept in memory: about half an hour at 8 kHz."""
+DISK = 128 * 1024 * 1024
+"""Bytes of audio kept on disk."""
+
+
+class SpeechCache:
+    """Audio by text, for all voices. `folder` is made when it is needed; None keeps nothing on disk."""
+
+    def __init__(self, folder: Path | None, *, memory: int = MEMORY, disk: int = DISK) -> None:
+        self._folder = folder
+        self._memory = memory
+        self._disk = disk
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._size = 0
+
+    def voice(self, fingerprint: str, rate: int) -> KeptVoice:
+        """What was said by one voice, at a sample rate."""
+        return KeptVoice(self, f"{fingerprint}\0{rate}")
+
+    def get(self, key: str) -> bytes | None:
+        pcm = self._kept.get(key)
+        if pcm is not None:
+            self._kept.move_to_end(key)
+        return pcm
+
+    def put(self, key: str, pcm: bytes) -> None:
+        if len(pcm) > self._memory // 8:
+            return
+        self._size += len(pcm) - len(self._kept.pop(key, b""))
+        self._kept[key] = pcm
+        while self._size > self._memory:
+            self._size -= len(self._kept.popitem(last=False)[1])
+
+    async def prepare(self, tts: TextToSpeech, language: str, rate: int, texts: Iterable[str]) -> None:
+        """Have these sentences ready in memory and on disk. What cannot be synthesized is logged, and said live."""
+        voice = self.voice(tts.fingerprint, rate)
+        missing = []
+        for text in dict.fromkeys(text for text in texts if text.strip()):
+            if voice.get(text) is not None:
+                continue
+            pcm = await asyncio.to_thread(self._load, voice.key(text))
+            if pcm is None:
+                missing.append(text)
+            else:
+                voice.put(text, pcm)
+        if not missing:
+            return
+        try:
+            speaking = await tts.open(rate=rate, language=language)
+            try:
+                for text in missing:
+                    pcm = b"".join([chunk.pcm async for chunk in speaking.synthesize(text)])
+                    voice.put(text, pcm)
+                    await asyncio.to_thread(self._save, voice.key(text), pcm)
+            finally:
+                await speaking.aclose()
+        except ProviderError as error:
+            log.warning("sentences could not be synthesized ahead", provider=tts.name, reason=error.message)
+
+    # --- the disk -----------------------------------------------------------------------------------------------------
+
+    def _load(self, key: str) -> bytes | None:
+        if self._folder is None:
+            return None
+        try:
+            path = self._folder / f"{key}.pcm"
+            pcm = path.read_bytes()
+            os.utime(path)
+        except OSError:
+            return None
+        return pcm if pcm and len(pcm) % 2 == 0 else None
+
+    def _save(self, key: str, pcm: bytes) -> None:
+        if self._folder is None or not pcm:
+            return
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with tempfile.NamedTemporaryFile(dir=self._folder, suffix=".part", delete=False) as part:
+                part.write(pcm)
+            Path(part.name).replace(self._folder / f"{key}.pcm")
+            self._prune(self._folder)
+        except OSError as error:
+            log.warning("synthesized audio could not be kept on disk", reason=str(error))
+
+    def _prune(self, folder: Path) -> None:
+        """Drop what was used longest ago, until the rest fits."""
+        files = sorted((f.stat().st_mtime, f.stat().st_size, f) for f in folder.glob("*.pcm"))
+        excess = sum(size for _, size, _ in files) - self._disk
+        for _, size, path in files:
+            if excess <= 0:
+                break
+            path.unlink(missing_ok=True)
+            excess -= size
+
+
+class KeptVoice:
+    """The audio of one voice, by text."""
+
+    def __init__(self, cache: SpeechCache, voice: str) -> None:
+        self._cache = cache
+        self._voice = voice
+
+    def key(self, text: str) -> str:
+        return hashlib.sha256(f"{self._voice}\0{text}".encode()).hexdigest()
+
+    def get(self, text: str) -> bytes | None:
+        return self._cache.get(self.key(text))
+
+    def put(self, text: str, pcm: bytes) -> None:
+        self._cache.put(self.key(text), pcm)

@@ -1,0 +1,145 @@
+"""The switchboard: a leg rings, an agent takes it, and the call runs under supervision until nothing of it is left.
+
+It knows which calls there are and whether there is room for another. Which agent takes a call is decided by
+`routing.py`, how the call goes by `conversation/session.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import structlog
+
+from voxtrad.conversation.session import Plan, Session
+from voxtrad.errors import VoxtradError
+from voxtrad.events.types import Event
+from voxtrad.leg import Leg, LegError
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Refused(VoxtradError):
+    """No agent takes this call. `status` tells the dialplan why, in `VOXTRAD_STATUS`."""
+
+    def __init__(self, message: str, status: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Front(Protocol):
+    """The agents of one configuration (`roster.py`)."""
+
+    @property
+    def max_calls(self) -> int: ...
+
+    def plan(self, call_id: str, leg: Leg) -> Plan:
+        """Which agent takes a leg, and with what. Raises `Refused`."""
+        ...
+
+    def begin(self) -> None:
+        """A call begins that keeps this configuration in use."""
+        ...
+
+    async def end(self) -> None:
+        """That call is over."""
+        ...
+
+
+class Switchboard:
+    """All calls of the server. Telephony hands each leg to `take`, which returns when the call is over."""
+
+    def __init__(
+        self,
+        front: Front,
+        *,
+        publish: Callable[[Event], None],
+        clock: Callable[[], float],
+        on_rejected: Callable[[str], None],
+    ) -> None:
+        self._front = front
+        self._publish = publish
+        self._clock = clock
+        self._on_rejected = on_rejected
+        self._sessions: dict[str, Session] = {}
+        self._changed = asyncio.Event()
+        self.draining = False
+
+    @property
+    def calls(self) -> Mapping[str, Session]:
+        """The live calls by their ids."""
+        return self._sessions
+
+    @property
+    def front(self) -> Front:
+        """The agents that take the next call."""
+        return self._front
+
+    def replace(self, front: Front) -> None:
+        """A new configuration, for the calls to come; live ones keep theirs."""
+        self._front = front
+
+    async def take(self, leg: Leg) -> None:
+        """A leg rings: carry the call to its end. Cancelling it leaves the leg to its carrier."""
+        call_id = f"c_{secrets.token_hex(10)}"
+        with structlog.contextvars.bound_contextvars(call_id=call_id):
+            front = self._front
+            try:
+                plan = self._admit(front, call_id, leg)
+            except Refused as refused:
+                await self._turn_away(leg, refused)
+                return
+            session = self._sessions[call_id] = Session(leg, plan, publish=self._publish, clock=self._clock)
+            front.begin()
+            try:
+                await session.run()
+            finally:
+                del self._sessions[call_id]
+                self._changed.set()
+                await front.end()
+
+    async def drain(self, timeout: float) -> bool:
+        """Take no more calls, and wait until the live ones have ended. False where some had to be hung up."""
+        self.draining = True
+        try:
+            async with asyncio.timeout(timeout):
+                await self._empty()
+        except TimeoutError:
+            log.warning("calls are hung up: they did not end in time", calls=len(self._sessions), seconds=timeout)
+            for session in list(self._sessions.values()):
+                session.hang_up("the server stops")
+            await self._empty()
+            return False
+        return True
+
+    async def _empty(self) -> None:
+        while self._sessions:
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _admit(self, front: Front, call_id: str, leg: Leg) -> Plan:
+        if self.draining:
+            raise Refused("the server is draining", "BUSY")
+        if len(self._sessions) >= front.max_calls:
+            raise Refused(f"{front.max_calls} calls are live, as many as server.max_calls allows", "BUSY")
+        plan = front.plan(call_id, leg)
+        name = plan.config.name
+        live = sum(session.plan.config.name == name for session in self._sessions.values())
+        if plan.config.max_calls is not None and live >= plan.config.max_calls:
+            raise Refused(f"agent '{name}' has {live} calls, as many as its max_calls allows", "BUSY")
+        return plan
+
+    async def _turn_away(self, leg: Leg, refused: Refused) -> None:
+        """Back to the dialplan, which knows what a caller shall hear."""
+        info = leg.info
+        log.warning("a call is not taken", reason=refused.message, caller=info.caller, dialled=info.dialled)
+        self._on_rejected(refused.status.lower())
+        try:
+            await leg.set_variables({"VOXTRAD_STATUS": refused.status})
+            await leg.proceed(context=None, extension=None, priority=None)
+        except LegError as error:
+            log.info("the caller could not be led on", reason=error.message)
+        finally:
+            await leg.release()

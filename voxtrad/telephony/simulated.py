@@ -1,0 +1,238 @@
+"""A caller without a PBX: a leg whose audio is paced by the clock and whose caller follows a script.
+
+`voxtrad call` and the tests speak through it to the real pipeline. It records both sides as they would be heard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from voxtrad.audio.frames import FRAME_MS, Framer, frame_bytes, silence
+from voxtrad.leg import Digit, Ended, LegEvent, LegGone, LegInfo
+
+FRAME = FRAME_MS / 1000
+
+
+class SimulatedPort:
+    """A `MediaPort` that plays and listens in step with the clock: both directions move one frame every 20 ms."""
+
+    def __init__(self, rate: int, clock: Callable[[], float]) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._size = frame_bytes(rate)
+        self._quiet = silence(rate, FRAME_MS)
+        self._incoming: deque[bytes] = deque()
+        self._outgoing: deque[bytes] = deque()
+        self._heard = 0
+        self._paused = False
+        self._closed = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.moved = asyncio.Condition()
+        """Notified with every frame."""
+        self.caller_track = bytearray()
+        self.agent_track = bytearray()
+
+    @property
+    def rate(self) -> int:
+        return self._rate
+
+    @property
+    def queued(self) -> int:
+        return self._heard + len(self._outgoing) * self._size // 2
+
+    @property
+    def heard(self) -> int:
+        return self._heard
+
+    @property
+    def agent_speaking(self) -> bool:
+        return bool(self._outgoing) and not self._paused
+
+    @property
+    def caller_speaking(self) -> bool:
+        return bool(self._incoming)
+
+    def caller_says(self, pcm: bytes) -> None:
+        """The caller speaks: mono 16-bit audio at `rate`, from the next frame on."""
+        framer = Framer(self._rate)
+        whole = framer.push(pcm) + framer.flush()
+        self._incoming.extend(whole[i : i + self._size] for i in range(0, len(whole), self._size))
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        due = self._clock()
+        while not self._closed.is_set():
+            due += FRAME
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, due - self._clock())):
+                    await self._closed.wait()
+                    return
+            yield await self._tick()
+
+    async def _tick(self) -> bytes:
+        caller = self._incoming.popleft() if self._incoming else self._quiet
+        agent = self._quiet
+        if self._outgoing and not self._paused:
+            agent = self._outgoing.popleft()
+            self._heard += len(agent) // 2
+            if not self._outgoing:
+                self._empty.set()
+        self.caller_track += caller
+        self.agent_track += agent
+        async with self.moved:
+            self.moved.notify_all()
+        return caller
+
+    async def play(self, pcm: bytes) -> None:
+        if self._closed.is_set():
+            raise LegGone("the call is over")
+        if len(pcm) % self._size:
+            raise ValueError(f"{len(pcm)} bytes are not whole frames of {self._size}")
+        self._outgoing.extend(pcm[i : i + self._size] for i in range(0, len(pcm), self._size))
+        if pcm:
+            self._empty.clear()
+
+    async def pause(self) -> None:
+        self._paused = True
+
+    async def resume(self) -> None:
+        self._paused = False
+
+    async def flush(self) -> int:
+        self._outgoing.clear()
+        self._empty.set()
+        self._paused = False
+        return self._heard
+
+    async def drained(self) -> None:
+        await self._empty.wait()
+        if self._closed.is_set():
+            raise LegGone("the call is over")
+
+    async def close(self) -> None:
+        self._closed.set()
+        self._empty.set()
+        async with self.moved:
+            self.moved.notify_all()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed.is_set()
+
+
+Script = Callable[["SimulatedLeg"], Awaitable[None]]
+
+
+class SimulatedLeg:
+    """A `Leg` without a PBX. The `script` is the caller: it runs from the answer on, and the leg ends with it."""
+
+    def __init__(self, info: LegInfo, script: Script, *, rate: int, clock: Callable[[], float]) -> None:
+        self._info = info
+        self._script = script
+        self.port = SimulatedPort(rate, clock)
+        self._events: asyncio.Queue[LegEvent] = asyncio.Queue()
+        self._running: asyncio.Task[None] | None = None
+        self._ended = False
+        self.variables: dict[str, str] = {}
+        self.sent_digits = ""
+        self.proceeded: Place | None = None
+
+    @property
+    def info(self) -> LegInfo:
+        return self._info
+
+    @property
+    def ended(self) -> bool:
+        return self._ended
+
+    async def events(self) -> AsyncIterator[LegEvent]:
+        while True:
+            event = await self._events.get()
+            yield event
+            if isinstance(event, Ended):
+                return
+
+    async def answer(self) -> None:
+        if self._ended:
+            raise LegGone("the caller is gone")
+        if self._running is None:
+            self._running = asyncio.create_task(self._act(), name="simulated caller")
+
+    async def _act(self) -> None:
+        await self._script(self)
+        await self.end("the caller hung up")
+
+    async def open_media(self) -> SimulatedPort:
+        return self.port
+
+    async def send_digits(self, digits: str) -> None:
+        self.sent_digits += digits
+
+    async def set_variables(self, variables: Mapping[str, str]) -> None:
+        self.variables.update(variables)
+
+    async def proceed(self, *, context: str | None, extension: str | None, priority: int | None) -> None:
+        if self._ended:
+            raise LegGone("the caller is gone")
+        self.proceeded = Place(context, extension, priority)
+        await self.end("led on in the dialplan")
+
+    async def hang_up(self, cause: str = "normal") -> None:
+        await self.end(cause)
+
+    async def end(self, cause: str) -> None:
+        """The leg is over, by either side."""
+        if self._ended:
+            return
+        self._ended = True
+        self._events.put_nowait(Ended(cause))
+        await self.port.close()
+
+    async def release(self) -> None:
+        await self.end("released")
+        if self._running is not None and self._running is not asyncio.current_task():
+            self._running.cancel()
+            await asyncio.wait([self._running])
+
+    # --- what the script does -----------------------------------------------------------------------------------------
+
+    async def say(self, pcm: bytes) -> None:
+        """Speak, and wait until it was said."""
+        self.port.caller_says(pcm)
+        await self.until(lambda: not self.port.caller_speaking)
+
+    def press(self, digit: str) -> None:
+        self._events.put_nowait(Digit(digit))
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait, frame by frame, until something is so or the call is over."""
+        async with self.port.moved:
+            await self.port.moved.wait_for(lambda: self.port.closed or condition())
+
+    async def quiet(self, seconds: float) -> None:
+        """Wait until the agent has been silent for so long."""
+        frames, needed = 0, round(seconds / FRAME)
+
+        def still() -> bool:
+            nonlocal frames
+            frames = 0 if self.port.agent_speaking else frames + 1
+            return frames > needed
+
+        await self.until(still)
+
+    async def spoken_to(self) -> None:
+        """Wait until the agent speaks."""
+        await self.until(lambda: self.port.agent_speaking)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a dialplan."""
+
+    context: str | None
+    extension: str | None
+    priority: int | None
