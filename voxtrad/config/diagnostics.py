@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,10 +71,11 @@ class ConfigError(VoxtradError):
 
 def shown_path(file: Path) -> str:
     """A file as a person in the working directory would name it."""
+    straight = Path(os.path.normpath(file))
     try:
-        return str(file.relative_to(Path.cwd()))
+        return str(straight.relative_to(Path.cwd()))
     except ValueError:
-        return str(file)
+        return str(straight)
 
 
 def show_loc(loc: Iterable[str | int]) -> str:

@@ -35,10 +35,8 @@ class Documents:
     """Values that `${…}` put in, and what was written there."""
     diagnostics: list[Diagnostic] = field(default_factory=list)
 
-    @property
-    def broken(self) -> bool:
-        """Whether a file could not be read at all, so that names may be missing."""
-        return any(d.severity == "error" for d in self.diagnostics)
+    complete: bool = True
+    """Whether every file could be read; if not, names may be missing."""
 
 
 def read_documents(path: Path, environment: Environment[str, str], read: ReadBytes) -> Documents:
@@ -71,12 +69,14 @@ class _Reader:
             data = self._read(path)
         except OSError as error:
             self._report(f"cannot read {shown_path(path)}: {why(error)}", place, loc)
+            self.documents.complete = False
             return
         document = read_document(data, path)
         self.documents.lines[path] = document.lines
         self.documents.diagnostics += document.diagnostics
         tree = document.tree
         if tree is None:
+            self.documents.complete = False
             return
         for key in [key for key in tree.entries if key.startswith("x-")]:
             del tree.entries[key]
@@ -170,7 +170,7 @@ class _Reader:
         self.documents.lines[path] = split_lines(text)
         value = WrittenText(text)
         value.folder = path.parent
-        prompt = Scalar(value, Place(path, 1, 1))
+        prompt = Scalar(value, Place(path, 1, 1), whole_file=True)
         agent.entries["prompt"] = Entry(prompt.place, prompt)
 
     def _report(self, message: str, place: Place | None, loc: tuple[str | int, ...]) -> None:

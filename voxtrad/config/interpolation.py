@@ -15,6 +15,9 @@ from voxtrad.config.types import WrittenText
 
 MAX_SECRET_BYTES = 64 * 1024
 
+_TELLING = 4
+"""Shorter values are no secrets, and would be found in any text."""
+
 ReadBytes = Callable[[Path], bytes]
 """Reads a file; raises `OSError`."""
 
@@ -40,7 +43,7 @@ class Interpolation:
         """What was put in -> what was written there."""
 
     def apply(self, tree: Tree) -> list[Diagnostic]:
-        """Replaces all references in the tree, in place."""
+        """Replaces all references in the tree, in place; one that fails stays as it was written."""
         diagnostics = []
         done: set[int] = set()
         for loc, node, _ in walk(tree):
@@ -54,7 +57,6 @@ class Interpolation:
             except _Failed as failure:
                 place = node.place
                 diagnostics.append(Diagnostic(failure.message, place, show_loc(loc), hint=failure.hint))
-                node.value = None
         return diagnostics
 
     def _replaced(self, text: WrittenText) -> WrittenText:
@@ -79,14 +81,12 @@ class Interpolation:
             raise _Failed(
                 "'${…}' must be ${env:NAME}, ${env:NAME:-default} or ${file:/path}", "a literal ${ is written $${"
             )
-        if len(value) >= 4:
-            self.values[value] = reference if "-" not in reference else reference.partition(":-")[0] + "}"
         return value
 
     def _variable(self, name: str, default: str | None) -> str:
         value = self._environment.get(name, "")
         if value:
-            return value
+            return self._remembered(value, f"${{env:{name}}}")
         if default is not None:
             return default
         state = "is empty" if name in self._environment else "is not set"
@@ -109,7 +109,12 @@ class Interpolation:
         text = text[:-2] if text.endswith("\r\n") else text.removesuffix("\n")
         if not text:
             raise _Failed(f"{shown_path(path)} is empty")
-        return text
+        return self._remembered(text, f"${{file:{written}}}")
+
+    def _remembered(self, value: str, reference: str) -> str:
+        if len(value) >= _TELLING:
+            self.values[value] = reference
+        return value
 
 
 def why(error: OSError) -> str:

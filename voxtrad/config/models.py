@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
 from voxtrad.config.agents import (
@@ -49,6 +49,7 @@ from voxtrad.config.server import (
 )
 from voxtrad.config.tools import (
     AnyTool,
+    IMPLICIT,
     BuiltinTool,
     CollectDigitsTool,
     DeclaredTool,
@@ -182,3 +183,25 @@ class Config(ConfigModel):
     """What agents can do, by name."""
     outbound: OutboundConfig | None = None
     """Calls that voxtrad makes; without it there are none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _implicit_tools(cls, value: object) -> object:
+        """Built-in tools that an agent names are tools like any other."""
+        if not isinstance(value, Mapping):
+            return value
+        tools = value.get("tools") or {}
+        named = _tools_of_agents(value.get("agents"))
+        if not isinstance(tools, Mapping) or named <= tools.keys():
+            return value
+        return {**value, "tools": {**tools, **{name: {"builtin": name} for name in sorted(named - tools.keys())}}}
+
+
+def _tools_of_agents(agents: object) -> set[str]:
+    """Names of built-in tools that stand in the agents' lists."""
+    named: set[str] = set()
+    for agent in agents.values() if isinstance(agents, Mapping) else ():
+        tools = agent.get("tools") if isinstance(agent, Mapping) else None
+        if isinstance(tools, list):
+            named.update(str(tool) for tool in tools if isinstance(tool, str) and tool in IMPLICIT)
+    return named

@@ -63,6 +63,8 @@ class Directory:
     types: ProviderTypes
     entries: Mapping[str, object]
     """`providers:` as written."""
+    lenient: bool = False
+    """What is wrong was said before: a choice that is not valid becomes an empty one."""
     _known: dict[str, ProviderEntry | None] = field(default_factory=dict)
 
     def entry(self, name: str, raw: object) -> ProviderEntry:
@@ -203,7 +205,12 @@ def _resolve(kind: Kind) -> Callable[[object, ValidationInfo], object]:
         directory = info.context.get("directory") if isinstance(info.context, dict) else None
         if not isinstance(directory, Directory):
             raise PydanticCustomError("choice", "providers can only be looked up while a configuration is loaded")
-        return directory.choice(kind, value, info.context)
+        try:
+            return directory.choice(kind, value, info.context)
+        except (ValidationError, PydanticCustomError):
+            if not directory.lenient:
+                raise
+            return ProviderChoice(provider="", type="", connection=ConfigModel(), options=ConfigModel())
 
     return resolve
 

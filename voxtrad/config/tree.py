@@ -21,6 +21,8 @@ class Scalar:
     place: Place
     block: bool = False
     """Written as a block (`|` or `>`): its text begins on the line below."""
+    whole_file: bool = False
+    """The text is all of the file that `place` names."""
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -130,7 +130,7 @@ class ConfigModel(BaseModel):
         strangers = [key for key in value if key not in known] if isinstance(value, Mapping) else []
         if not isinstance(value, Mapping) or not strangers:
             return validate(value)
-        context = {"expected": [key for key in known if key not in value], "secret": holds_secrets(cls)}
+        context = {"expected": list(known), "given": [*map(str, value)], "secret": holds_secrets(cls)}
         errors = [at((str(key),), PydanticCustomError(UNKNOWN_KEY, "unknown key", context)) for key in strangers]
         try:
             validate({key: item for key, item in value.items() if key in known})
@@ -147,6 +147,13 @@ def yaml_keys(model: type[BaseModel]) -> tuple[str, ...]:
 def holds_secrets(model: type[BaseModel]) -> bool:
     """Whether a field of the model itself is a secret."""
     return any("SecretStr" in str(info.annotation) for info in model.model_fields.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Refers:
+    """Marks a text that names something of the agent around it; `check` says when there is no such thing."""
+
+    to: Literal["tool"]
 
 
 # --- text and numbers -------------------------------------------------------------------------------------------------
@@ -202,6 +209,9 @@ Text = Annotated[str, BeforeValidator(_text)]
 Name = Annotated[str, BeforeValidator(_text), AfterValidator(_not_blank)]
 """Text that is not empty."""
 
+ToolName = Annotated[str, BeforeValidator(_text), AfterValidator(_not_blank), Refers("tool")]
+"""The name of a tool that the agent has."""
+
 Integer = Annotated[int, BeforeValidator(_integer)]
 Number = Annotated[float, BeforeValidator(_number)]
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
@@ -213,6 +223,8 @@ Secret = Annotated[SecretStr, BeforeValidator(_text)]
 def _webhook_secret(value: SecretStr) -> SecretStr:
     """As Standard Webhooks has it: `whsec_` and 24 to 64 bytes in base64."""
     text = value.get_secret_value()
+    if text.startswith("${"):
+        return value  # a reference that failed, which was reported where it stands
     try:
         key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
     except ValueError:
@@ -332,10 +344,12 @@ class TemplateNames:
     """Marks a field as a template and says which namespaces stand open to it. The last mark of a field counts."""
 
     names: frozenset[str]
+    condition: bool = False
+    """An expression on its own, without `{{ }}`."""
 
     @classmethod
-    def of(cls, *names: str) -> TemplateNames:
-        return cls(frozenset(names))
+    def of(cls, *names: str, condition: bool = False) -> TemplateNames:
+        return cls(frozenset(names), condition)
 
 
 def _compiles(value: str) -> str:
@@ -381,10 +395,18 @@ Open to it are `call`, `vars` and `now`; `Annotated[TemplateText, TemplateNames.
 TemplateTree = Annotated[JSONObject, AfterValidator(_tree_compiles), TOOL_NAMES]
 """A mapping in which every text, however deep, is a template; compile it with `templates.TemplateTree`."""
 
-SecretTemplate = Annotated[SecretStr, BeforeValidator(_text)]
+
+def _secret_compiles(value: SecretStr) -> SecretStr:
+    _compiles(value.get_secret_value())
+    return value
+
+
+SecretTemplate = Annotated[SecretStr, BeforeValidator(_text), AfterValidator(_secret_compiles), TOOL_NAMES]
 """A template that holds a secret, such as an `Authorization` header."""
 
-ConditionText = Annotated[str, BeforeValidator(_text), AfterValidator(_condition_compiles), CALL_NAMES]
+_CONDITION = TemplateNames.of("call", "vars", "now", condition=True)
+
+ConditionText = Annotated[str, BeforeValidator(_text), AfterValidator(_condition_compiles), _CONDITION]
 """An expression that is true or not: `vars.verified and call.direction == 'inbound'`. See `templates.Condition`."""
 
 

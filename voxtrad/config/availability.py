@@ -1,0 +1,62 @@
+"""What the language has and this version does not do yet: `check` refuses it instead of ignoring it.
+
+To lift a restriction, delete its line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from voxtrad.config.diagnostics import Diagnostic, show_loc
+from voxtrad.config.tree import Mapping, Scalar, Tree, walk
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """A key that is refused: always, only with one of `values`, or with anything that is not among `except_for`."""
+
+    path: str
+    """Keys with dots between; `*` stands for any key or index."""
+    values: tuple[str | bool, ...] = ()
+    except_for: tuple[str | bool, ...] = ()
+
+
+NOT_YET: tuple[NotYet, ...] = (
+    NotYet("asterisk.media.transport", values=("rtp",)),
+    NotYet("lookup"),
+    NotYet("outbound"),
+    NotYet("tools.*.mcp"),
+    NotYet("tools.*.builtin", except_for=("end_call",)),
+    NotYet("agents.*.tools.*", values=("transfer", "send_dtmf", "collect_digits", "wait")),
+    NotYet("destinations.*.mode", values=("attended",)),
+    NotYet("destinations.*.after", values=("agent",)),
+    NotYet("agents.*.record", except_for=(False,)),
+    NotYet("agents.*.analysis"),
+    NotYet("agents.*.handler"),
+)
+
+MESSAGE = "not available in this version"
+
+
+def refusals(tree: Tree, not_yet: tuple[NotYet, ...] = NOT_YET) -> Iterator[Diagnostic]:
+    """A diagnostic for each thing that is written and not available; null is not written."""
+    by_path = [(entry.path.split("."), entry) for entry in not_yet]
+    for loc, node, holder in walk(tree):
+        if not loc or (isinstance(node, Scalar) and node.value is None):
+            continue
+        for path, entry in by_path:
+            if len(path) == len(loc) and all(p in ("*", str(part)) for p, part in zip(path, loc, strict=True)):
+                if isinstance(node, Mapping) and not node.entries:
+                    continue
+                if _refused(node, entry):
+                    by_value = holder is None or entry.values or entry.except_for
+                    place = node.place if by_value or holder is None else holder.key
+                    yield Diagnostic(MESSAGE, place, show_loc(loc))
+
+
+def _refused(node: Tree, entry: NotYet) -> bool:
+    value = node.value if isinstance(node, Scalar) else None
+    if entry.values:
+        return value in entry.values
+    return value is None or value not in entry.except_for

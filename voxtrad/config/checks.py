@@ -1,0 +1,347 @@
+"""What no single model can see: names that refer to each other, templates and what they use, routes no call reaches.
+
+Each check is a function from the configuration to findings; where they stand in a file is the loader's business.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from voxtrad.config.diagnostics import Loc, Severity, did_you_mean
+from voxtrad.config.fields import marked, texts
+from voxtrad.config.models import (
+    Action,
+    AgentConfig,
+    AgentDestination,
+    BuiltinTool,
+    Config,
+    HttpTool,
+    McpTool,
+    SetVariableTool,
+    ToolBase,
+    TransferTool,
+)
+from voxtrad.config.numbers import covers, known_country
+from voxtrad.config.routes import Route
+from voxtrad.config.templates import CALL_ATTRIBUTES, Condition, Template
+from voxtrad.config.tools import BUILTINS, IMPLICIT
+from voxtrad.config.tree import Mapping, Tree
+from voxtrad.config.types import Refers, TemplateNames
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong at a path of the configuration."""
+
+    loc: Loc
+    message: str
+    suggestion: str | None = None
+    hint: str | None = None
+    severity: Severity = "error"
+    line: int = 0
+    """The line within a text of several, from 1."""
+    at_key: bool = False
+    """It is about the key, not the value."""
+    needs: tuple[Loc, ...] = ()
+    """What else it looked at: when that is broken, there is no telling."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """All names that were written, those of broken things too."""
+
+    agents: tuple[str, ...]
+    tools: tuple[str, ...]
+    destinations: tuple[str, ...]
+
+
+def check(config: Config, tree: Mapping) -> Iterator[Finding]:
+    """All findings. `config` may lack what is not valid; `tree` has every name."""
+    names = Names(*(_names(tree, section) for section in ("agents", "tools", "destinations")))
+    yield from _agents_present(names, config)
+    yield from _routes(config, names)
+    yield from _server(config)
+    yield from _webhooks(config)
+    yield from _destinations(config, names)
+    for name, tool in config.tools.items():
+        yield from _tool(name, tool, config, names)
+    for name, agent in config.agents.items():
+        yield from _agent(name, agent, config, names)
+
+
+def _names(tree: Mapping, section: str) -> tuple[str, ...]:
+    found: Tree | None = tree.get(section)
+    return tuple(found.entries) if isinstance(found, Mapping) else ()
+
+
+def _unknown(loc: Loc, what: str, name: str, known: Iterable[str]) -> Finding:
+    known = list(known)
+    suggestion = did_you_mean(name, known)
+    hint = f"there are: {', '.join(known)}" if suggestion is None and 0 < len(known) <= 12 else None
+    hint = hint or (f"there are none: add one under {what}s:" if not known else None)
+    return Finding(loc, f"unknown {what} '{name}'", suggestion, hint)
+
+
+# --- the house --------------------------------------------------------------------------------------------------------
+
+
+def _agents_present(names: Names, config: Config) -> Iterator[Finding]:
+    if not names.agents:
+        yield Finding(("agents",), "there is no agent", hint="a configuration has at least one under agents:")
+    elif not config.routes and len(names.agents) > 1:
+        message = "there are no routes: only calls whose dialplan names an agent are taken"
+        yield Finding(("agents",), message, severity="warning", at_key=True, needs=(("routes",),))
+
+
+def _server(config: Config) -> Iterator[Finding]:
+    server = config.server
+    if server.tokens == () and not _is_loopback(server.listen):
+        message = "others can reach this address, and no token is demanded"
+        hint = "set server.tokens, or 'tokens: auto', or listen on 127.0.0.1"
+        yield Finding(("server", "listen"), message, hint=hint, needs=(("server", "tokens"),))
+    if server.country is not None and not known_country(server.country):
+        yield Finding(("server", "country"), "unknown country", hint="write two capitals, like GB or US")
+    if server.tls is not None:
+        for key, file in (("cert", server.tls.cert), ("key", server.tls.key)):
+            if not file.is_file():
+                yield Finding(("server", "tls", key), "there is no such file")
+    if server.tokens != "auto":
+        yield from _unique(("server", "tokens"), [token.name for token in server.tokens])
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _webhooks(config: Config) -> Iterator[Finding]:
+    yield from _unique(("webhooks",), [webhook.name for webhook in config.webhooks])
+
+
+def _unique(loc: Loc, names: list[str]) -> Iterator[Finding]:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield Finding((*loc, index, "name"), f"the name '{name}' stands twice")
+
+
+# --- routes and destinations ------------------------------------------------------------------------------------------
+
+
+def _routes(config: Config, names: Names) -> Iterator[Finding]:
+    for index, route in enumerate(config.routes):
+        loc = ("routes", index)
+        if route.agent not in names.agents:
+            yield _unknown((*loc, "agent"), "agent", route.agent, names.agents)
+        for earlier, other in enumerate(config.routes[:index]):
+            if _shadows(other, route, config.server.country):
+                message = f"no call reaches this route: routes[{earlier}] takes all that it would match"
+                yield Finding(loc, message, needs=(("server", "country"), ("routes", earlier)))
+                break
+
+
+def _shadows(earlier: Route, later: Route, country: str | None) -> bool:
+    """Whether every condition of the earlier route holds wherever those of the later one do."""
+    variables = later.variables or {}
+    return (
+        all(variables.get(name) == value for name, value in (earlier.variables or {}).items())
+        and _wider(earlier.to, later.to, country)
+        and _wider(earlier.from_, later.from_, country)
+        and (earlier.hours is None or earlier.hours == later.hours)
+    )
+
+
+def _wider(earlier: tuple[str, ...] | None, later: tuple[str, ...] | None, country: str | None) -> bool:
+    if earlier is None:
+        return True
+    return later is not None and all(any(covers(wide, narrow, country) for wide in earlier) for narrow in later)
+
+
+def _destinations(config: Config, names: Names) -> Iterator[Finding]:
+    for name, destination in config.destinations.items():
+        if isinstance(destination, AgentDestination) and destination.agent not in names.agents:
+            yield _unknown(("destinations", name, "agent"), "agent", destination.agent, names.agents)
+        yield from _templates(marked(destination, ("destinations", name)), None)
+
+
+# --- tools ------------------------------------------------------------------------------------------------------------
+
+
+def _tool(name: str, tool: ToolBase, config: Config, names: Names) -> Iterator[Finding]:
+    loc = ("tools", name)
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
+        message = "a tool's name has letters, digits, _ and - only, 64 at most"
+        yield Finding(loc, message, hint="language models accept no other", at_key=True)
+    if name in BUILTINS and not (isinstance(tool, BuiltinTool) and getattr(tool, "builtin", None) == name):
+        yield Finding(loc, f"clashes with the built-in tool '{name}'", hint="call it otherwise", at_key=True)
+    for other in config.tools:
+        if isinstance(config.tools[other], McpTool) and name.startswith(f"{other}_"):
+            message = f"clashes with the tools of '{other}', which are named {other}_…"
+            yield Finding(loc, message, hint="call it otherwise", at_key=True)
+    yield from _schema(tool, loc)
+    if isinstance(tool, TransferTool):
+        for index, destination in enumerate(tool.destinations or ()):
+            if destination not in names.destinations:
+                yield _unknown((*loc, "destinations", index), "destination", destination, names.destinations)
+    if isinstance(tool, HttpTool) and tool.http.select is not None:
+        yield from _jmespath(tool.http.select, (*loc, "http", "select"))
+    users = {agent.name: agent for agent in config.agents.values() if name in agent.tools}
+    yield from _templates(marked(tool, loc), tool)
+    for agent in users.values():
+        yield from _variables(marked(tool, loc), agent, within_agent=False)
+        if isinstance(tool, SetVariableTool):
+            for index, variable in enumerate(tool.variables):
+                if variable not in agent.variables:
+                    yield _undeclared((*loc, "variables", index), variable, agent, within_agent=False)
+
+
+def _schema(tool: ToolBase, loc: Loc) -> Iterator[Finding]:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
+    error = best_match(Draft202012Validator(Draft202012Validator.META_SCHEMA).iter_errors(tool.parameters))
+    if error is not None:
+        path = [part for part in error.absolute_path if part != "properties"]
+        below = f" at {'.'.join(map(str, error.absolute_path))}" if error.absolute_path else ""
+        yield Finding((*loc, "parameters", *path), f"not a JSON Schema{below}: {_short(error.validator)}")
+
+
+def _short(validator: object) -> str:
+    words = {"type": "wrong type of value", "enum": "unknown value", "anyOf": "unknown value"}
+    return words.get(str(validator), f"'{validator}' does not hold")
+
+
+def _jmespath(expression: str, loc: Loc) -> Iterator[Finding]:
+    import jmespath
+    from jmespath.exceptions import JMESPathError
+
+    try:
+        jmespath.compile(expression)
+    except JMESPathError:
+        yield Finding(loc, "not a JMESPath expression")
+
+
+# --- agents -----------------------------------------------------------------------------------------------------------
+
+
+def _agent(name: str, agent: AgentConfig, config: Config, names: Names) -> Iterator[Finding]:
+    loc = ("agents", name)
+    for index, tool in enumerate(agent.tools):
+        if not _has_tool(tool, config, names):
+            yield _unknown((*loc, "tools", index), "tool", tool, dict.fromkeys((*names.tools, *IMPLICIT)))
+        if tool in agent.tools[:index]:
+            yield Finding((*loc, "tools", index), f"the tool '{tool}' stands twice", severity="warning")
+        if tool == "transfer" and not names.destinations:
+            yield Finding((*loc, "tools", index), "there is nowhere to transfer to: destinations: is empty")
+    yield from _action(agent.on_failure, (*loc, "on_failure"), names)
+    yield from _action(agent.idle.then, (*loc, "idle", "then"), names)
+    yield from _references(agent, loc)
+    yield from _templates(marked(agent, loc), None)
+    yield from _variables(marked(agent, loc), agent, within_agent=True)
+
+
+def _has_tool(tool: str, config: Config, names: Names) -> bool:
+    if tool in names.tools or tool in IMPLICIT:
+        return True
+    for name, other in config.tools.items():
+        if isinstance(other, McpTool) and tool.startswith(f"{name}_"):
+            return other.mcp.tools is None or tool.removeprefix(f"{name}_") in other.mcp.tools
+    return False
+
+
+def _action(action: Action, loc: Loc, names: Names) -> Iterator[Finding]:
+    if action.transfer is not None and action.transfer not in names.destinations:
+        yield _unknown((*loc, "transfer"), "destination", action.transfer, names.destinations)
+
+
+def _references(agent: AgentConfig, loc: Loc) -> Iterator[Finding]:
+    for below, value, marks in marked(agent, loc):
+        if any(isinstance(mark, Refers) for mark in marks) and value not in agent.tools:
+            message = f"the agent has no tool '{value}'"
+            hint = f"add it to {'.'.join(map(str, loc))}.tools"
+            suggestion = did_you_mean(str(value), agent.tools)
+            yield Finding(below, message, suggestion, None if suggestion else hint, needs=((*loc, "tools"),))
+
+
+# --- templates --------------------------------------------------------------------------------------------------------
+
+
+def _compiled(value: object, loc: Loc, names: TemplateNames) -> Iterator[tuple[Loc, Template | Condition, str]]:
+    for below, text in texts(value, loc):
+        yield below, Condition(text) if names.condition else Template(text), text
+
+
+def _template_names(marks: tuple[object, ...]) -> TemplateNames | None:
+    return next((mark for mark in reversed(marks) if isinstance(mark, TemplateNames)), None)
+
+
+def _templates(fields: Iterable[tuple[Loc, object, tuple[object, ...]]], tool: ToolBase | None) -> Iterator[Finding]:
+    """Names and attributes that no template of this field can have."""
+    for loc, value, marks in fields:
+        names = _template_names(marks)
+        if names is None:
+            continue
+        for below, template, text in _compiled(value, loc, names):
+            for name in sorted(template.undeclared(names.names)):
+                known = sorted(names.names)
+                hint = None
+                suggestion = did_you_mean(name, known)
+                if suggestion is None:
+                    hint = f"a name stands in its space, as in vars.{name}; there are: {', '.join(known)}"
+                yield Finding(below, f"the template uses '{name}', which is unknown here", suggestion, hint, line=_line(text, name))  # fmt: skip  # noqa: E501
+            for attribute in sorted(template.attributes("call") - CALL_ATTRIBUTES):
+                yield _no_attribute(below, "call", attribute, CALL_ATTRIBUTES, text)
+            parameters = _parameters(tool)
+            if parameters is not None and "args" in names.names:
+                for attribute in sorted(template.attributes("args") - parameters):
+                    yield _no_attribute(below, "args", attribute, parameters, text)
+
+
+def _parameters(tool: ToolBase | None) -> frozenset[str] | None:
+    """The names of a tool's arguments, where they can be told."""
+    properties = None if tool is None or tool.kind in ("builtin", "mcp") else tool.parameters.get("properties")
+    return frozenset(properties) if isinstance(properties, dict) else None
+
+
+def _no_attribute(loc: Loc, space: str, attribute: str, known: Iterable[str], text: str) -> Finding:
+    known = sorted(known)
+    suggestion = did_you_mean(attribute, known)
+    hint = None if suggestion or not known else f"there are: {', '.join(known)}"
+    return Finding(loc, f"there is no {space}.{attribute}", suggestion, hint, line=_line(text, f"{space}.{attribute}"))
+
+
+def _variables(
+    fields: Iterable[tuple[Loc, object, tuple[object, ...]]], agent: AgentConfig, *, within_agent: bool
+) -> Iterator[Finding]:
+    """Variables that a template uses and the agent does not declare."""
+    for loc, value, marks in fields:
+        names = _template_names(marks)
+        if names is None or "vars" not in names.names:
+            continue
+        for below, template, text in _compiled(value, loc, names):
+            for variable in sorted(template.attributes("vars") - set(agent.variables)):
+                yield _undeclared(below, variable, agent, within_agent=within_agent, text=text)
+
+
+def _undeclared(loc: Loc, variable: str, agent: AgentConfig, *, within_agent: bool, text: str = "") -> Finding:
+    owner = "the agent" if within_agent else f"the agent '{agent.name}'"
+    suggestion = did_you_mean(variable, agent.variables)
+    hint = f"declare it under agents.{agent.name}.variables; null will do for one that is set later"
+    return Finding(
+        loc,
+        f"{owner} has no variable '{variable}'",
+        suggestion,
+        None if suggestion else hint,
+        line=_line(text, f"vars.{variable}"),
+        needs=(("agents", agent.name, "variables"),),
+    )
+
+
+def _line(text: str, part: str) -> int:
+    position = text.find(part)
+    return text.count("\n", 0, position) + 1 if position >= 0 else 1

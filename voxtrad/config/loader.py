@@ -1,0 +1,208 @@
+"""From a file to a `Config`, or to all that is wrong with it.
+
+Reads the files (`documents`), refuses what is not available, validates the models, and checks what no single model can
+see (`checks`). Whatever it is given, it returns a `Loaded` or raises `ConfigError`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from voxtrad.config.availability import refusals
+from voxtrad.config.checks import Finding, check
+from voxtrad.config.diagnostics import ConfigError, Diagnostic, Loc, Place, excerpt, show_loc, shown_path
+from voxtrad.config.documents import Documents, read_documents
+from voxtrad.config.interpolation import ReadBytes
+from voxtrad.config.masking import mask_after_key, masked_line, secret_places
+from voxtrad.config.models import Config
+from voxtrad.config.providers import Directory, ProviderTypes
+from voxtrad.config.salvage import Remains
+from voxtrad.config.translation import line_place, translate
+from voxtrad.config.tree import Entry, Scalar, Tree, locate, walk
+from voxtrad.config.tree import Mapping as MappingTree
+from voxtrad.config.types import WrittenText
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value was written; `written` is its text where `${…}` was replaced in it."""
+
+    file: Path
+    line: int
+    written: str | None = None
+
+    def __str__(self) -> str:
+        return f"{shown_path(self.file)}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A valid configuration and where it came from."""
+
+    config: Config
+    path: Path
+    files: frozenset[Path]
+    """Every file that took part: included, prompts and secrets too."""
+    patterns: frozenset[Path]
+    """Include patterns; a new file that one of them matches takes part as well."""
+    warnings: tuple[Diagnostic, ...]
+    origins: Mapping[str, Origin]
+    """Path (`agents.support.tools[0]`) -> file and line, for every value that was written."""
+    _tree: MappingTree = field(repr=False)
+
+    def origin(self, loc: Loc) -> Origin | None:
+        """Where the value at a path of the models was written; `None` for a default."""
+        found = locate(self._tree, loc)
+        if not found.loc or (found.rest and isinstance(found.tree, MappingTree)):
+            return None
+        return self.origins[show_loc(found.loc)]
+
+
+def load(
+    path: Path,
+    *,
+    provider_types: ProviderTypes,
+    environment: Mapping[str, str] | None = None,
+    read: ReadBytes = Path.read_bytes,
+) -> Loaded:
+    """Reads and checks a configuration. Raises `ConfigError` with every diagnostic."""
+    documents = read_documents(path, os.environ if environment is None else environment, read)
+    problems = [Problem(diagnostic) for diagnostic in refusals(documents.tree)]
+    config, more = _validate(documents, provider_types)
+    diagnostics = _finished([*problems, *more], documents)
+    if config is None or any(d.severity == "error" for d in diagnostics):
+        raise ConfigError(diagnostics or [Diagnostic("the configuration is not valid", Place(path, 1, 1))])
+    return Loaded(
+        config=config,
+        path=path,
+        files=frozenset(documents.files),
+        patterns=frozenset(documents.patterns),
+        warnings=tuple(diagnostics),
+        origins={show_loc(loc): _origin(node, holder) for loc, node, holder in walk(documents.tree) if loc},
+        _tree=documents.tree,
+    )
+
+
+def _origin(tree: Tree, holder: Entry | None) -> Origin:
+    place = holder.key if holder and not isinstance(tree, Scalar) else tree.place
+    written = tree.value.written if isinstance(tree, Scalar) and isinstance(tree.value, WrittenText) else None
+    return Origin(place.file, place.line, written)
+
+
+# --- validation -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A diagnostic on its way: whether the value beside its place may be a secret."""
+
+    diagnostic: Diagnostic
+    secret: bool = False
+
+
+def _validate(documents: Documents, types: ProviderTypes) -> tuple[Config | None, list[Problem]]:
+    """The configuration, or what of it is valid, and all that is wrong."""
+    tree, remains = documents.tree, Remains(documents.tree)
+    problems = [Problem(diagnostic) for diagnostic in _names_inside(tree)]
+    config: Config | None = None
+    try:
+        config = _model(remains.values(), types)
+    except ValidationError as error:
+        errors = _told(error.errors(include_url=False, include_input=False), documents)
+        problems += [Problem(*pair) for pair in translate(errors, tree)]
+        config = _salvaged(remains, types)
+    if config is not None and documents.complete:
+        for finding in check(config, tree):
+            locs = [remains.original(loc) for loc in (finding.loc, *finding.needs)]
+            if not remains.touches(locs):
+                problems.append(Problem(_located(finding, locs[0], tree)))
+    return config, problems
+
+
+def _salvaged(remains: Remains, types: ProviderTypes) -> Config | None:
+    """What is valid of an invalid configuration."""
+    for _ in range(5):
+        try:
+            return _model(remains.values(), types, lenient=True)
+        except ValidationError as error:
+            if not remains.remove(error.errors(include_url=False, include_input=False)):
+                return None
+    return None
+
+
+def _model(raw: object, types: ProviderTypes, *, lenient: bool = False) -> Config:
+    providers = raw.get("providers") if isinstance(raw, dict) else None
+    directory = Directory(types, providers if isinstance(providers, dict) else {}, lenient)
+    return Config.model_validate(raw, context={"directory": directory})
+
+
+def _told(errors: list[ErrorDetails], documents: Documents) -> list[ErrorDetails]:
+    """Without what only follows from a file that could not be read."""
+    return [e for e in errors if documents.complete or not (e["type"] == "missing" and len(e["loc"]) == 1)]
+
+
+def _names_inside(tree: MappingTree) -> Iterator[Diagnostic]:
+    """A `name:` inside of what is named by its key."""
+    for section in ("agents", "tools", "destinations"):
+        entries = tree.get(section)
+        for name, entry in entries.entries.items() if isinstance(entries, MappingTree) else ():
+            if isinstance(entry.value, MappingTree) and (inside := entry.value.entries.get("name")):
+                message, hint = "unknown key", f"the name is the key above: '{name}'"
+                yield Diagnostic(message, inside.key, show_loc((section, name, "name")), hint=hint)
+
+
+def _located(finding: Finding, loc: Loc, tree: MappingTree) -> Diagnostic:
+    found = locate(tree, loc)
+    place = found.key if finding.at_key and found.key else line_place(found.tree, finding.line)
+    return Diagnostic(
+        finding.message,
+        place,
+        show_loc(found.loc),
+        suggestion=finding.suggestion,
+        hint=finding.hint,
+        severity=finding.severity,
+    )
+
+
+# --- finishing --------------------------------------------------------------------------------------------------------
+
+
+def _finished(problems: Iterable[Problem], documents: Documents) -> list[Diagnostic]:
+    """In the order of the files, with excerpts, without secrets; what could not be read is not judged further."""
+    secrets = secret_places(documents.tree)
+    order = {file: index for index, file in enumerate(documents.lines)}
+    finished: dict[object, Diagnostic] = {}
+    read = [Problem(diagnostic) for diagnostic in documents.diagnostics]
+    unread = {diagnostic.place for diagnostic in documents.diagnostics}
+    for problem in [*read, *(p for p in problems if p.diagnostic.place not in unread)]:
+        diagnostic = problem.diagnostic
+        place = diagnostic.place
+        message = _without_values(diagnostic.message, documents.replaced)
+        shown = _excerpt(place, documents, secrets, mask_value=problem.secret) if place else None
+        finished.setdefault((place, message), replace(diagnostic, message=message, excerpt=shown))
+    return sorted(
+        finished.values(),
+        key=lambda d: (order.get(d.place.file, len(order)), d.place.line, d.place.column) if d.place else (-1, 0, 0),
+    )
+
+
+def _without_values(message: str, replaced: Mapping[str, str]) -> str:
+    for value, written in replaced.items():
+        message = message.replace(value, written)
+    return message
+
+
+def _excerpt(
+    place: Place, documents: Documents, secrets: Mapping[tuple[Path, int], int], *, mask_value: bool
+) -> str | None:
+    lines = documents.lines.get(place.file, [])
+    if not 0 < place.line <= len(lines) or not lines[place.line - 1].strip():
+        return None
+    line = masked_line(lines, place.line, secrets.get((place.file, place.line)))
+    return excerpt(mask_after_key(line, place.column - 1) if mask_value else line, place)

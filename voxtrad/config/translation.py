@@ -1,0 +1,144 @@
+"""Errors of validation in the words of the configuration: where it stands, what is wrong, what was likely meant.
+
+Nothing of pydantic's own wording or its web pages reaches a user, and no value does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+from pydantic_core import ErrorDetails
+
+from voxtrad.config.diagnostics import Diagnostic, Place, did_you_mean, show_loc
+from voxtrad.config.raising import ELSEWHERE, UNKNOWN_KEY
+from voxtrad.config.tree import Found, Scalar, Tree, locate
+from voxtrad.config.types import WrittenText
+
+Context = Mapping[str, object]
+
+_BOOLEANS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+_KNOWN_SHOWN = 12
+
+
+def translate(errors: Iterable[ErrorDetails], tree: Tree) -> list[tuple[Diagnostic, bool]]:
+    """Diagnostics for what a model refused, each with whether the value beside its place may be a secret."""
+    translated = []
+    for error in errors:
+        if error["type"] == ELSEWHERE:
+            continue
+        context = error.get("ctx", {})
+        secret = error["type"] == UNKNOWN_KEY and bool(context.get("secret"))
+        translated.append((_diagnostic(error, context, tree), secret))
+    return translated
+
+
+def _diagnostic(error: ErrorDetails, context: Context, tree: Tree) -> Diagnostic:
+    kind = error["type"]
+    found = locate(tree, error["loc"])
+    if kind == "missing":
+        place = found.key or found.tree.place
+        return Diagnostic(f"the key '{error['loc'][-1]}' is missing", place, show_loc(found.loc))
+    if kind == UNKNOWN_KEY or kind == "extra_forbidden":
+        return _unknown_key(found, context)
+    expected = _expected(kind, context)
+    written = _written(found)
+    message = _message(kind, error["msg"], context, expected)
+    suggestion = did_you_mean(written, expected) if written is not None and expected else None
+    if written is not None and kind in ("boolean", "bool_parsing", "bool_type"):
+        suggestion = _BOOLEANS.get(written.lower()) or did_you_mean(written, ("true", "false"))
+    hint = None
+    if len(expected) <= _KNOWN_SHOWN and kind != "literal_error" and expected:
+        hint = f"there are: {', '.join(expected)}"
+    return Diagnostic(message, _place(found, context), show_loc(found.loc), suggestion=suggestion, hint=hint)
+
+
+def _unknown_key(found: Found, context: Context) -> Diagnostic:
+    expected = _strings(context.get("expected"))
+    key = str(found.loc[-1]) if found.loc else ""
+    suggestion = did_you_mean(key, expected)
+    free = [key for key in expected if key not in _strings(context.get("given"))]
+    hint = f"there are: {', '.join(free)}" if suggestion is None and 0 < len(free) <= _KNOWN_SHOWN else None
+    return Diagnostic(
+        "unknown key", found.key or found.tree.place, show_loc(found.loc), suggestion=suggestion, hint=hint
+    )
+
+
+def _place(found: Found, context: Context) -> Place:
+    line = context.get("line")
+    return line_place(found.tree, line if isinstance(line, int) else 0)
+
+
+def line_place(tree: Tree, line: int) -> Place:
+    """The place of a value, or of a line (from 1) of a text that goes over several."""
+    place = tree.place
+    if line > 0 and isinstance(tree, Scalar):
+        if tree.block:
+            return Place(place.file, place.line + line, 1)
+        if tree.whole_file:
+            return Place(place.file, line, 1)
+    return place
+
+
+def _written(found: Found) -> str | None:
+    value = found.tree.value if isinstance(found.tree, Scalar) else None
+    return str(value) if isinstance(value, WrittenText) and value.written is None else None
+
+
+def _expected(kind: str, context: Context) -> list[str]:
+    expected = context.get("expected")
+    if kind == "literal_error" and isinstance(expected, str):
+        return [word.lower() if word in ("True", "False") else word.strip("'") for word in _LITERAL.findall(expected)]
+    return _strings(expected)
+
+
+_LITERAL = re.compile(r"'[^']*'|True|False|\d+")
+
+
+def _strings(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list | tuple) else []
+
+
+def _message(kind: str, message: str, context: Context, expected: list[str]) -> str:
+    if kind == "literal_error":
+        return f"must be {expected[0]}" if len(expected) == 1 else f"must be one of {', '.join(expected)}"
+    words = _WORDS.get(kind)
+    if words is not None:
+        return words(context)
+    return re.sub(r"^(Value error|Assertion failed), ", "", message)
+
+
+def _said(words: str) -> Callable[[Context], str]:
+    return lambda context: words.format_map({key: _number(value) for key, value in context.items()})
+
+
+def _number(value: object) -> object:
+    return int(value) if isinstance(value, float) and value == int(value) else value
+
+
+def _count(words: str, key: str) -> Callable[[Context], str]:
+    def say(context: Context) -> str:
+        count = context.get(key)
+        return f"{words} {count} {'item' if count == 1 else 'items'}"
+
+    return say
+
+
+_WORDS: Mapping[str, Callable[[Context], str]] = {
+    **dict.fromkeys(("model_type", "dict_type", "mapping_type", "model_attributes_type"), _said("must be a mapping")),
+    **dict.fromkeys(("tuple_type", "list_type", "set_type", "iterable_type"), _said("must be a list")),
+    **dict.fromkeys(("string_type", "string_sub_type"), _said("must be text")),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), _said("must be a whole number")),
+    **dict.fromkeys(("float_type", "float_parsing", "finite_number"), _said("must be a number")),
+    **dict.fromkeys(("bool_type", "bool_parsing"), _said("must be true or false")),
+    "greater_than": _said("must be greater than {gt}"),
+    "greater_than_equal": _said("must be at least {ge}"),
+    "less_than": _said("must be less than {lt}"),
+    "less_than_equal": _said("must be at most {le}"),
+    "too_short": _count("must have at least", "min_length"),
+    "too_long": _count("must have at most", "max_length"),
+    "string_too_short": _said("must have at least {min_length} characters"),
+    "string_too_long": _said("must have at most {max_length} characters"),
+    "string_pattern_mismatch": _said("does not have the expected form"),
+    "url": _said("must be a URL that begins with {schemes}"),
+}
