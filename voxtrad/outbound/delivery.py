@@ -12,10 +12,11 @@ import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
 import structlog
 
+from voxtrad.config.server import WebhookConfig
 from voxtrad.outbound.client import BadAnswer, OutboundClient, OutboundError
 from voxtrad.outbound.schedule import Answer, Dead, Delivered, Gone, Outcome, Progress, Verdict, judge
 from voxtrad.outbound.signing import Signer
@@ -45,6 +46,11 @@ class Endpoint:
     """Names of events, `*`, `call.*`."""
     max_age: float = 3 * 86400.0
     """Seconds after which an undelivered message is given up."""
+
+    @classmethod
+    def from_config(cls, config: WebhookConfig) -> Self:
+        secrets = tuple(secret.get_secret_value() for secret in config.secret)
+        return cls(config.name, str(config.url), secrets, config.events, config.max_age)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,7 @@ class Outbox(Protocol):
         """Keep what came of an attempt; returns when it is kept."""
         ...
 
-    async def hurry(self, endpoint: str, *, now: float) -> None:
+    async def hurry(self, endpoint: str) -> None:
         """Make everything that waits due now, except where the receiver asked for a later time."""
         ...
 
@@ -222,7 +228,7 @@ class _Worker:
         await self._outbox.settle(endpoint.name, message.id, verdict, now=now)
         self._report(endpoint.name, message, verdict, asyncio.get_running_loop().time() - began)
         if answer.ok and self._failures >= OUTAGE:
-            await self._outbox.hurry(endpoint.name, now=now)
+            await self._outbox.hurry(endpoint.name)
         self._failures = 0 if answer.ok else self._failures + 1
         self._busy.discard(message.call_id)
         self.wake()
