@@ -210,7 +210,7 @@ class TurnMachine:
         self._held_coupling: float | None = None
         self._last_text = ""
         self._last_at = 0.0
-        self._quiet_since = 0.0
+        self._quiet_since: float | None = None
         self._silence_after: float | None = None
 
     # --- facts from the ears ------------------------------------------------------------------------------------------
@@ -322,10 +322,6 @@ class TurnMachine:
     def expect_silence(self, after: float | None) -> None:
         """Tell when nobody has spoken for this many seconds; None to stop."""
         self._silence_after = after
-
-    def reset_silence(self, t: float) -> None:
-        """Count silence from now."""
-        self._quiet_since = t
 
     # --- what is known ------------------------------------------------------------------------------------------------
 
@@ -460,6 +456,8 @@ class TurnMachine:
     def _judge_silence(self, t: float) -> list[TurnDecision]:
         if self._silence_after is None or self.floor is not Floor.LISTENING or self._speaking or self.undecided:
             return []
+        if self._quiet_since is None:
+            self._quiet_since = t
         quiet = t - self._quiet_since
         if quiet < self._silence_after - 1e-9:
             return []

@@ -15,6 +15,8 @@ from voxtrad.audio.frames import FRAME_MS, Framer, frame_bytes, silence
 from voxtrad.leg import Digit, Ended, LegEvent, LegGone, LegInfo
 
 FRAME = FRAME_MS / 1000
+MOST_UNREAD = 500
+"""Frames (10 s) that wait for a listener; older ones are dropped."""
 
 
 class SimulatedPort:
@@ -27,6 +29,8 @@ class SimulatedPort:
         self._quiet = silence(rate, FRAME_MS)
         self._incoming: deque[bytes] = deque()
         self._outgoing: deque[bytes] = deque()
+        self._arrived: deque[bytes] = deque(maxlen=MOST_UNREAD)
+        self._arrival = asyncio.Event()
         self._heard = 0
         self._paused = False
         self._closed = asyncio.Event()
@@ -64,6 +68,16 @@ class SimulatedPort:
         self._incoming.extend(whole[i : i + self._size] for i in range(0, len(whole), self._size))
 
     async def frames(self) -> AsyncIterator[bytes]:
+        while True:
+            while not self._arrived and not self._closed.is_set():
+                self._arrival.clear()
+                await self._arrival.wait()
+            if not self._arrived:
+                return
+            yield self._arrived.popleft()
+
+    async def run(self) -> None:
+        """Move audio, frame by frame, until the port is closed."""
         due = self._clock()
         while not self._closed.is_set():
             due += FRAME
@@ -71,9 +85,9 @@ class SimulatedPort:
                 async with asyncio.timeout(max(0.0, due - self._clock())):
                     await self._closed.wait()
                     return
-            yield await self._tick()
+            await self._tick()
 
-    async def _tick(self) -> bytes:
+    async def _tick(self) -> None:
         caller = self._incoming.popleft() if self._incoming else self._quiet
         agent = self._quiet
         if self._outgoing and not self._paused:
@@ -83,9 +97,10 @@ class SimulatedPort:
                 self._empty.set()
         self.caller_track += caller
         self.agent_track += agent
+        self._arrived.append(caller)
+        self._arrival.set()
         async with self.moved:
             self.moved.notify_all()
-        return caller
 
     async def play(self, pcm: bytes) -> None:
         if self._closed.is_set():
@@ -116,6 +131,7 @@ class SimulatedPort:
     async def close(self) -> None:
         self._closed.set()
         self._empty.set()
+        self._arrival.set()
         async with self.moved:
             self.moved.notify_all()
 
@@ -135,7 +151,8 @@ class SimulatedLeg:
         self._script = script
         self.port = SimulatedPort(rate, clock)
         self._events: asyncio.Queue[LegEvent] = asyncio.Queue()
-        self._running: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._answered = False
         self._ended = False
         self.variables: dict[str, str] = {}
         self.sent_digits = ""
@@ -159,14 +176,16 @@ class SimulatedLeg:
     async def answer(self) -> None:
         if self._ended:
             raise LegGone("the caller is gone")
-        if self._running is None:
-            self._running = asyncio.create_task(self._act(), name="simulated caller")
+        if not self._answered:
+            self._answered = True
+            self._tasks.append(asyncio.create_task(self._act(), name="simulated caller"))
 
     async def _act(self) -> None:
         await self._script(self)
         await self.end("the caller hung up")
 
     async def open_media(self) -> SimulatedPort:
+        self._tasks.append(asyncio.create_task(self.port.run(), name="simulated media"))
         return self.port
 
     async def send_digits(self, digits: str) -> None:
@@ -194,9 +213,10 @@ class SimulatedLeg:
 
     async def release(self) -> None:
         await self.end("released")
-        if self._running is not None and self._running is not asyncio.current_task():
-            self._running.cancel()
-            await asyncio.wait([self._running])
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # --- what the script does -----------------------------------------------------------------------------------------
 
