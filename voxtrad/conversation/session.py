@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -70,7 +70,8 @@ class Plan:
     they run."""
     handover: Handover
     variables: Mapping[str, JSON]
-    greeting: str | None = None
+    hints: Sequence[str] = ()
+    """What the caller is likely to say."""
 
 
 class Session:
@@ -170,7 +171,7 @@ class Session:
         providers, config = self.plan.providers, self.plan.config
         port = await self.leg.open_media()
         async with asyncio.TaskGroup() as group:
-            stt = group.create_task(providers.stt.open(rate=port.rate, language=config.language, hints=config.hints))
+            stt = group.create_task(providers.stt.open(rate=port.rate, language=config.language, hints=self.plan.hints))
             voice = group.create_task(providers.tts.open(rate=port.rate, language=config.language))
             group.create_task(providers.llm.warm())
         return port, stt.result(), voice.result()
