@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from voxtrad.config.diagnostics import Diagnostic, show_loc
+from voxtrad.config.diagnostics import Diagnostic, Loc, show_loc
 from voxtrad.config.tree import Mapping, Scalar, Tree, walk
 
 
@@ -41,22 +41,21 @@ MESSAGE = "not available in this version"
 
 def refusals(tree: Tree, not_yet: tuple[NotYet, ...] = NOT_YET) -> Iterator[Diagnostic]:
     """A diagnostic for each thing that is written and not available; null is not written."""
-    by_path = [(entry.path.split("."), entry) for entry in not_yet]
     for loc, node, holder in walk(tree):
-        if not loc or (isinstance(node, Scalar) and node.value is None):
-            continue
-        for path, entry in by_path:
-            if len(path) == len(loc) and all(p in ("*", str(part)) for p, part in zip(path, loc, strict=True)):
-                if isinstance(node, Mapping) and not node.entries:
-                    continue
-                if _refused(node, entry):
-                    by_value = holder is None or entry.values or entry.except_for
-                    place = node.place if by_value or holder is None else holder.key
-                    yield Diagnostic(MESSAGE, place, show_loc(loc))
+        entry = next((entry for entry in not_yet if _matches(entry.path, loc)), None)
+        if entry is not None and _refused(node, entry):
+            by_value = entry.values or entry.except_for or holder is None
+            yield Diagnostic(MESSAGE, node.place if by_value or holder is None else holder.key, show_loc(loc))
+
+
+def _matches(path: str, loc: Loc) -> bool:
+    parts = path.split(".")
+    return len(parts) == len(loc) and all(p in ("*", str(part)) for p, part in zip(parts, loc, strict=True))
 
 
 def _refused(node: Tree, entry: NotYet) -> bool:
-    value = node.value if isinstance(node, Scalar) else None
-    if entry.values:
-        return value in entry.values
-    return value is None or value not in entry.except_for
+    if isinstance(node, Scalar):
+        if entry.values:
+            return node.value in entry.values
+        return node.value is not None and node.value not in entry.except_for
+    return not entry.values and not (isinstance(node, Mapping) and not node.entries)

@@ -28,9 +28,13 @@ class OpeningHours:
     """Minutes since midnight, up to 1440; at or before `start` it is the next day's."""
     zone: str
 
+    @property
+    def timezone(self) -> ZoneInfo:
+        return ZoneInfo(self.zone)
+
     def contains(self, moment: datetime) -> bool:
         """Whether an aware moment lies within the hours."""
-        local = moment.astimezone(ZoneInfo(self.zone))
+        local = moment.astimezone(self.timezone)
         minute = local.hour * 60 + local.minute
         today, yesterday = local.weekday(), (local - timedelta(days=1)).weekday()
         if self.start < self.end:

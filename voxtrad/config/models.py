@@ -48,8 +48,8 @@ from voxtrad.config.server import (
     WebhookConfig,
 )
 from voxtrad.config.tools import (
-    AnyTool,
     IMPLICIT,
+    AnyTool,
     BuiltinTool,
     CollectDigitsTool,
     DeclaredTool,

@@ -1,0 +1,40 @@
+"""What commands share: the `-c` option, loading a configuration, colours on a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from voxtrad.config.loader import Loaded
+
+
+def add_config_option(parser: argparse.ArgumentParser) -> None:
+    """`-c`, for every command that reads a configuration."""
+    parser.add_argument(
+        "-c", "--config", type=Path, metavar="FILE",
+        help="the configuration (default: config/voxtrad.yaml, or what VOXTRAD_CONFIG says)",
+    )  # fmt: skip
+
+
+def config_path(arguments: argparse.Namespace) -> Path:
+    """The configuration that `-c` or the environment names."""
+    from voxtrad.config.settings import read_settings
+
+    given: Path | None = arguments.config
+    return given if given is not None else read_settings().config
+
+
+def load_config(arguments: argparse.Namespace) -> Loaded:
+    """Loads the configuration with all provider types of this installation. Raises `ConfigError`."""
+    from voxtrad.config.loader import load
+    from voxtrad.providers.registry import provider_types
+
+    return load(config_path(arguments), provider_types=provider_types())
+
+
+def wants_color(stream: TextIO) -> bool:
+    """Whether to use colours: on a terminal, unless NO_COLOR asks not to."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
