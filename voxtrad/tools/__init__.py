@@ -1,0 +1,1 @@
+"""What an agent can do besides talking: tools, and the runner that validates, gates and times them."""

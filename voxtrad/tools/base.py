@@ -6,17 +6,31 @@ must interact with the caller while they run are handed the small `CallActions`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from voxtrad.config.templates import Condition, Template, TemplateTree
 from voxtrad.errors import VoxtradError
 from voxtrad.providers.base import JSON, ToolSpec
+
+# --- what comes of a tool ---------------------------------------------------------------------------------------------
+
+
+class Endable(Protocol):
+    """What a `Then` may do with the call."""
+
+    async def hangup(self) -> None: ...
+
+    async def transfer(self, destination: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class EndCall:
     """Hang up when what is being said has been heard."""
+
+    async def perform(self, call: Endable) -> None:
+        await call.hangup()
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +38,9 @@ class Transfer:
     """Hand the caller to a destination of the configuration."""
 
     destination: str
+
+    async def perform(self, call: Endable) -> None:
+        await call.transfer(self.destination)
 
 
 Then = EndCall | Transfer
@@ -40,6 +57,8 @@ class Outcome:
     variables: Mapping[str, JSON] = field(default_factory=dict)
     """New values of the call's variables (`vars.`)."""
     then: Then | None = None
+    later: Awaitable[Outcome] | None = None
+    """The work goes on: `result` stands in for what this brings. Raises `ToolError`."""
 
 
 class ToolError(VoxtradError):
@@ -48,6 +67,23 @@ class ToolError(VoxtradError):
 
 class ToolTimeout(ToolError):
     """No answer within the tool's `timeout`."""
+
+    def __init__(self) -> None:
+        super().__init__("The tool did not answer in time.")
+
+
+class ToolUnavailable(ToolError):
+    """A failure that is none of a caller's business; why is in the log."""
+
+    def __init__(self) -> None:
+        super().__init__("The tool is not available at the moment.")
+
+
+class ToolDenied(ToolError):
+    """Somebody's words asked for what the configuration does not give."""
+
+
+# --- what a tool is ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +101,64 @@ class ToolContext:
     """Unique per tool call (`tc_…`): the idempotency key."""
     turn: int
     variables: Mapping[str, JSON]
+    fixed: Mapping[str, JSON] = field(default_factory=dict)
+    """The arguments that the configuration sets and the model never saw; they are among `arguments` too."""
+    deadline: float = float("inf")
+    """When the tool's `timeout` is over, in seconds of `loop.time()`."""
+
+    def namespaces(self) -> dict[str, Mapping[str, JSON]]:
+        """What a template may name: `call.` and `vars.`."""
+        call = {"id": self.call_id, "from": self.caller, "to": self.dialled, "agent": self.agent}
+        call |= {"direction": self.direction, "channel": self.channel, "linkedid": self.linkedid}
+        return {"call": call, "vars": self.variables}
 
 
 class CallActions(Protocol):
-    """What an interactive tool may do with the caller."""
+    """What an interactive tool may do with the caller. All of it raises `LegGone` when the caller is."""
 
-    async def say(self, text: str) -> None: ...
+    async def say(self, text: str) -> None:
+        """Say something and wait until it was heard or interrupted."""
+        ...
 
-    async def send_digits(self, digits: str) -> None: ...
+    async def send_digits(self, digits: str) -> None:
+        """Send DTMF to the caller's side."""
+        ...
+
+    async def collect_digits(self, *, length: int, terminator: str, timeout: float, sensitive: bool) -> str:
+        """What the caller keys in: at most `length` digits, up to `terminator` (which is not part of it; may be empty),
+        or until no key came for `timeout` seconds. Sensitive digits appear in no event, log, transcript or recording.
+        """
+        ...
+
+    async def play(self, pcm: bytes, rate: int) -> None:
+        """Play mono 16-bit audio of `rate` samples per second; returns when it was heard or interrupted."""
+        ...
+
+    def hold(self, seconds: float) -> None:
+        """Ask nobody whether they are still there for this long, or until the caller speaks."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOptions:
+    """What is the same for all kinds of tools; the runner sees to it."""
+
+    timeout: float = 8.0
+    """Seconds the whole call may take."""
+    say: Template | None = None
+    """Spoken when the tool takes long enough for the caller to wonder."""
+    fixed: TemplateTree | None = None
+    """An object that is merged over the model's arguments."""
+    sequential: bool = False
+    """Runs alone: the calls of one reply are made one after the other."""
+    confirm: bool = False
+    """The caller is asked first."""
+    when: Condition | None = None
+    """Not to be had unless this holds."""
+    guarded: frozenset[str] = frozenset()
+    """Parameters whose `enum` is a limit set by the configuration: to ask for another value is denied, not a slip."""
+    sensitive: bool = False
+    """Arguments and result appear in no event."""
 
 
 class Tool(Protocol):
@@ -80,15 +166,19 @@ class Tool(Protocol):
     def spec(self) -> ToolSpec: ...
 
     @property
-    def timeout(self) -> float:
-        """Seconds the whole call may take."""
-        ...
-
-    @property
-    def say(self) -> str | None:
-        """A template, spoken when the tool takes long enough for the caller to wonder."""
-        ...
+    def options(self) -> ToolOptions: ...
 
     async def run(self, arguments: Mapping[str, JSON], context: ToolContext, actions: CallActions) -> Outcome:
-        """Raises `ToolError`. Arguments were validated against `spec.parameters` before."""
+        """Raises `ToolError`. Arguments were validated against `spec.parameters` before, and `fixed` is merged."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A tool that the configuration only declares: a handler runs it and answers with `add_tool_result`."""
+
+    spec: ToolSpec
+    options: ToolOptions = field(default_factory=ToolOptions)
+
+    async def run(self, arguments: Mapping[str, JSON], context: ToolContext, actions: CallActions) -> Outcome:
+        raise ToolError("this tool is not implemented")
