@@ -26,9 +26,11 @@ class Command:
 
 
 COMMANDS: tuple[Command, ...] = (
+    Command("serve", "voxtrad.cli.serve", "answer calls: the daemon"),
     Command("check", "voxtrad.cli.check", "say all that is wrong with a configuration"),
     Command("explain", "voxtrad.cli.explain", "show which agent takes a call and why, and where its values come from"),
     Command("schema", "voxtrad.cli.schema", "print the JSON Schema of the configuration, for editors"),
+    Command("call", "voxtrad.cli.call", "hold a whole call with an agent, with real audio and no PBX"),
     Command("init", "voxtrad.cli.init", "write a starter configuration that runs without any key"),
 )
 

@@ -1,0 +1,218 @@
+"""The agents of one configuration, ready to take calls: providers built, tools made, sentences in the cache.
+
+A reload makes a new roster; the old one closes its providers when its last call has ended. How a call goes is not known
+here, nor who carries it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import cast
+
+import structlog
+
+from voxtrad.config.models import AgentConfig, Config, Kind, ProviderChoice
+from voxtrad.config.templates import Template, TemplateRenderError
+from voxtrad.conversation.agent import Toolbox
+from voxtrad.conversation.call import Call
+from voxtrad.conversation.dialogue import converse
+from voxtrad.conversation.handover import Switch
+from voxtrad.conversation.session import Dialogue, Plan, Providers
+from voxtrad.conversation.speech_cache import SpeechCache
+from voxtrad.errors import VoxtradError
+from voxtrad.leg import Leg
+from voxtrad.providers.base import (
+    JSON,
+    LanguageModel,
+    Provider,
+    SpeechToText,
+    TextToSpeech,
+    VoiceActivityDetector,
+)
+from voxtrad.providers.registry import AnyProviderType
+from voxtrad.routing import decide
+from voxtrad.switchboard import Refused
+from voxtrad.tools.base import CallActions
+
+log = structlog.stdlib.get_logger(__name__)
+
+Types = Mapping[Kind, Mapping[str, AnyProviderType]]
+ToolboxMaker = Callable[[Mapping[str, JSON], CallActions, asyncio.TaskGroup], Toolbox]
+"""Makes one call's tools, from the facts of the call, what they may do with the caller, and where they run."""
+
+
+class HandlerNotFound(VoxtradError):
+    """An agent's `handler` cannot be imported, or is not a coroutine function."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """An agent with all it needs."""
+
+    config: AgentConfig
+    providers: Providers
+    dialogue: Dialogue
+    toolbox: ToolboxMaker
+    hints: tuple[str, ...]
+    """What callers are likely to say."""
+
+
+class Roster:
+    """Who takes the calls. Building it does no I/O; `prepare` does what can be done before the first call."""
+
+    def __init__(
+        self, config: Config, *, types: Types, tools: Callable[[AgentConfig], ToolboxMaker], cache: SpeechCache
+    ) -> None:
+        """Raises `VoxtradError` where a provider cannot be built or a handler cannot be imported."""
+        self.config = config
+        self._cache = cache
+        self._stock = _Stock(types)
+        self._desks = {name: self._desk(agent, types, tools(agent)) for name, agent in config.agents.items()}
+        self._switch = Switch(config.destinations)
+        self._live = 0
+        self._retired = False
+
+    # --- for the switchboard ------------------------------------------------------------------------------------------
+
+    @property
+    def max_calls(self) -> int:
+        return self.config.server.max_calls
+
+    def plan(self, call_id: str, leg: Leg) -> Plan:
+        """Which agent takes a leg, and with what. Raises `Refused`."""
+        decision = decide(self.config, leg.info, datetime.now(UTC))
+        if decision.warning:
+            log.warning(decision.warning)
+        if decision.agent is None:
+            raise Refused(decision.reason, "UNROUTED")
+        log.info("routed", agent=decision.agent, why=decision.reason)
+        return self.plan_for(decision.agent, call_id)
+
+    def plan_for(self, agent: str, call_id: str, variables: Mapping[str, JSON] | None = None) -> Plan:
+        """What a call with this agent is done with. Raises `KeyError` for an agent that is not there."""
+        desk = self._desks[agent]
+        return Plan(
+            call_id=call_id,
+            config=desk.config,
+            providers=desk.providers,
+            dialogue=desk.dialogue,
+            kept=self._cache.voice,
+            toolbox=desk.toolbox,
+            handover=self._switch,
+            variables=variables or {},
+            hints=desk.hints,
+        )
+
+    def begin(self) -> None:
+        self._live += 1
+
+    async def end(self) -> None:
+        self._live -= 1
+        if self._retired and not self._live:
+            await self._close()
+
+    # --- for the daemon -----------------------------------------------------------------------------------------------
+
+    async def prepare(self, rate: int) -> None:
+        """Synthesize what the configuration itself says, for calls at this sample rate. Never raises."""
+        for desk in self._desks.values():
+            await self._cache.prepare(desk.providers.tts, desk.config.language, rate, _sentences(desk.config))
+
+    async def retire(self) -> None:
+        """Another roster takes the calls to come: close the providers once the last call here is over."""
+        self._retired = True
+        if not self._live:
+            await self._close()
+
+    async def _close(self) -> None:
+        await self._stock.aclose()
+
+    def _desk(self, config: AgentConfig, types: Types, toolbox: ToolboxMaker) -> _Desk:
+        expected: list[str] = []
+        for choice in config.llm:
+            waits_for = types["llm"][choice.type].expected
+            expected += waits_for(choice.options) if waits_for is not None else []
+        return _Desk(
+            config=config,
+            providers=Providers(
+                stt=self._stock.stt(config.stt),
+                llm=self._stock.llm(config.llm),
+                tts=self._stock.tts(config.tts),
+                vad=self._stock.vad(config.vad),
+            ),
+            dialogue=converse if config.handler is None else _handler(config.handler),
+            toolbox=toolbox,
+            hints=(*config.hints, *expected),
+        )
+
+
+class _Stock:
+    """The providers of one configuration: two agents that ask for the same share it."""
+
+    def __init__(self, types: Types) -> None:
+        self._types = types
+        self._built: list[tuple[Kind, ProviderChoice, Provider]] = []
+
+    def stt(self, choices: Sequence[ProviderChoice]) -> SpeechToText:
+        return cast("SpeechToText", self._take("stt", choices[0]))
+
+    def llm(self, choices: Sequence[ProviderChoice]) -> LanguageModel:
+        return cast("LanguageModel", self._take("llm", choices[0]))
+
+    def tts(self, choices: Sequence[ProviderChoice]) -> TextToSpeech:
+        return cast("TextToSpeech", self._take("tts", choices[0]))
+
+    def vad(self, choice: ProviderChoice) -> VoiceActivityDetector:
+        return cast("VoiceActivityDetector", self._take("vad", choice))
+
+    async def aclose(self) -> None:
+        built, self._built = self._built, []
+        for kind, choice, provider in built:
+            if kind == "vad":
+                continue
+            try:
+                await cast("SpeechToText | LanguageModel | TextToSpeech", provider).aclose()
+            except VoxtradError as error:
+                log.warning("a provider did not close cleanly", provider=choice.provider, reason=error.message)
+
+    def _take(self, kind: Kind, choice: ProviderChoice) -> Provider:
+        """What a type builds is of the type's kind: the registry has checked it, so a cast is enough."""
+        for known_kind, known, provider in self._built:
+            if known_kind == kind and known == choice:
+                return provider
+        provider = self._types[kind][choice.type].build(choice.provider, choice.connection, choice.options)
+        self._built.append((kind, choice, provider))
+        return provider
+
+
+def _handler(path: str) -> Dialogue:
+    """The coroutine function that `package.module:function` names."""
+    module, _, name = path.partition(":")
+    try:
+        found: object = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise HandlerNotFound(f"the handler '{path}' cannot be imported: {error}") from error
+    if not inspect.iscoroutinefunction(found):
+        raise HandlerNotFound(f"the handler '{path}' is not a coroutine function (async def)")
+
+    async def handle(call: Call) -> None:
+        await found(call)
+
+    return handle
+
+
+def _sentences(config: AgentConfig) -> list[str]:
+    """What an agent is sure to say, where it does not depend on the call."""
+    written = [config.greeting.text, *config.filler, *config.idle.say, config.apology]
+    rendered = []
+    for text in written:
+        try:
+            rendered.append(Template(text).render(vars=dict(config.variables), call={}))
+        except TemplateRenderError as error:
+            log.warning("a sentence cannot be prepared", agent=config.name, reason=error.message)
+    return rendered
