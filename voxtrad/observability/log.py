@@ -1,84 +1,154 @@
-"""Logging: console in a terminal, JSON lines otherwise; the call's id on every line, and no secret on any.
+"""Log set-up: lines for people in a terminal, JSON everywhere else, the call's id on each, and no secret in any.
 
-Everything goes through structlog, the standard library's loggers of other packages too.
+Whoever logs takes `structlog.stdlib.get_logger(__name__)` and says what happened with its facts as keywords; libraries'
+own log lines pass through here too. What a caller said is no business of the log.
 """
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import re
 import sys
-from collections.abc import Collection
+from collections.abc import Iterable, Mapping
 from typing import Literal, TextIO
+from urllib.parse import quote
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 Format = Literal["auto", "console", "json"]
 
-HIDDEN = "***"
-QUIET = ("aiohttp.access", "asyncio", "httpcore", "httpx", "openai", "websockets")
-"""Loggers of other packages that say something every second; heard from `warning` on."""
+_TALKATIVE = (
+    "aiohttp",
+    "asyncio",
+    "httpcore",
+    "httpx",
+    "httpcore2",
+    "httpx2",
+    "mcp",
+    "openai",
+    "urllib3",
+    "websockets",
+)
+_HIDDEN = "(hidden)"
+_OWN_KEYS = frozenset({"timestamp", "level", "logger"})
+_SHORT = 8
+"""A secret of fewer characters is likely to be an everyday word as well (`voxtrad`)."""
+_NUMBER = re.compile(r"\+\d{7,15}(?!\d)")
+_BARE_NUMBER = re.compile(r"\+?\d{7,15}")
+_NUMBER_KEYS = frozenset({"caller", "dialled", "from", "number", "to"})
 
 
 def configure(
-    level: str = "info", format: Format = "auto", secrets: Collection[str] = (), stream: TextIO | None = None
+    level: Level = "INFO", format: Format = "auto", secrets: Iterable[str] = (), stream: TextIO | None = None
 ) -> None:
-    """Set logging up for this process. `secrets` are values that no line may hold; may be called again."""
-    stream = stream if stream is not None else sys.stderr
-    json = format == "json" or (format == "auto" and not stream.isatty())
-    threshold = logging.getLevelNamesMapping()[level.upper()]
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    hide = _Hider(secrets)
-    rendering: list[Processor] = (
-        [structlog.processors.dict_tracebacks, hide, structlog.processors.JSONRenderer()]
-        if json
-        else [hide, structlog.dev.ConsoleRenderer(colors=stream.isatty())]
-    )
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=False,
-    )
-    handler = logging.StreamHandler(stream)
+    """Send all log lines to `stream` (standard error) from now on; may be called again, as a reload does.
+
+    `auto` is for people where the stream is a terminal. `secrets` are hidden wherever they appear; telephone numbers
+    are shortened to `+4420…12`, except at `DEBUG`.
+    """
+    out = stream if stream is not None else sys.stderr
+    people = format == "console" or (format == "auto" and out.isatty())
+    handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+            foreign_pre_chain=_COMMON,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.TimeStamper(fmt="%H:%M:%S.%f" if people else "iso", utc=not people),
+                structlog.processors.StackInfoRenderer(),
+                structlog.processors.format_exc_info,
+                Redaction(secrets, numbers=level != "DEBUG"),
+                *_renderer(people, colors=out.isatty() and not os.environ.get("NO_COLOR")),
+            ],
         )
     )
     root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(threshold)
-    for name in QUIET:
-        logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
+    for old in [h for h in root.handlers if isinstance(h.formatter, structlog.stdlib.ProcessorFormatter)]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level)
+    logging.captureWarnings(True)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_COMMON,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
 
 
-class _Hider:
-    """Replaces secret values wherever they stand in a line."""
+_COMMON: tuple[Processor, ...] = (
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.PositionalArgumentsFormatter(),
+)
 
-    def __init__(self, secrets: Collection[str]) -> None:
-        self._secrets = sorted((s for s in secrets if len(s) >= 4), key=len, reverse=True)
 
-    def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
-        if self._secrets:
-            for key, value in event.items():
-                event[key] = self._hide(value)
-        return event
+def _renderer(people: bool, *, colors: bool) -> tuple[Processor, ...]:
+    if people:
+        return (structlog.dev.ConsoleRenderer(colors=colors),)
+    return (structlog.processors.JSONRenderer(ensure_ascii=False),)
 
-    def _hide(self, value: object) -> object:
+
+class Redaction:
+    """A structlog processor that hides secrets and shortens telephone numbers in every value of a line."""
+
+    def __init__(self, secrets: Iterable[str], *, numbers: bool) -> None:
+        known = {secret for secret in secrets if secret}
+        self._short = frozenset(secret for secret in known if len(secret) < _SHORT)
+        long = {spelled for secret in known - self._short for spelled in _spellings(secret)}
+        patterns = [re.escape(spelled) for spelled in sorted(long, key=len, reverse=True)]
+        patterns += [rf"(?<=:){re.escape(secret)}(?=@)" for secret in self._short]  # in a URL
+        self._secrets = re.compile("|".join(patterns)) if patterns else None
+        self._numbers = numbers
+
+    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        return {key: value if key in _OWN_KEYS else self._value(key, value) for key, value in event.items()}
+
+    def _value(self, key: str, value: object) -> object:
         match value:
+            case None | bool() | int() | float():
+                return value
             case str():
-                for secret in self._secrets:
-                    value = value.replace(secret, HIDDEN)
-                return value
-            case dict():
-                return {key: self._hide(item) for key, item in value.items()}
-            case list() | tuple():
-                return [self._hide(item) for item in value]
+                return self._text(key, value)
+            case Mapping():
+                return {self._text("", str(name)): self._value(str(name), item) for name, item in value.items()}
+            case list() | tuple() | set() | frozenset():
+                return [self._value(key, item) for item in value]
             case _:
-                return value
+                return self._text(key, repr(value))
+
+    def _text(self, key: str, text: str) -> str:
+        if text in self._short:
+            return _HIDDEN
+        if self._secrets is not None:
+            text = self._secrets.sub(_HIDDEN, text)
+        if not self._numbers:
+            return text
+        if key in _NUMBER_KEYS and _BARE_NUMBER.fullmatch(text):
+            return shorten(text)
+        return _NUMBER.sub(lambda match: shorten(match[0]), text)
+
+
+def _spellings(secret: str) -> Iterable[str]:
+    """As it is, and as it stands within other text: quoted by Python or JSON, or in a URL."""
+    yield secret
+    yield repr(secret)[1:-1]
+    yield json.dumps(secret)[1:-1]
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    yield quote(secret.encode("utf-8", "replace"), safe="")
+
+
+def shorten(number: str) -> str:
+    """A telephone number as it may stand in a log: enough to find a call by, too little to call back."""
+    return f"{number[:5]}…{number[-2:]}"
