@@ -1,4 +1,4 @@
-"""`voxtrad explain`: which agent would take a call and why, and an agent in effect with where each value was written."""
+"""`voxtrad explain`: which agent would take a call and why, and where each value of the agent was written."""
 
 from __future__ import annotations
 
@@ -87,12 +87,20 @@ def _print(loaded: Loaded, decision: Decision | None, lines: list[Line], *, colo
             print(f"{mark} {step.what}{_place(loaded, step, dim, off)}: {step.reason}")
         taker = f"{bold}{decision.agent}{off} takes the call" if decision.agent else "no agent takes the call"
         print(f"→ {taker}: {decision.reason}\n" if lines else f"→ {taker}: {decision.reason}")
-    rows = [f"{'  ' * line.depth}{line.key}{f' {line.value}' if line.value is not None else ''}" for line in lines]
-    width = min(72, max((len(row) for row in rows), default=0))
+    rows = [_row(line) for line in lines]
+    width = min(_WIDTH, max((len(row) for row in rows), default=0))
     for row, line in zip(rows, lines, strict=True):
         if line.depth == 0:
             row = f"{bold}{show_loc(line.loc)}{off}:" + " " * (len(row) - len(show_loc(line.loc)) - 1)
         print(f"{row:{width}}  {dim}# {line.origin or 'default'}{off}".rstrip())
+
+
+_WIDTH = 80
+
+
+def _row(line: Line) -> str:
+    row = f"{'  ' * line.depth}{line.key}{f' {line.value}' if line.value is not None else ''}"
+    return row if len(row) <= _WIDTH else row[: _WIDTH - 1] + "…"
 
 
 def _place(loaded: Loaded, step: Step, dim: str, off: str) -> str:

@@ -17,6 +17,7 @@ from voxtrad.config.types import (
     FilePath,
     Integer,
     JSONObject,
+    Matching,
     Name,
     TemplateText,
     Text,
@@ -161,7 +162,9 @@ class AgentConfig(ConfigModel):
     """Text to speech: one, or several in order."""
     vad: VADChoice = Field(default="webrtc", validate_default=True)
     """Voice-activity detection."""
-    language: Annotated[Text, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] = "en"
+    language: Annotated[Text, Matching(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", "a language tag, like en or en-GB")] = (
+        "en"
+    )
     """The language spoken, as a BCP 47 tag: `en`, `en-GB`, `de`."""
     hints: tuple[Name, ...] = ()
     """Words and phrases that callers are likely to say; STT recognises them better."""
@@ -189,5 +192,5 @@ class AgentConfig(ConfigModel):
     """What records, events and logs keep of what was said."""
     analysis: AnalysisConfig | None = None
     """What to find out of the transcript after the call."""
-    handler: Annotated[Text, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] | None = None
+    handler: Annotated[Text, Matching(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", "like package.module:function")] | None = None
     """A Python coroutine, `package.module:function`, instead of the built-in dialogue."""

@@ -60,10 +60,11 @@ class Diagnostic:
 
 
 class ConfigError(VoxtradError):
-    """The configuration is not valid; `diagnostics` say all that is wrong with it."""
+    """The configuration is not valid; `diagnostics` say all that is wrong with it, `files` which files took part."""
 
-    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+    def __init__(self, diagnostics: Sequence[Diagnostic], files: Iterable[Path] = ()) -> None:
         self.diagnostics = tuple(diagnostics)
+        self.files = frozenset(files)
         errors = [d for d in self.diagnostics if d.severity == "error"]
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         super().__init__(f"{errors[0] if errors else 'invalid'}{more}", hint="voxtrad check shows them all")

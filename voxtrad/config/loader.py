@@ -56,10 +56,14 @@ class Loaded:
     """Path (`agents.support.tools[0]`) -> file and line, for every value that was written."""
     _tree: MappingTree = field(repr=False)
 
-    def origin(self, loc: Loc) -> Origin | None:
-        """Where the value at a path of the models was written; `None` for a default."""
+    def origin(self, loc: Loc, value: object = None) -> Origin | None:
+        """Where the value at a path of the models was written; `None` for a default.
+
+        `value` tells which field of several a short form stands for: the text of `greeting: Hello` is `Hello`.
+        """
         found = locate(self._tree, loc)
-        if not found.loc or (found.rest and isinstance(found.tree, MappingTree)):
+        stands_for_it = isinstance(found.tree, Scalar) and isinstance(value, str) and str(found.tree.value) == value
+        if not found.loc or not (stands_for_it or all(isinstance(part, int) for part in found.rest)):
             return None
         return self.origins[show_loc(found.loc)]
 
@@ -77,7 +81,8 @@ def load(
     config, more = _validate(documents, provider_types)
     diagnostics = _finished([*problems, *more], documents)
     if config is None or any(d.severity == "error" for d in diagnostics):
-        raise ConfigError(diagnostics or [Diagnostic("the configuration is not valid", Place(path, 1, 1))])
+        broken = diagnostics or [Diagnostic("the configuration is not valid", Place(path, 1, 1))]
+        raise ConfigError(broken, documents.files)
     return Loaded(
         config=config,
         path=path,

@@ -168,6 +168,10 @@ class _Builder:
                 for key, entry in self._merged(value_node):
                     merged.setdefault(key, entry)
             elif (text := self._key(key_node)) is not None:
+                if node.flow_style and _is_nothing(value_node):
+                    self._report(
+                        f"the key '{text}' has no value", key_node, "inside {} a text with a comma needs quotes"
+                    )
                 value = self._build(value_node)
                 if text in own:
                     self._report_twice(text, key_node, own[text].key)
@@ -217,6 +221,13 @@ class _Builder:
         start, end = node.start_mark, node.end_mark
         width = end.column - start.column if end.line == start.line and isinstance(node, yaml.ScalarNode) else 1
         return Place(self._document.file, start.line + 1, start.column + 1, max(1, width))
+
+
+_COMMA = "inside {} a text with a comma needs quotes"
+
+
+def _is_nothing(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.tag == _PLAIN and node.value == ""
 
 
 # --- syntax errors in words -------------------------------------------------------------------------------------------

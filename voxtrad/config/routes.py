@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from voxtrad.config.agents import ContinueTarget
 from voxtrad.config.hours import OpeningHours, parse_hours
-from voxtrad.config.types import ONE_OR_MORE, ConfigModel, Duration, Name, ReadOnly, TemplateText, Text
+from voxtrad.config.types import ONE_OR_MORE, ConfigModel, Duration, Matching, Name, ReadOnly, TemplateText, Text
 
 # --- routes -----------------------------------------------------------------------------------------------------------
 
@@ -70,7 +70,7 @@ class DestinationBase(ConfigModel):
 class DialDestination(DestinationBase):
     """A person or group that is called and bridged with the caller."""
 
-    dial: Annotated[Text, Field(pattern=r"^[A-Za-z0-9]+/.+$")]
+    dial: Annotated[Text, Matching(r"^[A-Za-z0-9]+/.+$", "a channel, like Local/200@from-internal")]
     """The channel to dial, like `Local/200@from-internal` or `PJSIP/200`."""
     mode: Literal["blind", "attended"] = "blind"
     """`attended`: the person hears a brief and accepts with 1 or declines with 2."""

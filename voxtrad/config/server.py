@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from voxtrad.config.tools import Secrets, WebhookTarget
 from voxtrad.config.types import (
     ONE_OR_MORE,
-    Address,
     AddressText,
     Boolean,
     ConfigModel,
@@ -19,6 +18,7 @@ from voxtrad.config.types import (
     FilePath,
     HttpUrl,
     Integer,
+    Matching,
     Name,
     Secret,
     Text,
@@ -30,7 +30,7 @@ from voxtrad.config.types import (
 class AudioSocketConfig(ConfigModel):
     """Where Asterisk connects to for audio, with the transport `audiosocket`."""
 
-    listen: AddressText = Address("127.0.0.1:9092")
+    listen: AddressText = Field(default="127.0.0.1:9092", validate_default=True)
     """The address to listen at."""
     advertise: AddressText | None = None
     """The address that Asterisk is told to connect to, where it is another one."""
@@ -58,7 +58,7 @@ class AsteriskConfig(ConfigModel):
     """A user of ari.conf."""
     password: Secret
     """The user's password."""
-    app: Annotated[Text, Field(pattern=r"^[A-Za-z0-9_.-]+$")] = "voxtrad"
+    app: Annotated[Text, Matching(r"^[A-Za-z0-9_.-]+$", "of letters, digits and _ . -")] = "voxtrad"
     """The name of the Stasis application, as the dialplan calls it."""
     media: MediaConfig = Field(default_factory=MediaConfig)
     """How audio comes and goes."""
@@ -80,6 +80,19 @@ class TokenConfig(ConfigModel):
     """What it allows."""
 
 
+def _tokens(value: object) -> object:
+    if isinstance(value, str) and value != "auto":
+        raise PydanticCustomError("tokens", "must be 'auto' or a list of tokens", {"expected": ["auto"]})
+    return value
+
+
+Tokens = Annotated[
+    Annotated[Literal["auto"], Tag("auto")] | Annotated[tuple[TokenConfig, ...], Tag("list")],
+    Discriminator(lambda value: "auto" if isinstance(value, str) else "list"),
+    BeforeValidator(_tokens),
+]
+
+
 class TlsConfig(ConfigModel):
     """The server's certificate."""
 
@@ -89,18 +102,12 @@ class TlsConfig(ConfigModel):
     """The private key, PEM."""
 
 
-def _country(value: str) -> str:
-    if not (len(value) == 2 and value.isascii() and value.isalpha() and value.isupper()):
-        raise PydanticCustomError("country", "must be a country code of two capitals, like GB")
-    return value
-
-
 class ServerConfig(ConfigModel):
     """The server itself: API, console, metrics, limits."""
 
-    listen: AddressText = Address("127.0.0.1:8090")
+    listen: AddressText = Field(default="127.0.0.1:8090", validate_default=True)
     """Where API, console, /metrics and health are served."""
-    tokens: Literal["auto"] | tuple[TokenConfig, ...] = ()
+    tokens: Tokens = ()
     """Demanded where `listen` is not loopback; `auto` makes one in `data_dir`."""
     tls: TlsConfig | None = None
     """Serves https. A browser gives the microphone only over https or on localhost."""
@@ -116,7 +123,7 @@ class ServerConfig(ConfigModel):
     """How long call records and recordings are kept."""
     watch: Boolean = True
     """Whether a changed file is loaded by itself."""
-    country: Annotated[Text, AfterValidator(_country)] | None = None
+    country: Annotated[Text, Matching(r"^[A-Z]{2}$", "a country code of two capitals, like GB")] | None = None
     """The country whose dialling habits numbers follow: with GB, 020…, 4420…, 0044… and +4420… are one number."""
 
 

@@ -25,6 +25,7 @@ from voxtrad.config.types import (
     HttpUrlTemplate,
     Integer,
     JSONObject,
+    Matching,
     Name,
     ReadOnly,
     Secret,
@@ -220,7 +221,7 @@ class CollectDigitsTool(BuiltinTool):
     builtin: Literal["collect_digits"]
     length: Annotated[Integer, Field(ge=1, le=64)] | None = None
     """How many; left out: until the terminator or the time-out."""
-    terminator: Annotated[Text, Field(pattern=r"^[0-9A-D*#]$")] | None = "#"
+    terminator: Annotated[Text, Matching(r"^[0-9A-D*#]$", "one key of a telephone")] | None = "#"
     """The key that ends the input."""
     digit_timeout: Annotated[Duration, Field(gt=0)] = 5.0
     """The longest wait for the next digit."""

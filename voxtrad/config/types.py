@@ -21,13 +21,15 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
     PlainSerializer,
     SecretStr,
     ValidationError,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, core_schema
 
 from voxtrad.config.raising import UNKNOWN_KEY, as_details, at, together
 from voxtrad.config.templates import Condition, Template, TemplateSyntaxError
@@ -241,12 +243,49 @@ WebhookSecret = Annotated[SecretStr, BeforeValidator(_text), AfterValidator(_web
 """What signs a webhook."""
 
 
+class _OneOrMore:
+    """Lets a single value stand for a list of one."""
+
+    @staticmethod
+    def __get_pydantic_core_schema__(source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_before_validator_function(_list_of_one, handler(source))
+
+    @staticmethod
+    def __get_pydantic_json_schema__(
+        schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> Mapping[str, object]:
+        listed = handler.resolve_ref_schema(handler(schema))
+        return {"anyOf": [listed.get("items", {}), listed]}
+
+
 def _list_of_one(value: object) -> object:
     return value if isinstance(value, list | tuple) or value is None else [value]
 
 
-ONE_OR_MORE = BeforeValidator(_list_of_one)
-"""Lets a single value stand for a list of one."""
+ONE_OR_MORE = _OneOrMore()
+"""Marks a list for which a single value may stand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """Text of a form that a regular expression gives and `words` say: "must be …". Editors know the form too."""
+
+    pattern: str
+    words: str
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> Mapping[str, object]:
+        return {**handler(schema), "pattern": self.pattern}
+
+    def _check(self, value: str) -> str:
+        if re.search(self.pattern, value, re.ASCII) is None:
+            raise PydanticCustomError("form", "must be {words}", {"words": self.words})
+        return value
+
 
 T = TypeVar("T")
 
@@ -323,16 +362,18 @@ class Address(str):
 
 
 def _address(value: str) -> Address:
-    host, colon, port = value.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or not host or (":" in host and not bracketed) or not re.fullmatch(r"[0-9]{1,5}", port, re.ASCII):
-        raise PydanticCustomError("address", "must be an address and a port, like 127.0.0.1:8090")
-    if int(port) > 65535 or re.search(r"[\s/@]", host):
-        raise PydanticCustomError("address", "must be an address and a port, like 127.0.0.1:8090")
-    return Address(value)
+    address = Address(value)
+    if address.port > 65535:
+        raise PydanticCustomError("address", "must be an address and a port, and ports end at 65535")
+    return address
 
 
-AddressText = Annotated[str, BeforeValidator(_text), AfterValidator(_address)]
+AddressText = Annotated[
+    str,
+    BeforeValidator(_text),
+    Matching(r"^(\[[0-9A-Fa-f:.%\w]+\]|[^\s:/@\[\]]+):[0-9]{1,5}$", "an address and a port, like 127.0.0.1:8090"),
+    AfterValidator(_address),
+]
 """`host:port`; the value is an `Address`."""
 
 
@@ -413,24 +454,18 @@ ConditionText = Annotated[str, BeforeValidator(_text), AfterValidator(_condition
 # --- URLs -------------------------------------------------------------------------------------------------------------
 
 
-def _url(*schemes: str) -> AfterValidator:
-    pattern = re.compile("(" + "|".join(schemes) + r")://[^\s/?#{}]+([/?#].*)?", re.IGNORECASE)
-
-    def check(value: str) -> str:
-        if not pattern.fullmatch(value):
-            raise PydanticCustomError(
-                "url", "must be a URL that begins with {schemes}", {"schemes": " or ".join(f"{s}://" for s in schemes)}
-            )
-        return value
-
-    return AfterValidator(check)
-
-
-HttpUrl = Annotated[str, BeforeValidator(_text), _url("http", "https")]
+HttpUrl = Annotated[
+    str,
+    BeforeValidator(_text),
+    Matching(r"^https?://[^\s/?#{}]+([/?#]\S*)?$", "a URL that begins with http:// or https://"),
+]
 """An http:// or https:// URL, as text."""
 
-HttpUrlTemplate = Annotated[str, BeforeValidator(_text), _url("http", "https"), AfterValidator(_compiles), TOOL_NAMES]
+HttpUrlTemplate = Annotated[
+    str,
+    BeforeValidator(_text),
+    Matching(r"^https?://[^\s/?#{}]+([/?#].*)?$", "a URL with http:// or https:// and a host that is no template"),
+    AfterValidator(_compiles),
+    TOOL_NAMES,
+]
 """An http:// or https:// URL in whose path and query templates may stand."""
-
-WebsocketUrl = Annotated[str, BeforeValidator(_text), _url("ws", "wss")]
-"""A ws:// or wss:// URL, as text."""

@@ -1,0 +1,217 @@
+"""The JSON Schema of the language (draft 7, as yaml-language-server reads it): an editor completes and checks with it.
+
+It is made from the models; what YAML allows beyond them is added: `${…}` in place of any value, a number where text is
+expected, `x-` keys, and the options of every provider type.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import cast
+
+from pydantic import BaseModel
+
+from voxtrad.config.models import Config
+from voxtrad.config.providers import KINDS, Kind, ProviderTypes
+
+Schema = dict[str, object]
+
+INTERPOLATED: Schema = {"type": "string", "pattern": r"\$\{(env|file):"}
+"""Text that stands for something else."""
+
+_RENAMED = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
+_DROPPED = frozenset({"title", "x-voxtrad", "default", "writeOnly", "format", "$defs"})
+
+
+def json_schema(types: ProviderTypes) -> Schema:
+    """The schema of a configuration file, or of a part of one that another includes."""
+    schema = _of_model(Config)
+    definitions = {
+        name: cast("Schema", _widened(definition))
+        for name, definition in cast("dict[str, Schema]", schema["$defs"]).items()
+        if name not in ("ProviderChoice", "ProviderEntry")
+    }
+    properties = cast("dict[str, Schema]", cast("Schema", _widened(schema))["properties"])
+    for kind in KINDS:
+        definitions[f"{kind}_provider"] = _choice(kind, types, definitions)
+    properties["providers"] = {**_entries(types, definitions), "description": properties["providers"]["description"]}
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "voxtrad",
+        "description": "The configuration of voxtrad, the voice-agent server for Asterisk.",
+        "type": "object",
+        "properties": {key: _or_empty(value) for key, value in properties.items()},
+        "patternProperties": {"^x-": {"description": "A place for anchors; not read."}},
+        "additionalProperties": False,
+        "definitions": definitions,
+    }
+
+
+def _of_model(model: type[BaseModel]) -> Schema:
+    return copy.deepcopy(model.model_json_schema(by_alias=True, ref_template="#/definitions/{model}"))
+
+
+def _or_empty(schema: Schema) -> Schema:
+    """A section whose lines are all commented out is empty, which is as good as left out."""
+    description = {key: schema.pop(key) for key in ("description",) if key in schema}
+    return {**description, "anyOf": [schema, {"type": "null"}]}
+
+
+# --- providers --------------------------------------------------------------------------------------------------------
+
+
+def _choice(kind: Kind, types: ProviderTypes, definitions: dict[str, Schema]) -> Schema:
+    """A provider's name, or a mapping with `provider:` and the options of its type."""
+    known = sorted(types.get(kind, {}))
+    names: Schema = {"anyOf": [{"enum": known}, {"type": "string"}], "description": "A provider's name."}
+    branches: list[Schema] = []
+    for name in known:
+        options = _own(types[kind][name].options, definitions)
+        properties = cast("Schema", options.setdefault("properties", {}))
+        options["properties"] = {"provider": names, **properties}
+        definitions[f"{kind}_{name}"] = options
+        branches.append(
+            {
+                "if": {"properties": {"provider": {"const": name}}, "required": ["provider"]},
+                "then": {"$ref": f"#/definitions/{kind}_{name}"},
+            }
+        )
+    mapping: Schema = {
+        "type": "object",
+        "properties": {"provider": names},
+        "required": ["provider"],
+        "allOf": branches,
+    }
+    return {"if": {"type": "object"}, "then": mapping, "else": {"type": "string", **names}}
+
+
+def _entries(types: ProviderTypes, definitions: dict[str, Schema]) -> Schema:
+    """`providers:`: under a type's own name its connection; under any other name one with `type:`."""
+    all_names = sorted({name for of_kind in types.values() for name in of_kind})
+    for name in all_names:
+        definitions[f"{name}_connection"] = _connection(name, types, definitions)
+    other: Schema = {
+        "type": "object",
+        "properties": {"type": {"enum": all_names, "description": "What it is."}},
+        "required": ["type"],
+        "allOf": [
+            {
+                "if": {"properties": {"type": {"const": name}}},
+                "then": {"$ref": f"#/definitions/{name}_connection"},
+            }
+            for name in all_names
+        ],
+    }
+    own: Schema = {
+        name: {
+            "if": {"required": ["type"]},
+            "then": other,
+            "else": {"anyOf": [{"$ref": f"#/definitions/{name}_connection"}, {"type": "null"}]},
+        }
+        for name in all_names
+    }
+    return {"type": "object", "properties": own, "additionalProperties": other}
+
+
+def _connection(name: str, types: ProviderTypes, definitions: dict[str, Schema]) -> Schema:
+    """What a type's connections take, for all kinds that it serves."""
+    properties: Schema = {"type": {"enum": [name]}}
+    required: list[object] = []
+    for kind in KINDS:
+        if name in types.get(kind, {}):
+            connection = _own(types[kind][name].connection, definitions)
+            properties.update(cast("Schema", connection.get("properties", {})))
+            required += cast("list[object]", connection.get("required", []))
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": sorted({str(key) for key in required}),
+        "additionalProperties": False,
+    }
+
+
+def _own(model: type[BaseModel], definitions: dict[str, Schema]) -> Schema:
+    """A model's schema, with what it refers to moved to the common definitions under names of its own."""
+    schema = _of_model(model)
+    inner = cast("dict[str, Schema]", schema.pop("$defs", {}))
+    prefix = f"{model.__module__.rpartition('.')[2]}_"
+    for name, definition in inner.items():
+        definitions[prefix + name] = cast("Schema", _widened(_prefixed(definition, prefix)))
+    return cast("Schema", _widened(_prefixed(schema, prefix)))
+
+
+def _prefixed(node: object, prefix: str) -> object:
+    if isinstance(node, list):
+        return [_prefixed(item, prefix) for item in node]
+    if isinstance(node, dict):
+        return {
+            key: str(value).replace("#/definitions/", f"#/definitions/{prefix}")
+            if key == "$ref"
+            else _prefixed(value, prefix)
+            for key, value in node.items()
+        }
+    return node
+
+
+# --- what YAML allows beyond the models -------------------------------------------------------------------------------
+
+
+def _widened(node: object) -> object:
+    """A schema as it holds for what stands in a file."""
+    if isinstance(node, list):
+        return [_widened(item) for item in node]
+    if not isinstance(node, Mapping):
+        return node
+    mark = node.get("x-voxtrad")
+    if mark in KINDS:
+        return _described({"$ref": f"#/definitions/{mark}_provider"}, node)
+    schema = {_renamed(key, node): _child(key, value) for key, value in node.items() if key not in _DROPPED}
+    implied = _implied(node)
+    if implied:
+        schema["properties"] = {k: v for k, v in cast("Schema", schema["properties"]).items() if k not in implied}
+        schema["required"] = [k for k in cast("list[str]", schema.get("required", [])) if k not in implied]
+    if "$ref" in schema and len(schema) > 1:
+        return _described({"allOf": [{"$ref": schema["$ref"]}]}, node)
+    return _scalar(schema)
+
+
+def _child(key: str, value: object) -> object:
+    if key == "properties" and isinstance(value, Mapping):
+        return {name: _widened(item) for name, item in value.items()}
+    return value if key in ("enum", "const", "pattern", "description", "required") else _widened(value)
+
+
+def _implied(node: Mapping[str, object]) -> frozenset[str]:
+    """Properties that are not written: a thing's name is its key."""
+    properties = node.get("properties")
+    if not isinstance(properties, Mapping):
+        return frozenset()
+    return frozenset(k for k, v in properties.items() if isinstance(v, Mapping) and v.get("x-voxtrad") == "name")
+
+
+def _renamed(key: str, node: Mapping[str, object]) -> str:
+    if key in ("minLength", "maxLength") and (node.get("type") == "array" or "anyOf" in node):
+        return key.replace("Length", "Items")
+    return _RENAMED.get(key, key)
+
+
+def _described(schema: Schema, node: Mapping[str, object]) -> Schema:
+    return {"description": node["description"], **schema} if "description" in node else schema
+
+
+def _scalar(schema: Schema) -> Schema:
+    """Text may be a number as it was written, and any scalar may be `${…}`."""
+    kind = schema.get("type")
+    if kind == "string" and "enum" not in schema and "const" not in schema:
+        if "pattern" not in schema:
+            return {**schema, "type": ["string", "number"]}
+        return _or_interpolated({**schema, "type": ["string", "number"]})
+    if kind in ("integer", "number", "boolean") or isinstance(kind, list):
+        return _or_interpolated(schema)
+    return _or_interpolated(schema) if "enum" in schema or "const" in schema else schema
+
+
+def _or_interpolated(schema: Schema) -> Schema:
+    described = {"description": schema.pop("description")} if "description" in schema else {}
+    return {**described, "anyOf": [schema, INTERPOLATED]}
