@@ -8,6 +8,7 @@ itself.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import shutil
@@ -31,7 +32,7 @@ res_pjsip_pubsub res_pjsip_sdp_rtp res_pjsip_caller_id res_pjsip_dtmf_info res_p
 res_pjsip_rfc3326 res_rtp_asterisk chan_pjsip
 codec_ulaw codec_alaw codec_g722 codec_resample format_pcm format_wav format_sln
 bridge_simple bridge_softmix bridge_holding bridge_native_rtp
-pbx_config app_dial app_playback app_stasis app_echo app_mixmonitor app_verbose app_senddtmf app_sendtext
+pbx_config app_dial app_playback app_stasis app_echo app_verbose app_read
 func_callerid func_channel func_cdr func_logic func_strings func_global func_timeout
 res_http_websocket res_websocket_client res_stasis res_stasis_answer res_stasis_playback res_stasis_recording
 res_stasis_snoop res_ari res_ari_applications res_ari_asterisk res_ari_bridges res_ari_channels res_ari_events
@@ -44,6 +45,11 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def authorization() -> dict[str, str]:
+    """The header that names the ARI user."""
+    return {"Authorization": "Basic " + base64.b64encode(f"{USERNAME}:{PASSWORD}".encode()).decode()}
 
 
 def wait_until(done: Callable[[], bool], what: str, timeout: float = 20.0) -> None:
@@ -171,8 +177,7 @@ class Pbx:
     @contextlib.asynccontextmanager
     async def ari(self) -> AsyncIterator[PbxAri]:
         """A REST client that looks at this Asterisk and lets callers in."""
-        auth = aiohttp.BasicAuth(USERNAME, PASSWORD)
-        async with aiohttp.ClientSession(f"{self.url}/ari/", auth=auth) as http:
+        async with aiohttp.ClientSession(f"{self.url}/ari/", headers=authorization()) as http:
             yield PbxAri(http)
 
     def _booted(self) -> bool:
@@ -251,15 +256,12 @@ class Pbx:
                  same => n,Wait(120)
                 exten => echo,1,Answer()
                  same => n,Echo()
-                exten => record,1,Answer()
-                 same => n,MixMonitor(${{RECORD_TO}},r(${{RECORD_TO}}.heard.wav))
-                 same => n,Wait(120)
                 exten => _play-.,1,Answer()
                  same => n,Playback(${{EXTEN:5}})
                  same => n,Wait(120)
-                exten => _digits-.,1,Answer()
-                 same => n,Wait(0.3)
-                 same => n,SendDTMF(${{EXTEN:7}})
+                exten => _read-.,1,Answer()
+                 same => n,Read(READ,,${{EXTEN:5}},,,10)
+                 same => n,Set(GLOBAL(DIGITS)=${{MARK}} ${{READ}})
                  same => n,Wait(120)
                 [arrive]
                 exten => given,1,NoOp(${{MARK}})
@@ -327,6 +329,11 @@ class PbxAri:
                     await asyncio.sleep(0.02)
         except TimeoutError:
             raise AssertionError(f"left in Asterisk: {await self.channels()} {await self.bridges()}") from None
+
+    async def no_bridges(self, timeout: float = 5.0) -> None:
+        async with asyncio.timeout(timeout):
+            while await self.bridges():  # noqa: ASYNC110 - another process's state
+                await asyncio.sleep(0.02)
 
     async def channels(self) -> list[str]:
         return await self._names("channels", "name")

@@ -19,7 +19,7 @@ from voxtrad.telephony.asterisk.audiosocket import AudioSocketTransport
 from voxtrad.telephony.asterisk.connection import EventsConnection, State
 from voxtrad.telephony.asterisk.facts import AUDIOSOCKET_MODULE, WEBSOCKET_MODULE, Choice, Facts, choose
 from voxtrad.telephony.asterisk.leg import AsteriskLeg
-from voxtrad.telephony.asterisk.media import MediaTransport, Metronome
+from voxtrad.telephony.asterisk.media import MediaTransport, Metronome, Pulse
 from voxtrad.telephony.asterisk.messages import AriEvent, ChannelOver, DigitReceived, StasisStart
 from voxtrad.telephony.asterisk.settings import AsteriskSettings
 from voxtrad.telephony.asterisk.websocket import WebSocketTransport
@@ -48,6 +48,7 @@ class AsteriskTelephony:
         self._websocket = WebSocketTransport(self._ari, settings, self._metronome)
         self._audiosocket = AudioSocketTransport(self._ari, settings, self._metronome)
         self._legs: dict[str, AsteriskLeg] = {}
+        self._leg_over = Pulse()
         self._entering: dict[str, asyncio.Future[None]] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._facts: Facts | None = None
@@ -90,6 +91,11 @@ class AsteriskTelephony:
         return self._connection.reconnects
 
     @property
+    def attempts(self) -> int:
+        """How often a connection was tried."""
+        return self._connection.attempts
+
+    @property
     def version(self) -> str | None:
         """Asterisk's version, as last asked."""
         return self._facts.version if self._facts else None
@@ -102,6 +108,11 @@ class AsteriskTelephony:
     @property
     def live_legs(self) -> int:
         return len(self._legs)
+
+    async def wait_idle(self) -> None:
+        """Wait until no leg is left and all that belonged to them is freed."""
+        while self._legs:
+            await self._leg_over.wait()
 
     async def wait_ready(self) -> None:
         """Wait until calls can be taken."""
@@ -168,6 +179,7 @@ class AsteriskTelephony:
             finally:
                 if self._legs.get(leg.info.id) is leg:
                     del self._legs[leg.info.id]
+                    self._leg_over.fire()
 
     async def _connected(self, own_address: str) -> None:
         """A new connection: is it the same PBX, can it do what we need, and who is still there?"""

@@ -6,6 +6,7 @@ Source: "Asterisk REST Interface (ARI)" in the Asterisk documentation.
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Mapping
 
 import aiohttp
@@ -60,7 +61,8 @@ class Ari:
         if http.connector is not None and http.connector.limit:
             raise ValueError("the session limits its connections: use open_session()")
         self.http = http
-        self.auth = aiohttp.BasicAuth(settings.username, settings.password)
+        credentials = base64.b64encode(f"{settings.username}:{settings.password}".encode()).decode()
+        self.headers = {"Authorization": f"Basic {credentials}"}
         self.base = URL(settings.url)
         self._turn = asyncio.Semaphore(_REQUESTS_AT_ONCE)
 
@@ -84,7 +86,7 @@ class Ari:
             async with (
                 self._turn,
                 self.http.request(
-                    method, url, params=query, json=body, auth=self.auth, timeout=_TIMEOUT, allow_redirects=False
+                    method, url, params=query, json=body, headers=self.headers, timeout=_TIMEOUT, allow_redirects=False
                 ) as answer,
             ):
                 if answer.status >= 300:

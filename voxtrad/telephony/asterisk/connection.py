@@ -53,6 +53,8 @@ class EventsConnection:
         self.state: State = "disconnected"
         self.reason = "not connected yet"
         self.reconnects = 0
+        self.attempts = 0
+        """How often a connection was tried."""
 
     async def wait_for(self, state: State) -> None:
         async with self._changed:
@@ -67,6 +69,7 @@ class EventsConnection:
     async def _attempt(self) -> float:
         """One connection, from its opening to its loss. Returns how long to wait before the next."""
         since = asyncio.get_running_loop().time()
+        self.attempts += 1
         try:
             async with await self._open() as socket:
                 own_address = socket.get_extra_info("sockname", ("127.0.0.1", 0))[0]
@@ -97,7 +100,7 @@ class EventsConnection:
     async def _open(self) -> aiohttp.ClientWebSocketResponse:
         return await self._ari.http.ws_connect(
             self._ari.websocket_url("ari", "events").with_query(app=self._settings.app),
-            auth=self._ari.auth,
+            headers=self._ari.headers,
             heartbeat=_HEARTBEAT,
             timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
         )

@@ -115,7 +115,7 @@ class AsteriskLeg:
         """The call's owner is done with it: a caller who is still here goes on in the dialplan, then all is freed."""
         if not self._gone and not self._leaving:
             try:
-                await self._set("VOXTRAD_STATUS", "FAILED")
+                await self._ari.post(f"{self._channel}/variable", {"variable": "VOXTRAD_STATUS", "value": "FAILED"})
                 await self._ari.post(f"{self._channel}/continue", {})
             except LegError as error:
                 log.info("a caller could not be handed back to the dialplan", leg=self.info.id, reason=error.message)
