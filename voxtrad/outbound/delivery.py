@@ -103,12 +103,14 @@ class Delivery:
         clock: Callable[[], float] = time.time,
         luck: Callable[[], float] = random.random,
         observe: Observer = lambda endpoint, outcome, seconds: None,
+        timeout: float = TIMEOUT,
     ) -> None:
         self._outbox = outbox
         self._client = client
         self._clock = clock
         self._luck = luck
         self._observe = observe
+        self._timeout = timeout
         self._workers: Mapping[str, _Worker] = {}
         self._changed = asyncio.Event()
 
@@ -150,7 +152,7 @@ class Delivery:
                 await worker.idle.wait()
 
     def _worker(self, endpoint: Endpoint) -> _Worker:
-        return _Worker(endpoint, self._outbox, self._client, self._clock, self._luck, self._observe)
+        return _Worker(endpoint, self._outbox, self._client, self._clock, self._luck, self._observe, self._timeout)
 
 
 class _Worker:
@@ -164,6 +166,7 @@ class _Worker:
         clock: Callable[[], float],
         luck: Callable[[], float],
         observe: Observer,
+        timeout: float,
     ) -> None:
         self.idle = asyncio.Event()
         self._outbox = outbox
@@ -171,6 +174,7 @@ class _Worker:
         self._clock = clock
         self._luck = luck
         self._observe = observe
+        self._timeout = timeout
         self._stirred = asyncio.Event()
         self._busy: set[str] = set()
         self._failures = 0
@@ -238,7 +242,7 @@ class _Worker:
         headers = {"Content-Type": "application/json", **self._signer.headers(message.id, self._clock(), message.body)}
         try:
             answer = await self._client.request(
-                "POST", endpoint.url, timeout=TIMEOUT, max_bytes=MAX_ANSWER, headers=headers, body=message.body
+                "POST", endpoint.url, timeout=self._timeout, max_bytes=MAX_ANSWER, headers=headers, body=message.body
             )
         except BadAnswer as error:
             return Answer(status=error.status, error="" if error.status else error.message)
