@@ -20,8 +20,8 @@ LONGEST = 250
 
 _WIDE = "。！？｡।॥۔؟።។"
 _WIDE_CLAUSES = "，、；："
-_CLOSERS = "\"'”’»›)\\]}」』）】》"
-_CANDIDATE = re.compile(rf"\n|[.!?…{_WIDE}]{{1,8}}[{_CLOSERS}]{{0,4}}|[,;:—،؛{_WIDE_CLAUSES}]")
+_CLOSERS = "\"'”’»›)]}」』）】》"
+_CANDIDATE = re.compile(rf"\n|[.!?…{_WIDE}]{{1,8}}[{re.escape(_CLOSERS)}]{{0,4}}|[,;:—،؛{_WIDE_CLAUSES}]")
 _MARGIN = 20
 """A stop so near to `LONGEST` is not looked at, so that it cannot still be undecided when the limit is reached."""
 _WORD = re.compile(r"\S{1,30}")
@@ -29,9 +29,28 @@ _LIST_MARKER = re.compile(r"\s*(\d{1,3}|[A-Za-z])\.")
 _BLANK = re.compile(r"[^\S\n]*")
 _CLAUSE_END = re.compile(rf"[,;:—،؛]\s|[{_WIDE_CLAUSES}]")
 
-# What sentencex gets wrong and a caller would hear: words it takes for abbreviations, and abbreviations it lacks.
-_NOT_ABBREVIATED = {"en": frozenset({"no"})}
-_ABBREVIATED = {"fr": frozenset({"m", "mm", "mme", "mlle"})}
+# What sentencex gets wrong and a caller would hear: words that may end a sentence, which it takes for abbreviations
+# (before a digit they may be), and abbreviations that it lacks.
+_NOT_ABBREVIATED = {
+    "en": frozenset("no me ok may art ill miss id min ext la ida".split()),
+    "de": frozenset("mich art".split()),
+    "fr": frozenset(["art"]),
+    "es": frozenset("no bien mar art".split()),
+    "it": frozenset("no fa va via mai mar sol art".split()),
+    "nl": frozenset("al min u art".split()),
+    "pt": frozenset(["art"]),
+}
+_ABBREVIATED = {
+    "fr": frozenset("m mm mme mlle".split()),
+    "nl": frozenset(["mevr"]),
+    "ru": frozenset("е т.е".split()),
+    "hi": frozenset(["डॉ"]),
+}
+_ADDRESS = re.compile(r"\S*\w{2}\.[^\W\d]{2,}\.")
+"""`example.fr.` at the end of a sentence: no abbreviation, whatever `fr.` is."""
+_LETTERS = re.compile(r"(?:[^\W\d]\.){2,}")
+_QUOTES = re.compile(r"[\"“”„«»‹›()\[\]]|(?<!\w)['‘’‚]")
+"""What sentencex would not cut within; a voice may pause there."""
 
 
 class SentenceStream:
@@ -96,7 +115,7 @@ class SentenceStream:
             return self._given < CLAUSE and len(text[:end].strip()) >= WIDE_CLAUSE
         if stop in ",;:—،؛":
             return self._given < CLAUSE and (spaced or stop == "—") and len(text[:end].strip()) >= CLAUSE
-        quoted = stop[-1] in _CLOSERS.replace("\\", "")
+        quoted = stop[-1] in _CLOSERS
         if any(mark in _WIDE for mark in stop):
             return not (quoted and following in "とっ")  # "he said" in Japanese
         if not spaced:
@@ -106,7 +125,7 @@ class SentenceStream:
         return self._full_stop(text, end, after, final)
 
     def _full_stop(self, text: str, end: int, after: int, final: bool) -> bool | None:
-        head = text[:end]
+        head = _QUOTES.sub("", text[:end])
         if _LIST_MARKER.fullmatch(head):
             return False
         last = head.rsplit(None, 1)[-1]
@@ -115,13 +134,17 @@ class SentenceStream:
             return False
         if stem in _NOT_ABBREVIATED.get(self._language, ()):
             return not text[after].isdigit()
+        if _ADDRESS.fullmatch(last):
+            return True
+        if _LETTERS.fullmatch(last) and text[after].islower():
+            return False
         # A longer word is hardly an abbreviation or an ordinal, so one character of what follows will do.
         if len(stem) > 3 and stem.isalpha() and self._judged(head, text[after]):
             return True
         word = _WORD.match(text, after)
         if word is None or (word.end() == len(text) and len(word[0]) < 30 and not final):
             return None
-        return self._judged(head, word[0] + " ")
+        return self._judged(head, _QUOTES.sub("", word[0]) + " ")
 
     def _judged(self, head: str, following: str) -> bool:
         whole = f"{head} {following}".encode("utf-8", "replace").decode()

@@ -62,12 +62,12 @@ _SILENT_RUN = re.compile(f"[{_EMOJI}{_SILENT}]+")
 _ARROW = re.compile(f"[{_ARROWS}]")
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _MAIL_REST = re.compile(r"_+[A-Za-z0-9._%+-]{1,100}@[A-Za-z0-9]")
-_URL = re.compile(r"(?:https?://|www\.)[^\s<>\"'`|\\^{}\[\]*]{1,2000}", re.ASCII)
+_URL = re.compile(r"(?:https?://|www\.)[!#-&(-;=?@A-Z_a-z~]{1,2000}")
 _URL_BEGINNINGS = ("https://", "http://", "www.")
-_TAG = re.compile(r"<([A-Za-z/!?][^<>]{0,500})>")
+_TAG = re.compile(r"<([A-Za-z/!?][^<>\n]{0,500})>")
 _ENTITY = re.compile(r"&#?[A-Za-z0-9]{1,12};")
 _LINK_END = re.compile(r"\]\((?:[^()\n]|\([^()\n]{0,200}\)){0,2000}\)|\]\[[^\[\]\n]{0,200}\]")
-_FOOTNOTE = re.compile(r"\[\^[^\[\]\n]{0,50}\]:?")
+_FOOTNOTE = re.compile(r"\[\^[^\[\]\n]{0,50}\]")
 _CHECKBOX = re.compile(r"\[[ xX]\]")
 _TABLE_RULE = re.compile(r"\|[ \t:|-]*-[ \t:|-]*")
 _CELL = re.compile(r"[|•‣◦][|•‣◦ \t]*")
@@ -76,12 +76,6 @@ _BREAKING_TAG = re.compile(r"/?(?:br|p|li|tr|div|h[1-6]|ul|ol|table)\b", re.IGNO
 _HIDDEN_TAG = re.compile(r"(think|script|style)\b", re.IGNORECASE)
 _STOPS = ".!?:;…。！？｡।॥۔؟\"'”’»)」』）"
 """A line that ends so is a line of its own; another may go on in the next."""
-
-
-def speakable(text: str, language: str) -> str:
-    """A whole text as it is to be said, in one line."""
-    stream = SpeakableStream(language)
-    return " ".join("".join(part.text for part in (*stream.push(text), *stream.flush())).replace(" ,", ",").split())
 
 
 _Step = tuple[int, str]
@@ -246,7 +240,7 @@ class SpeakableStream:
             if found := _URL.match(buffer, at):
                 if found.end() == len(buffer) and len(found[0]) < 2000 and not self._ended:
                     return None
-                url = found[0].rstrip(".,;:!?_~)&")
+                url = found[0].rstrip(".,;:!?*_~)&")
                 return len(url), _spoken_url(url)
         word = _WORD.match(buffer, at)
         assert word  # all else was taken by another rule
@@ -335,7 +329,7 @@ class SpeakableStream:
         if tag := _TAG.match(self._buffer, self._at):
             return len(tag[0]), self._tag(tag[1])
         after = self._peek(self._at + 1)
-        if after is None or self._may_become(502, r"<[A-Za-z/!?][^<>]*"):
+        if after is None or self._may_become(502, r"<[A-Za-z/!?][^<>\n]*"):
             return None
         return 1, f" {self._words.less} " if after.isspace() or after.isdigit() or after == "=" else ""
 

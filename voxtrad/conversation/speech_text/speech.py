@@ -18,6 +18,12 @@ class Sentence:
     """What was written for it, markup and all; what was written before it but cannot be said is in here too."""
 
 
+def speakable(text: str, language: str) -> str:
+    """A whole text as it is to be said, in one line."""
+    stream = SpeechText(language)
+    return " ".join(sentence.text for sentence in (*stream.push(text), *stream.flush()) if sentence.text)
+
+
 class SpeechText:
     """One text: deltas in, sentences out. The sentences do not depend on how the text was split into deltas."""
 
