@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Generic, TypeVar
 
@@ -18,6 +18,8 @@ from voxtrad.ledger.outbox import SPEECH
 JobT = TypeVar("JobT")
 
 _OVERHEAD = 400  # bytes that an event and its place in the queue take about
+_PART = 60  # and an item of a list or mapping
+_LOOKED_AT = 10_000  # parts of one event that are weighed
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +152,21 @@ def _is_speech(event: Event) -> bool:
 
 
 def _weigh(event: Event) -> int:
-    """About the bytes an event takes; exact enough to bound them."""
-    weight = _OVERHEAD
-    for field in fields(event):
-        value = getattr(event, field.name)
-        if isinstance(value, str):
-            weight += len(value)
-        elif value and not isinstance(value, int | float):
-            weight += 2 * len(repr(value))
+    """About the bytes an event takes; exact enough to bound them, for JSON of any depth."""
+    weight, seen = _OVERHEAD, 0
+    parts: list[object] = [getattr(event, field.name) for field in fields(event)]
+    while parts and seen < _LOOKED_AT:
+        seen += 1
+        match parts.pop():
+            case str() as text:
+                weight += len(text)
+            case Mapping() as mapping:
+                weight += _PART * len(mapping)
+                parts += mapping
+                parts += mapping.values()
+            case Sequence() as sequence:
+                weight += _PART * len(sequence)
+                parts += sequence
+            case _:
+                pass
     return weight

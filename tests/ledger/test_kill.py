@@ -1,0 +1,102 @@
+"""kill -9 of a real process at random moments: what was written is delivered, numbered without gaps, ended once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from tests.ledger.support import Received, Receiver, receiving
+from voxtrad.ledger.ledger import ask
+from voxtrad.ledger.schema import FILE_NAME, LedgerError
+
+CHILD = Path(__file__).with_name("crashing.py")
+
+
+async def moody(_: Received) -> web.StreamResponse:
+    """Most are taken, some at once, some after a while; some are refused."""
+    if random.random() < 0.3:
+        await asyncio.sleep(random.expovariate(30))
+    return web.Response(status=503 if random.random() < 0.1 else 204)
+
+
+async def spawn(data_dir: Path, what: str, *receivers: Receiver) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, str(CHILD), str(data_dir), what, *(receiver.url for receiver in receivers),
+        cwd=CHILD.parents[2], env={"PYTHONPATH": str(CHILD.parents[2])}, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+
+
+async def kill_at_a_random_moment(process: asyncio.subprocess.Process) -> None:
+    if random.random() < 0.85:  # else while it starts
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"ready\n"
+    try:
+        async with asyncio.timeout(random.uniform(0.0, 0.5)):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+    assert await process.wait() == -9
+
+
+def written(data_dir: Path) -> set[str]:
+    try:
+        return ask(
+            data_dir / FILE_NAME, lambda db: {row["message_id"] for row in db.execute("SELECT message_id FROM outbox")}
+        )
+    except LedgerError as error:  # killed before it had made its tables
+        assert "no database" in error.message or "schema 0" in error.message, error
+        return set()
+
+
+async def survives(data_dir: Path, kills: int) -> None:
+    promised: set[str] = set()
+    async with receiving() as everything, receiving() as calls:
+        everything.answer = calls.answer = moody
+        for _ in range(kills):
+            process = await spawn(data_dir, "calls", everything, calls)
+            await kill_at_a_random_moment(process)
+            promised |= written(data_dir)
+        everything.answer = calls.answer = None
+        process = await spawn(data_dir, "drain", everything, calls)
+        async with asyncio.timeout(120):
+            assert await process.wait() == 0
+        promised |= written(data_dir)
+    assert promised
+    assert {received.id for receiver in (everything, calls) for received in receiver.received} >= promised
+    for receiver in (everything, calls):
+        check(receiver)
+    open_calls = ask(
+        data_dir / FILE_NAME, lambda db: db.execute("SELECT count(*) FROM calls WHERE ended IS NULL").fetchone()[0]
+    )
+    assert open_calls == 0
+
+
+def check(receiver: Receiver) -> None:
+    bodies: dict[str, bytes] = {}
+    numbers: dict[str, set[int | None]] = defaultdict(set)
+    kinds: dict[str, Counter[str]] = defaultdict(Counter)
+    for received in receiver.received:
+        if received.id not in bodies:
+            numbers[received.call_id].add(received.sequence)
+            kinds[received.call_id][received.type] += 1
+        assert bodies.setdefault(received.id, received.body) == received.body, "one id, one body"
+    assert len(numbers) > 5, "too few calls to say anything"
+    for call_id, given in numbers.items():
+        assert given == set(range(1, len(given) + 1)), "a number is missing"
+        assert sum(kinds[call_id].values()) == len(given), "a number was given twice"
+        assert (kinds[call_id]["call.started"], kinds[call_id]["call.ended"]) == (1, 1)
+
+
+async def test_five_kills(tmp_path: Path) -> None:
+    await survives(tmp_path / "var", 5)
+
+
+@pytest.mark.long
+async def test_fifty_kills(tmp_path: Path) -> None:
+    await survives(tmp_path / "var", 50)
