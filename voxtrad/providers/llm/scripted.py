@@ -5,16 +5,31 @@ It needs no key and no network, answers the same way every time, and asks for to
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from typing import Annotated
+from uuid import uuid4
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from voxtrad.config.templates import Template
-from voxtrad.config.types import ConfigModel, Name, TemplateNames, TemplateText, TemplateTree
-from voxtrad.providers.base import JSON, LanguageModel, ProviderType
+from voxtrad.config.templates import Template, TemplateRenderError, TemplateTree
+from voxtrad.config.types import ConfigModel, Name, TemplateNames, TemplateText
+from voxtrad.config.types import TemplateTree as TemplateTreeField
+from voxtrad.providers.base import (
+    JSON,
+    BadRequest,
+    LanguageModel,
+    LLMEvent,
+    Message,
+    ProviderType,
+    TextDelta,
+    ToolCall,
+    ToolSpec,
+)
+from voxtrad.providers.llm.scripted_hints import hints_of
 from voxtrad.providers.options import Embedded
 
 _WITH_MATCH = TemplateNames.of("call", "vars", "match", "now")
@@ -29,7 +44,7 @@ class Rule(ConfigModel):
     `(?P<name>…)`, is `match.name` in the templates."""
     tool: Name | None = None
     """The tool to call."""
-    arguments: Annotated[TemplateTree, _WITH_MATCH] = Field(default_factory=dict)
+    arguments: Annotated[TemplateTreeField, _WITH_MATCH] = Field(default_factory=dict)
     """The tool's arguments; texts in them are templates."""
     say: Annotated[TemplateText, _WITH_RESULT] | None = None
     """What to answer. Where it uses `result` it is spoken when the tool has answered, otherwise at once."""
@@ -73,6 +88,149 @@ class ScriptedOptions(ConfigModel):
     """The answer when no rule matches."""
 
 
+def hints_for(rules: Sequence[Rule]) -> tuple[str, ...]:
+    """Words and phrases that the rules wait for, as hints for a speech recogniser."""
+    return hints_of(rule.match for rule in rules)
+
+
+class Scripted:
+    """The provider. It keeps nothing between requests: what it said before stands in the messages.
+
+    `hints` are the words that its rules wait for.
+    """
+
+    def __init__(self, name: str, options: ScriptedOptions) -> None:
+        self.name = name
+        self._rules = [_Compiled(rule) for rule in options.rules]
+        self._otherwise = Template(options.otherwise)
+        self.hints = hints_for(options.rules)
+
+    async def stream(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSpec] = (),
+        *,
+        variables: Mapping[str, Mapping[str, JSON]] | None = None,
+    ) -> AsyncIterator[LLMEvent]:
+        """Answer the caller's last words, or, where tools have run since, speak about their results."""
+        names: dict[str, object] = {**(variables or {}), "now": datetime.now().astimezone()}
+        try:
+            asked = _tools_asked(messages)
+            events = self._answer(messages, tools, names) if asked is None else self._result(messages, asked, names)
+        except TemplateRenderError as error:
+            raise BadRequest(f"a template of the script failed: {error.message}", provider=self.name) from error
+        for event in events:
+            yield event
+
+    async def warm(self) -> None:
+        """Nothing to open."""
+
+    async def aclose(self) -> None:
+        """Nothing to free."""
+
+    def _answer(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec], names: Mapping[str, object]
+    ) -> list[LLMEvent]:
+        found = self._find(_last_words(messages))
+        if found is None:
+            return _texts_of(self._otherwise.render(**names))
+        rule, match = found
+        names = {**names, "match": match}
+        events = _texts_of(rule.say.render(**names)) if rule.say and not rule.speaks_of_result else []
+        if rule.tool is not None:
+            arguments = rule.arguments.render(**names)
+            schema = next((tool.parameters for tool in tools if tool.name == rule.tool), {})
+            events.append(ToolCall(f"call_{uuid4().hex}", rule.tool, _typed(arguments, schema)))
+        return events
+
+    def _result(self, messages: Sequence[Message], asked: int, names: Mapping[str, object]) -> list[LLMEvent]:
+        """What the rule that called tools in message `asked` says now: about the results, or that it went wrong."""
+        found = self._find(_last_words(messages))
+        calls = {call.id: call for call in messages[asked].tool_calls}
+        spoken: list[LLMEvent] = []
+        for message in messages[asked + 1 :]:
+            if message.role != "tool":
+                continue
+            call = calls.get(message.tool_call_id or "")
+            result = _parsed(message.content)
+            rule, match = found if found and call and found[0].tool == call.name else (None, {})
+            about = {**names, "match": match, "result": result}
+            if isinstance(result, Mapping) and result.get("error"):
+                template = rule.on_error if rule and rule.on_error else _FAILED
+                spoken += _texts_of(template.render(**about))
+            elif rule and rule.say and rule.speaks_of_result:
+                spoken += _texts_of(rule.say.render(**about))
+        return spoken
+
+    def _find(self, words: str) -> tuple[_Compiled, dict[str, str]] | None:
+        for rule in self._rules:
+            if found := rule.pattern.search(words):
+                return rule, {name: value.strip() for name, value in found.groupdict(default="").items()}
+        return None
+
+
+class _Compiled:
+    """A rule ready for use."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.pattern = re.compile(rule.match, re.IGNORECASE)
+        self.tool = rule.tool
+        self.arguments = TemplateTree(rule.arguments)
+        self.say = Template(rule.say) if rule.say is not None else None
+        self.on_error = Template(rule.on_error) if rule.on_error is not None else None
+        self.speaks_of_result = self.say is not None and bool(self.say.undeclared(_WITH_MATCH.names))
+
+
+_FAILED = Template("I am sorry, that did not work.")
+
+
+def _texts_of(text: str) -> list[LLMEvent]:
+    return [TextDelta(text)] if text.strip() else []
+
+
+def _tools_asked(messages: Sequence[Message]) -> int | None:
+    """Where tools were called since the caller's last words, if they were."""
+    for at in range(len(messages) - 1, -1, -1):
+        if messages[at].role == "user":
+            return None
+        if messages[at].tool_calls:
+            return at
+    return None
+
+
+def _last_words(messages: Sequence[Message]) -> str:
+    return next((message.content for message in reversed(messages) if message.role == "user"), "")
+
+
+def _parsed(content: str) -> object:
+    """A tool's result as data where it is JSON, else its text."""
+    try:
+        found: object = json.loads(content)
+    except ValueError:
+        return content
+    return found
+
+
+def _typed(arguments: JSON, schema: Mapping[str, JSON]) -> dict[str, JSON]:
+    """The rendered arguments as the tool wants them: templates give text, a schema may want a number or a boolean."""
+    properties = schema.get("properties")
+    wanted = properties if isinstance(properties, Mapping) else {}
+    given = arguments if isinstance(arguments, Mapping) else {}
+    return {name: _as_asked(value, wanted.get(name)) for name, value in given.items()}
+
+
+def _as_asked(value: JSON, schema: JSON) -> JSON:
+    kind = schema.get("type") if isinstance(schema, Mapping) else None
+    if not isinstance(value, str) or kind not in ("integer", "number", "boolean"):
+        return value
+    parsed = _parsed(value.strip().lower())
+    if kind == "boolean":
+        return parsed if isinstance(parsed, bool) else value
+    if isinstance(parsed, bool) or not isinstance(parsed, int | float):
+        return value
+    return value if kind == "integer" and not isinstance(parsed, int) else parsed
+
+
 def _texts(value: JSON) -> list[str]:
     """All texts in a nested value."""
     match value:
@@ -87,7 +245,7 @@ def _texts(value: JSON) -> list[str]:
 
 
 def _build(name: str, connection: Embedded, options: ScriptedOptions) -> LanguageModel:
-    raise NotImplementedError
+    return Scripted(name, options)
 
 
 PROVIDER = ProviderType(kind="llm", connection=Embedded, options=ScriptedOptions, build=_build)

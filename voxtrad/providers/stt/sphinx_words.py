@@ -32,6 +32,7 @@ _BEFORE: Final = (
 _ALONE: Final = (
     *("yes", "no", "yes please", "no thank you", "thank you", "thanks", "okay", "please", "hello", "hello there", "hi"),
     *("sorry", "what", "help", "good morning", "i do not know", "that is right", "that is all", "nothing else"),
+    *("goodbye", "bye", "thank you goodbye"),
 )
 
 
