@@ -124,6 +124,29 @@ async def test_a_file_that_breaks_while_calls_run_is_replaced_and_numbers_go_on(
     assert [(call["id"], call["outcome"]) for call in calls] == [("c_1", "completed")]
 
 
+async def test_a_batch_that_fails_half_way_is_done_again_as_if_it_had_not_begun(tmp_path: Path) -> None:
+    class Full(sqlite3.OperationalError):
+        sqlite_errorcode = sqlite3.SQLITE_FULL
+
+    fails = iter([True])
+
+    def fails_once(_: Store) -> None:
+        if next(fails, False):
+            raise Full("database or disk is full")
+
+    settings = Settings((NOBODY_LISTENS,), {"payments": "none"})
+    async with open_ledger(tmp_path, settings) as ledger:
+        ledger.record(started())
+        await ledger.flush()
+        ledger.record(said("4111 1111 1111 1111", agent="payments"))
+        await ledger._do(fails_once)
+        assert ledger.stats().failures == 1
+        (call,) = (await ledger.read(lambda db: list_calls(db, CallFilter()))).items
+        messages = (await ledger.read(lambda db: list_messages(db, MessageFilter()))).items
+    assert call["privacy"] == "none"
+    assert [message["sequence"] for message in messages] == [2, 1]
+
+
 async def test_torn_pages_are_found_and_the_file_replaced(tmp_path: Path) -> None:
     async with open_ledger(tmp_path, Settings((NOBODY_LISTENS,))) as ledger:
         for number in range(300):
