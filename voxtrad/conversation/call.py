@@ -180,6 +180,12 @@ class Call:
         if self.in_progress:
             await self._handover(self, self._leg, destination)
 
+    async def proceed(self, *, context: str | None, extension: str | None, priority: int | None) -> None:
+        """Hand the caller to a place in the dialplan, for good. Raises `LegError`."""
+        if self.in_progress:
+            self.ended("handed_over", f"to {context or 'the dialplan'}", state="handed-over")
+            await self._leg.proceed(context=context, extension=extension, priority=priority)
+
     async def give_up(self) -> None:
         """Nobody answers: end the call the way the agent's `idle.then` says."""
         then = self.config.idle.then

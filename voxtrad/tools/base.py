@@ -6,7 +6,7 @@ must interact with the caller while they run are handed the small `CallActions`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -23,6 +23,8 @@ class Endable(Protocol):
     async def hangup(self) -> None: ...
 
     async def transfer(self, destination: str) -> None: ...
+
+    async def proceed(self, *, context: str | None, extension: str | None, priority: int | None) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,19 @@ class Transfer:
         await call.transfer(self.destination)
 
 
-Then = EndCall | Transfer
+@dataclass(frozen=True, slots=True)
+class Proceed:
+    """Hand the caller back to the dialplan, for good: at this place, or after `Stasis()` with all `None`."""
+
+    context: str | None = None
+    extension: str | None = None
+    priority: int | None = None
+
+    async def perform(self, call: Endable) -> None:
+        await call.proceed(context=self.context, extension=self.extension, priority=self.priority)
+
+
+Then = EndCall | Transfer | Proceed
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +169,7 @@ class ToolOptions:
     """The caller is asked first."""
     when: Condition | None = None
     """Not to be had unless this holds."""
-    guarded: frozenset[str] = frozenset()
+    guarded: Collection[str] = ()
     """Parameters whose `enum` is a limit set by the configuration: to ask for another value is denied, not a slip."""
     sensitive: bool = False
     """Arguments and result appear in no event."""

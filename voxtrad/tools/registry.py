@@ -4,16 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from voxtrad.config.models import AgentConfig, Config, DeclaredTool, EndCallTool, ToolBase, WebhookTool
+from voxtrad.config.models import AgentConfig, Config
 from voxtrad.config.templates import Condition, Template, TemplateTree
+from voxtrad.config.tools import (
+    BuiltinTool,
+    CollectDigitsTool,
+    DeclaredTool,
+    EndCallTool,
+    HttpTool,
+    PlayTool,
+    SendDtmfTool,
+    SetVariableTool,
+    ToolBase,
+    TransferTool,
+    VoicemailTool,
+    WaitTool,
+    WebhookTool,
+)
 from voxtrad.errors import VoxtradError
 from voxtrad.outbound.client import OutboundClient
 from voxtrad.outbound.signing import Signer
 from voxtrad.providers.base import ToolSpec
-from voxtrad.tools.base import Declared, Tool, ToolOptions
-from voxtrad.tools.builtin import end_call
+from voxtrad.tools import http, webhook
+from voxtrad.tools.arguments import check_schema
+from voxtrad.tools.base import Declared, Proceed, Tool, ToolOptions
+from voxtrad.tools.builtin.collect_digits import CollectDigitsTool as CollectDigits
+from voxtrad.tools.builtin.end_call import EndCallTool as EndCall
+from voxtrad.tools.builtin.play import PlayTool as Play
+from voxtrad.tools.builtin.send_dtmf import SendDtmfTool as SendDtmf
+from voxtrad.tools.builtin.set_variable import SetVariableTool as SetVariable
+from voxtrad.tools.builtin.transfer import TransferTool as Transfer
+from voxtrad.tools.builtin.voicemail import VoicemailTool as Voicemail
+from voxtrad.tools.builtin.wait import WaitTool as Wait
 from voxtrad.tools.callbacks import Callbacks
-from voxtrad.tools.webhook import WebhookTool as Webhook
+from voxtrad.tools.limits import Limited
 
 
 class UnknownTool(VoxtradError):
@@ -21,36 +45,95 @@ class UnknownTool(VoxtradError):
 
 
 def build_tools(
-    config: Config, agent: AgentConfig, *, client: OutboundClient, callbacks: Callbacks | None = None
+    config: Config,
+    agent: AgentConfig,
+    *,
+    client: OutboundClient,
+    callbacks: Callbacks | None = None,
+    built: dict[str, Tool] | None = None,
 ) -> dict[str, Tool]:
-    """The tools of one agent by name. Raises `UnknownTool` and `BadSecret`."""
-    return {name: _build(name, config.tools.get(name), client, callbacks) for name in agent.tools}
+    """The tools of one agent by name, to be shared by its calls.
+
+    `built` keeps what was made for other agents of the same configuration: two agents with one tool share it, and its
+    `concurrency`. Raises `UnknownTool`, `BadSecret`, `BadSchema` and `BadRequestTemplate`.
+    """
+    built = {} if built is None else built
+    for name in agent.tools:
+        if name not in built:
+            built[name] = _build(name, config, client, callbacks)
+    return {name: built[name] for name in agent.tools}
 
 
-def _build(name: str, config: ToolBase | None, client: OutboundClient, callbacks: Callbacks | None) -> Tool:
-    if config is None and name == "end_call":
-        return end_call.EndCallTool()
+def _build(name: str, config: Config, client: OutboundClient, callbacks: Callbacks | None) -> Tool:
+    wanted = config.tools.get(name)
+    if wanted is None:
+        raise UnknownTool(f"there is no tool '{name}'")
+    tool = _builtin(wanted, config, client) if isinstance(wanted, BuiltinTool) else _made(wanted, client, callbacks)
+    check_schema(tool.spec.parameters)
+    return tool if wanted.concurrency is None else Limited(tool, wanted.concurrency)
+
+
+def _made(config: ToolBase, client: OutboundClient, callbacks: Callbacks | None) -> Tool:
+    spec, options = ToolSpec(config.name, config.description, config.parameters), _options(config)
     match config:
-        case EndCallTool():
-            return end_call.EndCallTool(name, config.description, _options(config))
-        case DeclaredTool():
-            return Declared(_spec(config), _options(config))
         case WebhookTool():
-            return Webhook(
-                _spec(config),
-                _options(config),
+            secrets = [secret.get_secret_value() for secret in config.webhook.secret]
+            return webhook.WebhookTool(
+                spec,
+                options,
                 url=config.webhook.url,
                 client=client,
-                signer=Signer([secret.get_secret_value() for secret in config.webhook.secret]),
+                signer=Signer(secrets) if secrets else None,
                 callbacks=callbacks,
                 idempotent=config.idempotent,
             )
+        case HttpTool():
+            request = http.RequestTemplate(
+                method=config.http.method,
+                url=config.http.url,
+                query=config.http.query,
+                headers={name: value.get_secret_value() for name, value in config.http.headers.items()},
+                body=config.http.body,
+                select=config.http.select,
+            )
+            return http.HttpTool(spec, options, request, client=client, idempotent=config.idempotent)
+        case DeclaredTool():
+            return Declared(spec, options)
         case _:
-            raise UnknownTool(f"the tool '{name}' cannot be made")
+            raise UnknownTool(f"the tool '{config.name}' cannot be made by this version")
 
 
-def _spec(config: ToolBase) -> ToolSpec:
-    return ToolSpec(config.name, config.description, config.parameters)
+def _builtin(config: BuiltinTool, whole: Config, client: OutboundClient) -> Tool:
+    name, about, options = config.name, config.description, _options(config)
+    match config:
+        case EndCallTool():
+            return EndCall(name, about, options)
+        case TransferTool():
+            wanted = whole.destinations if config.destinations is None else config.destinations
+            return Transfer({place: whole.destinations[place].description for place in wanted}, name, about, options)
+        case SendDtmfTool():
+            return SendDtmf(name, about, options)
+        case CollectDigitsTool():
+            return CollectDigits(
+                length=config.length,
+                terminator=config.terminator or "",
+                digit_timeout=config.digit_timeout,
+                sensitive=config.sensitive,
+                name=name,
+                description=about,
+                options=options,
+            )
+        case SetVariableTool():
+            return SetVariable(config.variables, name, about, options)
+        case WaitTool():
+            return Wait(config.max, name, about, options)
+        case VoicemailTool():
+            place = config.continue_
+            return Voicemail(Proceed(place.context, place.extension, place.priority), name, about, options)
+        case PlayTool() if config.media.startswith(("http://", "https://")):
+            return Play(config.media, client=client, name=name, description=about, options=options)
+        case _:
+            raise UnknownTool(f"the tool '{name}' cannot be made by this version")
 
 
 def _options(config: ToolBase) -> ToolOptions:

@@ -40,7 +40,7 @@ MAX_RESULT = 16 * 1024
 
 Word = Literal["ok", "error", "timeout", "refused"]
 
-log = structlog.get_logger(__name__)
+log = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,6 @@ class ToolRunner:
         publish: Callable[[Event], None],
     ) -> None:
         self._tools = tools
-        self._checks = {name: ArgumentCheck(tool.spec.parameters, tool.options.guarded) for name, tool in tools.items()}
         self._call = {name: str(call.get(name, "")) for name in _FACTS}
         self._destinations = destinations
         self._actions = actions
@@ -177,7 +176,7 @@ class ToolRunner:
         )
         if not _open(tool, context.namespaces()):
             raise ToolDenied("This tool may not be used now.")
-        arguments = self._checks[call.name](call.arguments)
+        arguments = ArgumentCheck(tool.spec.parameters, tool.options.guarded)(call.arguments)
         if tool.options.confirm:
             self._confirm(call.name, arguments, turn)
         if tool.options.fixed is not None:

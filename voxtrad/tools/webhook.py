@@ -7,45 +7,21 @@ of late results.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 
-import structlog
-
-from voxtrad.outbound.client import (
-    Answer,
-    BadAnswer,
-    ConnectFailed,
-    DeadlineExceeded,
-    Disconnected,
-    OutboundClient,
-    OutboundError,
-)
+from voxtrad.outbound.client import Answer, BadAnswer, OutboundClient
 from voxtrad.outbound.signing import Signer
 from voxtrad.providers.base import JSON, ToolSpec
-from voxtrad.tools.base import (
-    CallActions,
-    EndCall,
-    Outcome,
-    Then,
-    ToolContext,
-    ToolError,
-    ToolOptions,
-    ToolTimeout,
-    ToolUnavailable,
-    Transfer,
-)
+from voxtrad.tools.attempts import ask, failed, time_left
+from voxtrad.tools.base import CallActions, EndCall, Outcome, Then, ToolContext, ToolError, ToolOptions, Transfer
 from voxtrad.tools.callbacks import Callback, Callbacks
 
 MAX_ANSWER = 64 * 1024
 """Bytes of an answer that are read."""
-_RETRIED = frozenset({502, 503, 504})
-
-log = structlog.get_logger(__name__)
 
 
 class WebhookTool:
@@ -71,7 +47,7 @@ class WebhookTool:
         self._client = client
         self._signer = signer
         self._callbacks = callbacks
-        self._attempts = 2 if idempotent else 1
+        self._idempotent = idempotent
 
     async def run(self, arguments: Mapping[str, JSON], context: ToolContext, actions: CallActions) -> Outcome:
         with ExitStack() as stack:
@@ -79,7 +55,10 @@ class WebhookTool:
             if self._callbacks is not None:
                 callback = stack.enter_context(self._callbacks.expect(context.call_id, context.tool_call_id))
             answer = await self._ask(arguments, context, callback)
-            outcome = self._read(answer, context)
+            try:
+                outcome = read_answer(answer)
+            except BadAnswer as error:
+                raise failed(self.spec.name, context, error) from error
             if answer.status != 202 or callback is None:
                 return outcome
             return Outcome(
@@ -90,37 +69,17 @@ class WebhookTool:
             )
 
     async def _ask(self, arguments: Mapping[str, JSON], context: ToolContext, callback: Callback | None) -> Answer:
-        """Post, once more where that is allowed, within the tool's time."""
-        for attempt in range(1, self._attempts + 1):
-            last = attempt == self._attempts
-            body = request_body(self.spec.name, arguments, context, attempt, _left(context), callback)
+        async def send(attempt: int) -> Answer:
+            left = time_left(context)
+            body = request_body(self.spec.name, arguments, context, attempt, left, callback)
             headers = {"Content-Type": "application/json"}
             if self._signer is not None:
                 headers |= self._signer.headers(context.tool_call_id, time.time(), body)
-            try:
-                answer = await self._client.request(
-                    "POST", self._url, timeout=_left(context), max_bytes=MAX_ANSWER, headers=headers, body=body
-                )
-            except OutboundError as error:
-                self._log(context, error.message)
-                if isinstance(error, DeadlineExceeded):
-                    raise ToolTimeout from error
-                again = isinstance(error, ConnectFailed | Disconnected)
-                again = again or (isinstance(error, BadAnswer) and error.status in _RETRIED)
-                if last or not again:
-                    raise ToolUnavailable from error
-            else:
-                if last or answer.status not in _RETRIED:
-                    return answer
-                self._log(context, f"status {answer.status}")
-        raise AssertionError("the last attempt returns or raises")
+            return await self._client.request(
+                "POST", self._url, timeout=left, max_bytes=MAX_ANSWER, headers=headers, body=body
+            )
 
-    def _read(self, answer: Answer, context: ToolContext) -> Outcome:
-        try:
-            return read_answer(answer)
-        except BadAnswer as error:
-            self._log(context, error.message)
-            raise ToolUnavailable from error
+        return await ask(send, idempotent=self._idempotent, tool=self.spec.name, context=context)
 
     async def _later(self, callback: Callback, context: ToolContext, stack: ExitStack) -> Outcome:
         with stack:
@@ -128,15 +87,7 @@ class WebhookTool:
         try:
             return read_outcome(body)
         except BadAnswer as error:
-            self._log(context, error.message)
-            raise ToolUnavailable from error
-
-    def _log(self, context: ToolContext, reason: str) -> None:
-        log.warning("a tool's webhook failed", tool=self.spec.name, tool_call_id=context.tool_call_id, reason=reason)
-
-
-def _left(context: ToolContext) -> float:
-    return max(0.001, context.deadline - asyncio.get_running_loop().time())
+            raise failed(self.spec.name, context, error) from error
 
 
 # --- the contract, as pure functions ----------------------------------------------------------------------------------

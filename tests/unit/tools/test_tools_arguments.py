@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxtrad.tools.arguments import ArgumentCheck, BadSchema
+from voxtrad.tools.arguments import ArgumentCheck, BadSchema, check_schema
 from voxtrad.tools.base import ToolDenied, ToolError
 
 ORDER = {
@@ -27,6 +27,7 @@ ORDER = {
     "arguments", [{"order_id": "A1"}, {"order_id": "A1", "lines": [1, 2]}, {"order_id": "A1", "where": "sales"}]
 )
 def test_right_arguments_pass(arguments: dict[str, Any]) -> None:
+    check_schema(ORDER)
     assert ArgumentCheck(ORDER)(arguments) == arguments
 
 
@@ -73,7 +74,7 @@ def test_messages_stay_short() -> None:
 )
 def test_what_is_no_schema(schema: Any) -> None:
     with pytest.raises(BadSchema):
-        ArgumentCheck(schema)
+        check_schema(schema)
 
 
 @pytest.mark.parametrize("ref", ["http://127.0.0.1:1/schema", "file:///etc/passwd", "#/nowhere", "other.json"])

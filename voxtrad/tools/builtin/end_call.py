@@ -12,7 +12,9 @@ DESCRIPTION = "End the call. Use it when the caller has said goodbye or nothing 
 
 class EndCallTool:
     def __init__(self, name: str = "end_call", description: str = "", options: ToolOptions | None = None) -> None:
-        self.spec = ToolSpec(name, description or DESCRIPTION, {"type": "object", "properties": {}})
+        self.spec = ToolSpec(
+            name, description or DESCRIPTION, {"type": "object", "properties": {}, "additionalProperties": False}
+        )
         self.options = options or ToolOptions()
 
     async def run(self, arguments: Mapping[str, JSON], context: ToolContext, actions: CallActions) -> Outcome:

@@ -1,0 +1,51 @@
+"""`play`: the caller hears a recording, a WAV file that a web server has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import structlog
+
+from voxtrad.audio.wav import WavError, parse_wav
+from voxtrad.outbound.client import OutboundClient, OutboundError
+from voxtrad.providers.base import JSON, ToolSpec
+from voxtrad.tools.attempts import time_left
+from voxtrad.tools.base import CallActions, Outcome, ToolContext, ToolOptions, ToolUnavailable
+
+DESCRIPTION = "Play a recording to the caller."
+MAX_FILE = 16 * 1024 * 1024
+"""Bytes of a file that are read: about four minutes in the best quality there is."""
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class PlayTool:
+    """Plays the WAV file at `url` (from the configuration), fetched each time."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        client: OutboundClient,
+        name: str = "play",
+        description: str = "",
+        options: ToolOptions | None = None,
+    ) -> None:
+        self.spec = ToolSpec(
+            name, description or DESCRIPTION, {"type": "object", "properties": {}, "additionalProperties": False}
+        )
+        self.options = options or ToolOptions(timeout=60.0)
+        self._url = url
+        self._client = client
+
+    async def run(self, arguments: Mapping[str, JSON], context: ToolContext, actions: CallActions) -> Outcome:
+        try:
+            answer = await self._client.request("GET", self._url, timeout=time_left(context), max_bytes=MAX_FILE)
+            if answer.status != 200:
+                raise WavError(f"status {answer.status}")
+            wav = parse_wav(answer.body)
+        except (OutboundError, WavError) as error:
+            log.warning("a recording cannot be played", tool=self.spec.name, reason=error.message)
+            raise ToolUnavailable from error
+        await actions.play(wav.pcm, wav.rate)
+        return Outcome({"status": "played"})
