@@ -18,7 +18,7 @@ from urllib.parse import quote
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "console", "json"]
 
 _TALKATIVE = (
@@ -43,12 +43,12 @@ _NUMBER_KEYS = frozenset({"caller", "dialled", "from", "number", "to"})
 
 
 def configure(
-    level: Level = "INFO", format: Format = "auto", secrets: Iterable[str] = (), stream: TextIO | None = None
+    level: Level = "info", format: Format = "auto", secrets: Iterable[str] = (), stream: TextIO | None = None
 ) -> None:
     """Send all log lines to `stream` (standard error) from now on; may be called again, as a reload does.
 
     `auto` is for people where the stream is a terminal. `secrets` are hidden wherever they appear; telephone numbers
-    are shortened to `+4420…12`, except at `DEBUG`.
+    are shortened to `+4420…12`, except at `debug`.
     """
     out = stream if stream is not None else sys.stderr
     people = format == "console" or (format == "auto" and out.isatty())
@@ -61,7 +61,7 @@ def configure(
                 structlog.processors.TimeStamper(fmt="%H:%M:%S.%f" if people else "iso", utc=not people),
                 structlog.processors.StackInfoRenderer(),
                 structlog.processors.format_exc_info,
-                Redaction(secrets, numbers=level != "DEBUG"),
+                Redaction(secrets, numbers=level != "debug"),
                 *_renderer(people, colors=out.isatty() and not os.environ.get("NO_COLOR")),
             ],
         )
@@ -70,7 +70,7 @@ def configure(
     for old in [h for h in root.handlers if isinstance(h.formatter, structlog.stdlib.ProcessorFormatter)]:
         root.removeHandler(old)
     root.addHandler(handler)
-    root.setLevel(level)
+    root.setLevel(level.upper())
     logging.captureWarnings(True)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -91,11 +91,11 @@ def test_the_call_is_on_every_line() -> None:
 
 def test_level() -> None:
     out = io.StringIO()
-    configure(level="WARNING", stream=out)
+    configure(level="warning", stream=out)
     log = structlog.stdlib.get_logger("x")
     log.info("quiet")
     log.warning("heard")
-    configure(level="DEBUG", stream=out)
+    configure(level="debug", stream=out)
     log.debug("heard too")
     assert [line["event"] for line in lines(out)] == ["heard", "heard too"]
 
@@ -103,7 +103,7 @@ def test_level() -> None:
 @pytest.mark.parametrize("name", ["aiohttp.access", "openai._base_client", "httpx", "asyncio"])
 def test_libraries_are_quiet_also_at_debug(name: str) -> None:
     out = io.StringIO()
-    configure(level="DEBUG", stream=out)
+    configure(level="debug", stream=out)
     logging.getLogger(name).info("GET / 200")
     logging.getLogger(name).debug("Authorization: Bearer x")
     logging.getLogger(name).error("broken")
@@ -179,7 +179,7 @@ def test_numbers_are_shortened() -> None:
 
 def test_whoever_debugs_sees_numbers() -> None:
     out = io.StringIO()
-    configure(level="DEBUG", stream=out)
+    configure(level="debug", stream=out)
     structlog.stdlib.get_logger("x").info("rings", caller="+442071234512")
     assert lines(out)[0]["caller"] == "+442071234512"
     assert shorten("+442071234512") == "+4420…12"
