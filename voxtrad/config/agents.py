@@ -107,7 +107,7 @@ class InterruptConfig(ConfigModel):
     """Speech that interrupts where the STT gives no partial transcripts."""
     min_words: Annotated[Integer, Field(ge=0, le=20)] = 1
     """Words that interrupt; those of `ignore` do not count."""
-    ignore: tuple[Text, ...] | None = None
+    ignore: Annotated[tuple[Text, ...], ONE_OR_MORE] | None = None
     """Words of assent that do not interrupt. Left out: the usual ones of the agent's language."""
     resume_after: Annotated[Duration, Field(ge=0, le=30)] = 2.0
     """The longest pause before the agent goes on, when it was no interruption."""
@@ -166,7 +166,7 @@ class AgentConfig(ConfigModel):
         "en"
     )
     """The language spoken, as a BCP 47 tag: `en`, `en-GB`, `de`."""
-    hints: tuple[Name, ...] = ()
+    hints: Annotated[tuple[Name, ...], ONE_OR_MORE] = ()
     """Words and phrases that callers are likely to say; STT recognises them better."""
     turn: TurnConfig = Field(default_factory=TurnConfig)
     """When the caller has finished speaking."""
@@ -184,7 +184,7 @@ class AgentConfig(ConfigModel):
     """The longest a call may last."""
     max_calls: Annotated[Integer, Field(ge=0)] | None = None
     """How many calls this agent takes at once."""
-    tools: tuple[Name, ...] = ()
+    tools: Annotated[tuple[Name, ...], ONE_OR_MORE] = ()
     """Names of tools under `tools:`, or of built-in ones that need no options, such as `end_call`."""
     record: Literal[False, True, "on_answer", "consent"] = False
     """Whether the call is recorded; `consent`: only after the caller agreed."""

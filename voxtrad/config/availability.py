@@ -22,13 +22,15 @@ class NotYet:
     except_for: tuple[str | bool, ...] = ()
 
 
+BUILTINS_NOT_YET = ("transfer", "send_dtmf", "collect_digits", "play", "set_variable", "voicemail", "wait")
+
 NOT_YET: tuple[NotYet, ...] = (
     NotYet("asterisk.media.transport", values=("rtp",)),
     NotYet("lookup"),
     NotYet("outbound"),
     NotYet("tools.*.mcp"),
-    NotYet("tools.*.builtin", except_for=("end_call",)),
-    NotYet("agents.*.tools.*", values=("transfer", "send_dtmf", "collect_digits", "wait")),
+    NotYet("tools.*.builtin", values=BUILTINS_NOT_YET),
+    NotYet("agents.*.tools.*", values=BUILTINS_NOT_YET),
     NotYet("destinations.*.mode", values=("attended",)),
     NotYet("destinations.*.after", values=("agent",)),
     NotYet("agents.*.record", except_for=(False,)),

@@ -103,7 +103,8 @@ def _server(config: Config) -> Iterator[Finding]:
         hint = "set server.tokens, or 'tokens: auto', or listen on 127.0.0.1"
         yield Finding(("server", "listen"), message, hint=hint, needs=(("server", "tokens"),))
     if server.country is not None and not known_country(server.country):
-        yield Finding(("server", "country"), "unknown country", hint="write two capitals, like GB or US")
+        suggestion = "GB" if server.country == "UK" else None
+        yield Finding(("server", "country"), "unknown country", suggestion, "write two capitals, like GB or US")
     if server.tls is not None:
         for key, file in (("cert", server.tls.cert), ("key", server.tls.key)):
             if not file.is_file():
@@ -206,9 +207,13 @@ def _schema(tool: ToolBase, loc: Loc) -> Iterator[Finding]:
 
     error = best_match(Draft202012Validator(Draft202012Validator.META_SCHEMA).iter_errors(tool.parameters))
     if error is not None:
-        path = [part for part in error.absolute_path if part != "properties"]
-        below = f" at {'.'.join(map(str, error.absolute_path))}" if error.absolute_path else ""
-        yield Finding((*loc, "parameters", *path), f"not a JSON Schema{below}: {_short(error.validator)}")
+        of_type = bool(error.absolute_path) and error.absolute_path[-1] == "type"
+        suggestion = did_you_mean(str(error.instance), _JSON_TYPES) if of_type else None
+        message = f"not a JSON Schema: {_short(error.validator)}"
+        yield Finding((*loc, "parameters", *error.absolute_path), message, suggestion)
+
+
+_JSON_TYPES = ("string", "integer", "number", "boolean", "object", "array", "null")
 
 
 def _short(validator: object) -> str:

@@ -99,9 +99,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     return lowered[matches[0]] if matches else None
 
 
-def excerpt(line: str, place: Place) -> str:
-    """The line with its number and a caret; a long line is cut around the place."""
-    start, width = place.column - 1, max(1, place.width)
+def excerpt(line: str, number: int, start: int, width: int) -> str:
+    """The line with its number and carets below a stretch of it (from 0); a long line is cut around that."""
     shown = line.replace("\t", " ")
     offset = max(0, start - 60) if len(shown) > 110 else 0
     piece = shown[offset : offset + 110]
@@ -110,7 +109,7 @@ def excerpt(line: str, place: Place) -> str:
     if len(shown) > offset + 110:
         piece = piece[:-1] + "…"
     caret = "^" * max(1, min(width, len(piece) - (start - offset)))
-    gutter = f"{place.line:5} | "
+    gutter = f"{number:5} | "
     return f"{gutter}{piece.rstrip()}\n{' ' * (len(gutter) - 2)}| {' ' * (start - offset)}{caret}"
 
 

@@ -20,6 +20,7 @@ from voxtrad.config.hours import OpeningHours
 from voxtrad.config.loader import Origin
 from voxtrad.config.masking import MASK, names_secret
 from voxtrad.config.providers import ProviderChoice
+from voxtrad.config.types import show_duration
 
 FindOrigin = Callable[[Loc, object], Origin | None]
 """`Loaded.origin`."""
@@ -107,16 +108,6 @@ def _action(action: Action) -> str:
 def _text(value: str) -> str:
     shown = re.sub(r"://[^/\s@]+@", f"://{MASK}@", value)
     return shown if re.fullmatch(r"[A-Za-z][\w./+-]*", shown) else json.dumps(shown, ensure_ascii=False)
-
-
-def show_duration(seconds: float) -> str:
-    """`30m`, `1.5s`, `500ms`: a duration as one would write it."""
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= size and seconds % size == 0:
-            return f"{int(seconds // size)}{unit}"
-    if 0 < seconds < 1:
-        return f"{seconds * 1000:g}ms"
-    return f"{seconds:g}s"
 
 
 def _has_mark(info: FieldInfo, mark: str) -> bool:

@@ -101,14 +101,14 @@ class Interpolation:
         except OSError as error:
             raise _Failed(f"cannot read {shown_path(path)}: {why(error)}") from None
         if len(data) > MAX_SECRET_BYTES:
-            raise _Failed(f"{shown_path(path)} is larger than 64 KiB")
+            raise _Failed(f"the file {shown_path(path)} is larger than 64 KiB")
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError:
-            raise _Failed(f"{shown_path(path)} is not UTF-8 text") from None
+            raise _Failed(f"the file {shown_path(path)} is not UTF-8 text") from None
         text = text[:-2] if text.endswith("\r\n") else text.removesuffix("\n")
         if not text:
-            raise _Failed(f"{shown_path(path)} is empty")
+            raise _Failed(f"the file {shown_path(path)} is empty")
         return self._remembered(text, f"${{file:{written}}}")
 
     def _remembered(self, value: str, reference: str) -> str:

@@ -14,12 +14,12 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from voxtrad.config.availability import refusals
+from voxtrad.config.availability import NOT_YET, NotYet, refusals
 from voxtrad.config.checks import Finding, check
 from voxtrad.config.diagnostics import ConfigError, Diagnostic, Loc, Place, excerpt, show_loc, shown_path
 from voxtrad.config.documents import Documents, read_documents
 from voxtrad.config.interpolation import ReadBytes
-from voxtrad.config.masking import mask_after_key, masked_line, secret_places
+from voxtrad.config.masking import masked, secret_places, secret_spans
 from voxtrad.config.models import Config
 from voxtrad.config.providers import Directory, ProviderTypes
 from voxtrad.config.salvage import Remains
@@ -74,10 +74,11 @@ def load(
     provider_types: ProviderTypes,
     environment: Mapping[str, str] | None = None,
     read: ReadBytes = Path.read_bytes,
+    not_yet: tuple[NotYet, ...] = NOT_YET,
 ) -> Loaded:
     """Reads and checks a configuration. Raises `ConfigError` with every diagnostic."""
     documents = read_documents(path, os.environ if environment is None else environment, read)
-    problems = [Problem(diagnostic) for diagnostic in refusals(documents.tree)]
+    problems = [Problem(diagnostic) for diagnostic in refusals(documents.tree, not_yet)]
     config, more = _validate(documents, provider_types)
     diagnostics = _finished([*problems, *more], documents)
     if config is None or any(d.severity == "error" for d in diagnostics):
@@ -164,7 +165,7 @@ def _names_inside(tree: MappingTree) -> Iterator[Diagnostic]:
 
 def _located(finding: Finding, loc: Loc, tree: MappingTree) -> Diagnostic:
     found = locate(tree, loc)
-    place = found.key if finding.at_key and found.key else line_place(found.tree, finding.line)
+    place = found.key if finding.at_key and found.key else line_place(found, finding.line)
     return Diagnostic(
         finding.message,
         place,
@@ -185,11 +186,12 @@ def _finished(problems: Iterable[Problem], documents: Documents) -> list[Diagnos
     finished: dict[object, Diagnostic] = {}
     read = [Problem(diagnostic) for diagnostic in documents.diagnostics]
     unread = {diagnostic.place for diagnostic in documents.diagnostics}
-    for problem in [*read, *(p for p in problems if p.diagnostic.place not in unread)]:
-        diagnostic = problem.diagnostic
+    told = [*read, *(problem for problem in problems if problem.diagnostic.place not in unread)]
+    strangers = [problem.diagnostic.place for problem in told if problem.secret and problem.diagnostic.place]
+    for diagnostic in (problem.diagnostic for problem in told):
         place = diagnostic.place
         message = _without_values(diagnostic.message, documents.replaced)
-        shown = _excerpt(place, documents, secrets, mask_value=problem.secret) if place else None
+        shown = _excerpt(place, documents, secrets, strangers) if place else None
         finished.setdefault((place, message), replace(diagnostic, message=message, excerpt=shown))
     return sorted(
         finished.values(),
@@ -204,10 +206,14 @@ def _without_values(message: str, replaced: Mapping[str, str]) -> str:
 
 
 def _excerpt(
-    place: Place, documents: Documents, secrets: Mapping[tuple[Path, int], int], *, mask_value: bool
+    place: Place, documents: Documents, secrets: Mapping[tuple[Path, int], int], strangers: Iterable[Place]
 ) -> str | None:
+    """The line, unless it is empty; `strangers` are keys whose values may be secrets that nobody knows as such."""
     lines = documents.lines.get(place.file, [])
     if not 0 < place.line <= len(lines) or not lines[place.line - 1].strip():
         return None
-    line = masked_line(lines, place.line, secrets.get((place.file, place.line)))
-    return excerpt(mask_after_key(line, place.column - 1) if mask_value else line, place)
+    here = (place.file, place.line)
+    keys = [stranger.column - 1 for stranger in strangers if (stranger.file, stranger.line) == here]
+    spans = secret_spans(lines, place.line, known_from=secrets.get(here), strangers=keys)
+    line, column, width = masked(lines[place.line - 1], spans, place.column - 1, place.width)
+    return excerpt(line, place.line, column, width)

@@ -6,12 +6,15 @@ References such as `${env:KEY}` are no secrets and stay; they say more than they
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from voxtrad.config.tree import Mapping, Tree, walk
 
 MASK = "***"
+
+Span = tuple[int, int]
+"""Columns of a line, from 0: the first that is hidden and the first that is not any more."""
 
 _SECRET_KEY = re.compile(
     r"(?:.*[_-])?(?:password|passwd|pass|secret|token|credentials?|authorization|cookie)|.+[_-]?key|headers|env",
@@ -19,8 +22,8 @@ _SECRET_KEY = re.compile(
 )
 _KEY = re.compile(r"""(?P<quote>["']?)(?P<key>[\w-]+)(?P=quote)[ \t]*:(?=[ \t]|$)[ \t]*""")
 _QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"?|'(?:[^']|'')*'?""")
-_REFERENCE = re.compile(r"""["']?\$\{(?:env|file):[^}:]*\}["']?""")
-_USERINFO = re.compile(r"""://[^/\s@"']+@""")
+_REFERENCE = re.compile(r"""["']?\$\{(?:(?!:-)[^}])*\}["']?""")
+_USERINFO = re.compile(r"""(?<=://)[^/\s@"']+(?=@)""")
 _OPENS_VALUE = ("", "|", ">", "|-", ">-", "|+", ">+")
 
 
@@ -42,32 +45,54 @@ def secret_places(tree: Tree) -> dict[tuple[Path, int], int]:
     return found
 
 
-def masked_line(lines: Sequence[str], number: int, secret_from: int | None) -> str:
-    """Line `number` (from 1) without the secrets in it; from column `secret_from` (from 0) on it is known to be one."""
+def secret_spans(
+    lines: Sequence[str], number: int, *, known_from: int | None = None, strangers: Iterable[int] = ()
+) -> list[Span]:
+    """What to hide of line `number` (from 1).
+
+    `known_from` is a column from which it is known to be secret; `strangers` are columns of keys that nobody knows, so
+    that their values may be.
+    """
     line = lines[number - 1]
-    shown = _USERINFO.sub(f"://{MASK}@", _without_values(line))
-    if shown != line:
-        return shown
-    if secret_from is None and _continues_secret(line, lines[max(0, number - 6) : number - 1]):
-        secret_from = len(line) - len(line.lstrip())
-    return line if secret_from is None else line[:secret_from] + _hidden(line[secret_from:])
+    keys = [match for match in _KEY.finditer(line) if names_secret(match["key"]) or match.start() in strangers]
+    spans = [(match.end(), _value_end(line, match.end())) for match in keys]
+    spans += [match.span() for match in _USERINFO.finditer(line)]
+    if not spans and known_from is None and _continues_secret(line, lines[max(0, number - 6) : number - 1]):
+        known_from = len(line) - len(line.lstrip())
+    if known_from is not None and not any(start <= known_from for start, _ in spans):
+        spans.append((known_from, len(line)))
+    return [span for span in _apart(spans) if _worth_hiding(line[slice(*span)])]
 
 
-def mask_after_key(line: str, column: int) -> str:
-    """The line with the value of the key at `column` (from 0) hidden, whatever the key is called."""
-    match = _KEY.match(line, column)
-    return line if match is None else line[: match.end()] + _hidden(line[match.end() :])
+def masked(line: str, spans: Sequence[Span], column: int, width: int) -> tuple[str, int, int]:
+    """The line with the spans hidden, and where a stretch of it (column from 0, width) is then."""
+    shown, position, end = "", 0, column + width
+    new_column, new_end = column, end
+    for start, stop in spans:
+        shown += line[position:start] + MASK
+        shift = len(MASK) - (stop - start)
+        new_column = _shifted(column, start, stop, new_column, shift)
+        new_end = _shifted(end, start, stop, new_end, shift, at_end=True)
+        position = stop
+    return shown + line[position:], new_column, max(1, new_end - new_column)
 
 
-def _without_values(line: str) -> str:
-    """The line with the values of its secret keys hidden."""
-    shown, position = "", 0
-    for match in _KEY.finditer(line):
-        if match.start() >= position and names_secret(match["key"]):
-            end = _value_end(line, match.end())
-            shown += line[position : match.end()] + _hidden(line[match.end() : end])
-            position = end
-    return shown + line[position:]
+def _shifted(column: int, start: int, stop: int, now: int, shift: int, *, at_end: bool = False) -> int:
+    """Where a column that is at `now` so far comes to stand when `start` to `stop` is replaced by the mask."""
+    if column >= stop:
+        return now + shift
+    if column <= start:
+        return now
+    return now - (column - start) + (len(MASK) if at_end else 0)
+
+
+def _apart(spans: Iterable[Span]) -> list[Span]:
+    """In their order, without those that begin inside another."""
+    apart: list[Span] = []
+    for start, stop in sorted(spans):
+        if not apart or start >= apart[-1][1]:
+            apart.append((start, stop))
+    return apart
 
 
 def _value_end(line: str, start: int) -> int:
@@ -79,9 +104,9 @@ def _value_end(line: str, start: int) -> int:
     return start + end.start() if end else len(line)
 
 
-def _hidden(value: str) -> str:
+def _worth_hiding(value: str) -> bool:
     bare = value.strip()
-    return value if bare in _OPENS_VALUE or bare[0] in "&*#" or _REFERENCE.match(bare) else MASK
+    return bare not in _OPENS_VALUE and bare[0] not in "&*#" and _REFERENCE.match(bare) is None
 
 
 def _continues_secret(line: str, above: Sequence[str]) -> bool:

@@ -69,7 +69,7 @@ from voxtrad.config.tools import (
     WebhookTarget,
     WebhookTool,
 )
-from voxtrad.config.types import ConfigModel, Name
+from voxtrad.config.types import ONE_OR_MORE, ConfigModel, Name
 
 __all__ = [
     "EVENT_NAMES",
@@ -159,7 +159,7 @@ class Config(ConfigModel):
 
     version: Literal[1] = 1
     """The version of this language."""
-    include: tuple[Name, ...] = ()
+    include: Annotated[tuple[Name, ...], ONE_OR_MORE] = ()
     """More files, relative to this one, with `*`. Mappings merge; one name twice is an error."""
     asterisk: AsteriskConfig | None = None
     """The PBX. Left out: voxtrad runs without one."""
@@ -202,6 +202,6 @@ def _tools_of_agents(agents: object) -> set[str]:
     named: set[str] = set()
     for agent in agents.values() if isinstance(agents, Mapping) else ():
         tools = agent.get("tools") if isinstance(agent, Mapping) else None
-        if isinstance(tools, list):
-            named.update(str(tool) for tool in tools if isinstance(tool, str) and tool in IMPLICIT)
+        listed = tools if isinstance(tools, list) else [tools]
+        named.update(str(tool) for tool in listed if isinstance(tool, str) and tool in IMPLICIT)
     return named

@@ -242,12 +242,14 @@ def _syntax_error(error: yaml.MarkedYAMLError, document: Document) -> Diagnostic
     column = mark.column if mark and mark.line == line else len(document.lines[line])
     place = Place(document.file, line + 1, column + 1)
     text = document.lines[line]
-    if not text.strip() and error.context_mark and "expected" in problem:
-        # At the end of the file: what was left open says more.
-        line = min(error.context_mark.line, len(document.lines) - 1)
-        place = Place(document.file, line + 1, error.context_mark.column + 1)
+    while not text.strip() and line > 0:
+        # Something is missing where the file ends: behind its last words.
+        line -= 1
         text = document.lines[line]
-    return Diagnostic(_in_words(problem, error.context or ""), place, hint=_hint(text, place.column - 1, problem))
+        place = Place(document.file, line + 1, max(1, len(text.rstrip())))
+    above = document.lines[line - 1] if line else ""
+    hint = _hint(text, above, place.column - 1, problem)
+    return Diagnostic(_in_words(problem, error.context or ""), place, hint=hint)
 
 
 def _in_words(problem: str, context: str) -> str:
@@ -265,6 +267,7 @@ _WORDS = (
     (r"could not find expected ':'", "a ':' is missing after a key"),
     (r"expected <block end>, but found", "the indentation does not fit the lines above"),
     (r"expected ',' or '[\]}]'", "a ',' or the closing bracket is missing"),
+    (r"expected the node content", "a value is missing here, or a bracket is never closed"),
     (r"unexpected end of stream", "the quote that begins here is never closed"),
     (r"unexpected document separator", "the quote that begins here is never closed"),
     (r"nested more than", f"nested more than {MAX_DEPTH} deep"),
@@ -276,7 +279,7 @@ _WORDS = (
 )
 
 
-def _hint(line: str, column: int, problem: str) -> str | None:
+def _hint(line: str, above: str, column: int, problem: str) -> str | None:
     here = line[:column] + line[column : column + 2]
     if re.search(r"[\[{,:]\s*\*", line) and ("alias" in problem or "alphabetic or numeric" in problem):
         return 'a value that begins with * needs quotes: ["*"]'
@@ -285,7 +288,7 @@ def _hint(line: str, column: int, problem: str) -> str | None:
     if "{{" in here or re.search(r":\s*\{\{", line):
         return "a text that begins with {{ needs quotes"
     if "mapping values are not allowed" in problem:
-        return "a text that holds ': ' needs quotes"
+        return "a text that holds ': ' needs quotes" if ":" in above else "there is no ':' on the line above"
     if re.search(r"that cannot start any token", problem) and "\\t" not in problem:
         return "a text that begins with this character needs quotes"
     return None

@@ -7,8 +7,8 @@ and a link that is switched (as Kubernetes does) are all seen; notifications onl
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
 from pathlib import Path
 
 from watchfiles import awatch
@@ -99,7 +99,7 @@ class ConfigWatcher:
         self._files, self._patterns = files, patterns
         self._moved.set()
 
-    async def changes(self) -> AsyncIterator[frozenset[Path]]:
+    async def changes(self) -> AsyncGenerator[frozenset[Path], None]:
         """The files of each change, once it has settled. Endless; cancel it to stop."""
         while True:
             self._moved.clear()
@@ -112,15 +112,15 @@ class ConfigWatcher:
                 yield_on_timeout=True,
                 ignore_permission_denied=True,
             )
-            async for _ in looks:
-                changed = await self._settled()
-                if changed:
-                    yield changed
+            async with aclosing(looks):
+                async for _ in looks:
+                    if changed := await self._settled():
+                        yield changed
 
     def _folders(self) -> set[Path]:
         """Existing folders that hold the files, or will hold them."""
         folders = {file.parent for file in self._files} | {_folder(pattern) for pattern in self._patterns}
-        return {folder for folder in folders if os.path.isdir(folder)} or {Path()}
+        return {folder for folder in folders if folder.is_dir()} or {Path()}
 
     async def _settled(self) -> frozenset[Path]:
         current = stamps(self._files, self._patterns)

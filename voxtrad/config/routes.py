@@ -102,14 +102,14 @@ DESTINATION_KINDS = ("dial", "continue", "agent")
 def _variant(value: object) -> str | None:
     match value:
         case DialDestination():
-            return "dial"
+            return "(dial)"
         case ContinueDestination():
-            return "continue"
+            return "(continue)"
         case AgentDestination():
-            return "agent"
+            return "(agent)"
         case Mapping():
             given = [key for key in DESTINATION_KINDS if key in value]
-            return given[0] if len(given) == 1 else None
+            return f"({given[0]})" if len(given) == 1 else None
         case _:
             return None
 
@@ -123,9 +123,9 @@ def _one_kind(value: object) -> object:
 Destination = DialDestination | ContinueDestination | AgentDestination
 
 AnyDestination = Annotated[
-    Annotated[DialDestination, Tag("dial")]
-    | Annotated[ContinueDestination, Tag("continue")]
-    | Annotated[AgentDestination, Tag("agent")],
+    Annotated[DialDestination, Tag("(dial)")]
+    | Annotated[ContinueDestination, Tag("(continue)")]
+    | Annotated[AgentDestination, Tag("(agent)")],
     Discriminator(_variant),
     BeforeValidator(_one_kind),
 ]

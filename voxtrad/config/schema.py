@@ -83,7 +83,9 @@ def _choice(kind: Kind, types: ProviderTypes, definitions: dict[str, Schema]) ->
         "required": ["provider"],
         "allOf": branches,
     }
-    return {"if": {"type": "object"}, "then": mapping, "else": {"type": "string", **names}}
+    lacking = [name for name in known if definitions[f"{kind}_{name}"].get("required")]
+    bare: Schema = {"type": "string", **names, "not": {"enum": lacking}}
+    return {"if": {"type": "object"}, "then": mapping, "else": bare}
 
 
 def _entries(types: ProviderTypes, definitions: dict[str, Schema]) -> Schema:

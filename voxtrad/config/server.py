@@ -118,7 +118,7 @@ class ServerConfig(ConfigModel):
     drain_timeout: Duration = 300.0
     """How long calls may finish after SIGTERM."""
     data_dir: FilePath = Path("var")
-    """Where the database, recordings and cached audio are kept."""
+    """Where the database, recordings and cached audio are kept. Left out: `var` in the working directory."""
     retention: Duration = 30 * 86400.0
     """How long call records and recordings are kept."""
     watch: Boolean = True
@@ -200,7 +200,7 @@ class OutboundConfig(ConfigModel):
 
     endpoint: Annotated[Text, AfterValidator(_endpoint)]
     """The channel to originate, with `{number}` in it."""
-    allow: tuple[Annotated[Text, AfterValidator(_prefix)], ...]
+    allow: Annotated[tuple[Annotated[Text, AfterValidator(_prefix)], ...], ONE_OR_MORE]
     """Prefixes that may be called."""
     limits: OutboundLimits = Field(default_factory=OutboundLimits)
     """How many calls."""

@@ -107,7 +107,7 @@ class Condition:
             expression = expression[2:-2].strip()
         if not expression:
             raise TemplateSyntaxError("an expression is expected", 1)
-        wrapped = "{{ (" + expression + ") }}"
+        wrapped = "{{ " + expression + " }}"
         self._tree, self._compiled = _compile(wrapped, lambda: _ENVIRONMENT.compile_expression(expression))
 
     def holds(self, **namespaces: object) -> bool:
@@ -167,7 +167,7 @@ def _compile(text: str, build: Callable[[], T]) -> tuple[nodes.Template, T]:
             raise TemplateSyntaxError("templates cannot include other templates", closed.lineno)
         return tree, build()
     except JinjaSyntaxError as error:
-        raise TemplateSyntaxError(error.message or "syntax error", error.lineno) from None
+        raise TemplateSyntaxError((error.message or "syntax error").rstrip("."), error.lineno) from None
     except TemplateSyntaxError:
         raise
     except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError):

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from voxtrad.config.agents import ContinueTarget
+from voxtrad.config.raising import at, together
 from voxtrad.config.types import (
     JSON,
     ONE_OR_MORE,
@@ -160,7 +161,7 @@ class McpServer(ConfigModel):
     """A program and its arguments, started once."""
     env: ReadOnly[Secret] = Field(default_factory=dict)
     """Environment variables of the program; treated as secrets."""
-    tools: tuple[Name, ...] | None = None
+    tools: Annotated[tuple[Name, ...], ONE_OR_MORE] | None = None
     """Which of its tools agents get. Left out: all."""
 
     @model_validator(mode="after")
@@ -199,13 +200,15 @@ class EndCallTool(BuiltinTool):
     """Says its last sentence to the end and hangs up, unless the caller speaks up."""
 
     builtin: Literal["end_call"]
+    """Which built-in tool it is."""
 
 
 class TransferTool(BuiltinTool):
     """Hands the caller to a destination."""
 
     builtin: Literal["transfer"]
-    destinations: tuple[Name, ...] | None = None
+    """Which built-in tool it is."""
+    destinations: Annotated[tuple[Name, ...], ONE_OR_MORE] | None = None
     """Which of `destinations:` the model may choose from. Left out: all."""
 
 
@@ -213,12 +216,14 @@ class SendDtmfTool(BuiltinTool):
     """Sends key presses to the far side."""
 
     builtin: Literal["send_dtmf"]
+    """Which built-in tool it is."""
 
 
 class CollectDigitsTool(BuiltinTool):
     """Collects digits that the caller presses."""
 
     builtin: Literal["collect_digits"]
+    """Which built-in tool it is."""
     length: Annotated[Integer, Field(ge=1, le=64)] | None = None
     """How many; left out: until the terminator or the time-out."""
     terminator: Annotated[Text, Matching(r"^[0-9A-D*#]$", "one key of a telephone")] | None = "#"
@@ -235,6 +240,7 @@ class PlayTool(BuiltinTool):
     """Plays a recording to the caller."""
 
     builtin: Literal["play"]
+    """Which built-in tool it is."""
     media: Name
     """A sound of the PBX (`sound:tt-monkeys`), or an http(s) URL of a WAV file."""
 
@@ -243,7 +249,8 @@ class SetVariableTool(BuiltinTool):
     """Lets the model keep a value in `vars.`."""
 
     builtin: Literal["set_variable"]
-    variables: tuple[Name, ...]
+    """Which built-in tool it is."""
+    variables: Annotated[tuple[Name, ...], ONE_OR_MORE]
     """Which of the agent's variables it may set."""
 
 
@@ -251,6 +258,7 @@ class VoicemailTool(BuiltinTool):
     """Leads the caller on to the PBX's voicemail."""
 
     builtin: Literal["voicemail"]
+    """Which built-in tool it is."""
     continue_: ContinueTarget = Field(alias="continue")
     """Where the dialplan takes messages."""
 
@@ -259,6 +267,7 @@ class WaitTool(BuiltinTool):
     """The caller asked for a moment: nobody is nudged while it lasts."""
 
     builtin: Literal["wait"]
+    """Which built-in tool it is."""
     max: Annotated[Duration, Field(gt=0)] = 120.0
     """The longest it holds."""
 
@@ -279,8 +288,14 @@ IMPLICIT = ("end_call", "transfer", "send_dtmf", "collect_digits", "wait")
 
 
 def _variant(value: object) -> str | None:
+    """The tag of a tool's class, in brackets so that it is no key of YAML."""
+    variant = _implementation(value)
+    return None if variant is None else f"({variant})"
+
+
+def _implementation(value: object) -> str | None:
     if isinstance(value, ToolBase):
-        return getattr(value, "builtin", value.kind)
+        return str(getattr(value, "builtin", value.kind))
     if not isinstance(value, Mapping):
         return None
     given = [key for key in IMPLEMENTATIONS if key in value]
@@ -301,7 +316,8 @@ def _one_implementation(value: object) -> object:
     if len(given) > 1:
         raise PydanticCustomError("tool", "a tool is one of {given}, not several", {"given": " and ".join(given)})
     if given == ["builtin"] and value["builtin"] not in BUILTINS:
-        raise PydanticCustomError("unknown_builtin", "unknown built-in tool", {"expected": list(BUILTINS)})
+        error = PydanticCustomError("unknown_builtin", "unknown built-in tool", {"expected": list(BUILTINS)})
+        raise together([at(("builtin",), error)])
     return value
 
 
@@ -321,18 +337,18 @@ ToolConfig = (
 )
 
 AnyTool = Annotated[
-    Annotated[WebhookTool, Tag("webhook")]
-    | Annotated[HttpTool, Tag("http")]
-    | Annotated[McpTool, Tag("mcp")]
-    | Annotated[DeclaredTool, Tag("declared")]
-    | Annotated[EndCallTool, Tag("end_call")]
-    | Annotated[TransferTool, Tag("transfer")]
-    | Annotated[SendDtmfTool, Tag("send_dtmf")]
-    | Annotated[CollectDigitsTool, Tag("collect_digits")]
-    | Annotated[PlayTool, Tag("play")]
-    | Annotated[SetVariableTool, Tag("set_variable")]
-    | Annotated[VoicemailTool, Tag("voicemail")]
-    | Annotated[WaitTool, Tag("wait")],
+    Annotated[WebhookTool, Tag("(webhook)")]
+    | Annotated[HttpTool, Tag("(http)")]
+    | Annotated[McpTool, Tag("(mcp)")]
+    | Annotated[DeclaredTool, Tag("(declared)")]
+    | Annotated[EndCallTool, Tag("(end_call)")]
+    | Annotated[TransferTool, Tag("(transfer)")]
+    | Annotated[SendDtmfTool, Tag("(send_dtmf)")]
+    | Annotated[CollectDigitsTool, Tag("(collect_digits)")]
+    | Annotated[PlayTool, Tag("(play)")]
+    | Annotated[SetVariableTool, Tag("(set_variable)")]
+    | Annotated[VoicemailTool, Tag("(voicemail)")]
+    | Annotated[WaitTool, Tag("(wait)")],
     Discriminator(_variant),
     BeforeValidator(_one_implementation),
 ]

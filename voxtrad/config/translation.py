@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from voxtrad.config.diagnostics import Diagnostic, Place, did_you_mean, show_loc
 from voxtrad.config.raising import ELSEWHERE, UNKNOWN_KEY
 from voxtrad.config.tree import Found, Scalar, Tree, locate
-from voxtrad.config.types import WrittenText
+from voxtrad.config.types import DURATION_PATTERN, WrittenText, show_duration
 
 Context = Mapping[str, object]
 
@@ -43,14 +43,21 @@ def _diagnostic(error: ErrorDetails, context: Context, tree: Tree) -> Diagnostic
         return _unknown_key(found, context)
     expected = _expected(kind, context)
     written = _written(found)
-    message = _message(kind, error["msg"], context, expected)
+    message = _message(kind, error["msg"], _with_units(context, written), expected)
     suggestion = did_you_mean(written, expected) if written is not None and expected else None
     if written is not None and kind in ("boolean", "bool_parsing", "bool_type"):
         suggestion = _BOOLEANS.get(written.lower()) or did_you_mean(written, ("true", "false"))
     hint = None
-    if len(expected) <= _KNOWN_SHOWN and kind != "literal_error" and expected:
+    if 1 < len(expected) <= _KNOWN_SHOWN and kind != "literal_error":
         hint = f"there are: {', '.join(expected)}"
     return Diagnostic(message, _place(found, context), show_loc(found.loc), suggestion=suggestion, hint=hint)
+
+
+def _with_units(context: Context, written: str | None) -> Context:
+    """Limits as durations, where the value was written as one."""
+    if written is None or not re.fullmatch(DURATION_PATTERN, written):
+        return context
+    return {key: show_duration(v) if isinstance(v, int | float) else v for key, v in context.items()}
 
 
 def _unknown_key(found: Found, context: Context) -> Diagnostic:
@@ -66,12 +73,13 @@ def _unknown_key(found: Found, context: Context) -> Diagnostic:
 
 def _place(found: Found, context: Context) -> Place:
     line = context.get("line")
-    return line_place(found.tree, line if isinstance(line, int) else 0)
+    return line_place(found, line if isinstance(line, int) else 0)
 
 
-def line_place(tree: Tree, line: int) -> Place:
-    """The place of a value, or of a line (from 1) of a text that goes over several."""
-    place = tree.place
+def line_place(found: Found, line: int) -> Place:
+    """The place of a value, or of a line (from 1) of a text that goes over several; of a mapping or list, its key."""
+    place = found.tree.place if found.key is None or isinstance(found.tree, Scalar) else found.key
+    tree = found.tree
     if line > 0 and isinstance(tree, Scalar):
         if tree.block:
             return Place(place.file, place.line + line, 1)

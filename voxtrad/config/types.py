@@ -315,6 +315,16 @@ def parse_duration(text: str) -> float:
     return sum(float(n) * _UNITS[unit] for n, unit in parts) if parts else float(text)
 
 
+def show_duration(seconds: float) -> str:
+    """`30m`, `1.5s`, `500ms`: a duration as one would write it."""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size and seconds % size == 0:
+            return f"{int(seconds // size)}{unit}"
+    if 0 < seconds < 1:
+        return f"{seconds * 1000:g}ms"
+    return f"{int(seconds)}s" if seconds == int(seconds) else f"{seconds:.6g}s"
+
+
 def _duration(value: object) -> object:
     if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
         return float(value)

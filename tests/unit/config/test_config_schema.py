@@ -1,0 +1,102 @@
+"""The JSON Schema says the same as the loader, and what is generated from the models is not stale."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from jsonschema import Draft7Validator
+from provider_models import TYPES
+
+from voxtrad.config.providers import ProviderTypes
+from voxtrad.config.reading import read_document
+from voxtrad.config.reference import reference
+from voxtrad.config.schema import json_schema
+from voxtrad.config.tree import values
+from voxtrad.config.types import plain
+from voxtrad.providers.registry import BUILT_IN, provider_types
+
+ROOT = Path(__file__).parents[3]
+BROKEN = Path(__file__).parent / "broken"
+VALIDATOR = Draft7Validator(json_schema(TYPES))
+
+ABOUT_ONE_VALUE = (
+    "unknown-key", "unknown-key-nested", "unknown-key-beside-secret", "unknown-key-at-top", "missing-key",
+    "missing-route-agent", "missing-webhook-secret", "wrong-boolean", "wrong-quoted-number", "wrong-number",
+    "wrong-fraction", "wrong-text-is-boolean", "wrong-text-is-mapping", "wrong-mapping-is-text", "wrong-duration",
+    "wrong-choice", "wrong-address", "wrong-url", "wrong-country", "wrong-language", "wrong-version", "wrong-tokens",
+    "wrong-token-scope", "provider-wrong-option", "provider-missing-option", "provider-unknown-option",
+    "provider-no-name", "provider-missing-key", "destination-none", "tool-several", "tool-without-description",
+    "tool-unknown-builtin", "template-in-url-host", "name-inside", "syntax-not-a-mapping",
+)  # fmt: skip
+"""Broken configurations whose error an editor can see: it is in one value, not between two."""
+
+
+def as_loaded(path: Path) -> object:
+    """What stands in a file, with scalars as voxtrad's own loader reads them."""
+    document = read_document(path.read_bytes(), path)
+    if document.tree is None:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return plain(values(document.tree))
+
+
+def test_it_is_a_schema() -> None:
+    Draft7Validator.check_schema(json_schema(TYPES))
+    Draft7Validator.check_schema(json_schema(provider_types()))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").rglob("*.yaml")), ids=lambda path: path.name)
+def test_the_starter_is_valid(path: Path) -> None:
+    errors = list(Draft7Validator(json_schema(provider_types())).iter_errors(as_loaded(path)))
+    assert errors == []
+
+
+def test_the_whole_language_is_valid() -> None:
+    errors = list(VALIDATOR.iter_errors(as_loaded(Path(__file__).parent / "whole" / "voxtrad.yaml")))
+    assert errors == []
+
+
+@pytest.mark.parametrize("case", ABOUT_ONE_VALUE)
+def test_it_flags_what_check_flags(case: str) -> None:
+    assert list(VALIDATOR.iter_errors(as_loaded(BROKEN / case / "voxtrad.yaml")))
+
+
+def test_it_allows_references_everywhere() -> None:
+    text = b"""
+server: {max_calls: "${env:N}", watch: "${env:W}", drain_timeout: "${env:D}", listen: "${env:L}", country: "${env:C}"}
+agents: {a: {stt: sphinx, llm: scripted, tts: espeak, privacy: "${env:P}", turn: {speculate: "${env:S}"}}}
+providers: {deepgram: {api_key: "${file:/run/k}"}, mine: {type: openai}}
+"""
+    document = read_document(text, Path("x.yaml"))
+    assert document.tree is not None
+    assert list(VALIDATOR.iter_errors(plain(values(document.tree)))) == []
+
+
+def built_in() -> ProviderTypes:
+    """Without what other packages in this environment bring."""
+    types = provider_types()
+    return {kind: {name: types[kind][name] for name in names} for kind, names in BUILT_IN.items()}
+
+
+def test_the_schema_in_the_starter_is_fresh() -> None:
+    written = json.loads((ROOT / "config/voxtrad.schema.json").read_text(encoding="utf-8"))
+    assert written == json_schema(built_in()), "run: voxtrad schema > config/voxtrad.schema.json"
+
+
+def test_the_reference_in_the_starter_is_fresh() -> None:
+    written = (ROOT / "config/README.md").read_text(encoding="utf-8")
+    assert written == reference(built_in()), "run: voxtrad schema --format markdown > config/README.md"
+
+
+def test_every_key_is_documented() -> None:
+    definitions = json_schema(built_in())["definitions"]
+    assert isinstance(definitions, dict)
+    undocumented = [
+        f"{name}.{key}"
+        for name, schema in definitions.items()
+        for key, item in schema.get("properties", {}).items()
+        if "description" not in json.dumps(item) and "$ref" not in json.dumps(item) and key != "type"
+    ]
+    assert undocumented == []
