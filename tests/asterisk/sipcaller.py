@@ -105,23 +105,43 @@ class SipCaller:
             writer.writeframes(self.heard().tobytes())
         return path
 
-    async def hears_sound(self, after: int = 0) -> int:
+    async def hears_sound(self, after: int = 0, timeout: float = 20.0) -> int:
         """Wait for the first sound at or after a position (in samples) of what was heard; returns where it begins."""
-        while True:
-            loud = np.flatnonzero(np.abs(self.heard()[after:].astype(np.int32)) > _LOUD)
-            if loud.size:
-                return after + int(loud[0])
-            await self._more()
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    loud = np.flatnonzero(np.abs(self.heard()[after:].astype(np.int32)) > _LOUD)
+                    if loud.size:
+                        return after + int(loud[0])
+                    await self._more()
+        except TimeoutError:
+            raise AssertionError(f"no sound in {timeout} s: {self.heard().size} samples heard") from None
 
-    async def hears_silence(self, seconds: float = 0.7, after: int = 0) -> int:
-        """Wait until that much silence followed a sound that begins at or after a position; returns where it begins."""
-        start = await self.hears_sound(after)
-        while True:
-            heard = self.heard()
-            last = start + int(np.flatnonzero(np.abs(heard[start:].astype(np.int32)) > _LOUD)[-1])
-            if heard.size - last >= seconds * RATE:
-                return last + 1
-            await self._more()
+    async def hears_silence(self, seconds: float = 0.7, after: int = 0, timeout: float = 20.0) -> int:
+        """Wait until no sound came for so long, after one at or after a position; returns where the last one ended."""
+        loop = asyncio.get_running_loop()
+        start = await self.hears_sound(after, timeout)
+        end, since = start, loop.time()
+        try:
+            async with asyncio.timeout(timeout):
+                while loop.time() - since < seconds:
+                    loud = np.flatnonzero(np.abs(self.heard()[end:].astype(np.int32)) > _LOUD)
+                    if loud.size:
+                        end, since = end + int(loud[-1]) + 1, loop.time()
+                    await self._more()
+        except TimeoutError:
+            raise AssertionError(f"no silence in {timeout} s: {self.heard().size} samples heard") from None
+        return end
+
+    async def hears(self, wanted: Callable[[NDArray[np.int16]], bool], timeout: float = 20.0) -> NDArray[np.int16]:
+        """Wait until all that was heard so far is what is wanted; returns it."""
+        try:
+            async with asyncio.timeout(timeout):
+                while not wanted(heard := self.heard()):
+                    await self._more()
+                return heard
+        except TimeoutError:
+            raise AssertionError(f"not heard in {timeout} s: {self.heard().size} samples came") from None
 
     # ------------------------------------------------------------------------------------------------------------------
 
