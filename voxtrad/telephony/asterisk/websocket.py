@@ -2,7 +2,9 @@
 
 Source: "WebSocket Channel Driver" in the Asterisk documentation, and what was measured on Asterisk 22.10: a flush
 leaves a paused queue paused (so CONTINUE follows every FLUSH), marks do not report after a flush, a tail shorter than a
-frame is dropped, whole messages are dropped past 1,000 waiting frames, a message over 65,500 bytes ends the call.
+frame is dropped, whole messages are dropped past 1,000 waiting frames, a message over 65,500 bytes ends the call. And
+while its queue is empty the caller is sent nothing at all: trunks give up a call without RTP, and clip the first word
+after a gap. So silence is queued whenever there is nothing to play, and flushed when there is.
 """
 
 from __future__ import annotations
@@ -19,13 +21,15 @@ from voxtrad.leg import FRAME_MS, LegError, LegGone
 from voxtrad.telephony.asterisk import control
 from voxtrad.telephony.asterisk.ari import Ari, AriError, describe
 from voxtrad.telephony.asterisk.control import ControlError, DriverError, FlowControl, MarkProcessed, MediaStart, Status
-from voxtrad.telephony.asterisk.media import AHEAD_FRAMES, Inbox, MediaChannel, Metronome, Pulse
+from voxtrad.telephony.asterisk.media import AHEAD_FRAMES, FRAME, Inbox, MediaChannel, Metronome, Pulse
 from voxtrad.telephony.asterisk.playhead import Playhead
 from voxtrad.telephony.asterisk.settings import AsteriskSettings, TransportName
 
 log = structlog.stdlib.get_logger(__name__)
 
 _PIECE_BYTES = 8000  # low-memory builds of Asterisk take no more in one message
+_SILENCE_FRAMES = 12  # queued at a time, and again when less than _SILENCE_LEFT seconds of it are left
+_SILENCE_LEFT = 0.08
 _START_TIMEOUT = 5.0
 _STATUS_TIMEOUT = 1.0
 _HEARTBEAT = 20.0
@@ -129,8 +133,11 @@ class WebSocketPort:
         self._marks: deque[int] = deque()  # ids of the marks in `_playhead`, as they will report
         self._last_mark = 0
         self._inquiries: deque[_Inquiry] = deque()
+        self._silence = bytes(_SILENCE_FRAMES * self._frame_bytes)
+        self._silent_until = 0.0  # Asterisk's queue holds silence, and nothing else, until then
         metronome.add(self, self._inbox.tick)
         self._reader = asyncio.create_task(self._read(), name="media-websocket")
+        self._filler = asyncio.create_task(self._fill_silence(), name="media-websocket-silence")
 
     @property
     def rate(self) -> int:
@@ -163,7 +170,11 @@ class WebSocketPort:
             async with self._sending:
                 if epoch != self._epoch:
                     return  # flushed meanwhile: the rest of it is thrown away too
-                self._playhead.add(len(piece) // 2, self._loop.time())
+                now = self._loop.time()
+                if self._silent_until > now:
+                    await self._send(control.command("FLUSH_MEDIA"))
+                self._silent_until = 0.0
+                self._playhead.add(len(piece) // 2, now)
                 await self._send(piece)
                 if self._playhead.unmarked >= self._rate // 2:
                     await self._send_mark()
@@ -176,7 +187,8 @@ class WebSocketPort:
             self._playhead.pause(self._loop.time())
             async with self._sending:
                 await self._send(control.command("PAUSE_MEDIA"))
-                await self._inquire(self._playhead.queued, None)
+                if not self._idle:
+                    await self._inquire(self._playhead.queued, None)
 
     async def resume(self) -> None:
         if self._paused:
@@ -184,26 +196,31 @@ class WebSocketPort:
             async with self._sending:
                 await self._send(control.command("CONTINUE_MEDIA"))
                 self._playhead.resume(self._loop.time())
+        self._progress.fire()
 
     async def flush(self) -> int:
         self._epoch += 1
         self._progress.fire()
-        if self._closed or (self._playhead.confirmed == self._playhead.queued and not self._paused):
+        if self._closed or (self._idle and not self._paused):
             return self._playhead.flush(self._loop.time())
         self._paused = False
         async with self._sending:
             answer: asyncio.Future[int] = self._loop.create_future()
-            queued, now = self._playhead.queued, self._loop.time()
+            queued, idle = self._playhead.queued, self._idle
             self._marks.clear()
-            estimate = self._playhead.flush(now)
+            self._silent_until = 0.0
+            estimate = self._playhead.flush(self._loop.time())
             try:
-                await self._inquire(queued, answer)
+                if not idle:
+                    await self._inquire(queued, answer)
                 await self._send(control.command("FLUSH_MEDIA"))
                 await self._send(control.command("CONTINUE_MEDIA"))
             except LegGone:
                 return estimate
         self._may_send = True
         self._progress.fire()
+        if idle:
+            return estimate
         try:
             async with asyncio.timeout(_STATUS_TIMEOUT):
                 waiting = await answer
@@ -234,7 +251,7 @@ class WebSocketPort:
     async def close(self) -> None:
         self.end()
         await self._socket.close()
-        await self._reader
+        await asyncio.gather(self._reader, self._filler)
 
     # --- from Asterisk ------------------------------------------------------------------------------------------------
 
@@ -299,6 +316,42 @@ class WebSocketPort:
             if inquiry.answer is not None and not inquiry.answer.done():
                 inquiry.answer.set_exception(_gone())
         self._progress.fire()
+
+    # --- silence ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _idle(self) -> bool:
+        """Whether all that was played is known to have been heard: then only silence may be in Asterisk's queue."""
+        return self._playhead.confirmed == self._playhead.queued
+
+    async def _fill_silence(self) -> None:
+        while not self._closed:
+            try:
+                async with self._sending:
+                    wait = await self._fill()
+            except LegGone:
+                return
+            try:
+                async with asyncio.timeout(wait):
+                    await self._progress.wait()
+            except TimeoutError:
+                pass
+
+    async def _fill(self) -> float | None:
+        """Queue silence if it is time for it. Returns in how many seconds to look again; `None` is after a change."""
+        now = self._loop.time()
+        if self._paused:
+            return None
+        if not self._idle:
+            left = self._playhead.queued - self._playhead.heard(now)
+            if left or not self._playhead.unmarked:
+                return left / self._rate + FRAME
+            await self._send_mark()  # at the estimated end of the speech; its report tells that it has been heard
+            return None
+        if self._silent_until - now < _SILENCE_LEFT:
+            self._silent_until = max(now, self._silent_until) + _SILENCE_FRAMES * FRAME
+            await self._send(self._silence)
+        return self._silent_until - now - _SILENCE_LEFT
 
     # --- to Asterisk: only with `_sending` held -----------------------------------------------------------------------
 
