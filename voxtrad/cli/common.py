@@ -35,6 +35,13 @@ def load_config(arguments: argparse.Namespace) -> Loaded:
     return load(config_path(arguments), provider_types=provider_types())
 
 
+def data_dir(loaded: Loaded) -> Path:
+    """Where the server keeps its data: what VOXTRAD_DATA_DIR says, or the configuration."""
+    from voxtrad.config.settings import read_settings
+
+    return read_settings().data_dir or loaded.config.server.data_dir
+
+
 def wants_color(stream: TextIO) -> bool:
     """Whether to use colours: on a terminal, unless NO_COLOR asks not to."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

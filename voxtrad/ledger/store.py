@@ -15,6 +15,7 @@ from pathlib import Path
 
 import structlog
 
+from voxtrad.config.models import Config
 from voxtrad.events.types import CallEnded, CallStarted, Event, PromisedEvent
 from voxtrad.ledger.outbox import OutboxTable, wants
 from voxtrad.ledger.privacy import Privacy, redact, strictest
@@ -35,6 +36,14 @@ class Settings:
     """By agent; `full` for one that is not named."""
     retention: float = 30 * 86400.0
     """Seconds."""
+
+    @classmethod
+    def from_config(cls, config: Config) -> Settings:
+        return cls(
+            endpoints=tuple(Endpoint.from_config(webhook) for webhook in config.webhooks),
+            privacy={name: agent.privacy for name, agent in config.agents.items()},
+            retention=config.server.retention,
+        )
 
 
 @dataclass(slots=True)
