@@ -1,9 +1,40 @@
-"""OpenAI and the many servers that speak its API: where they are and the key they want."""
+"""OpenAI and the many servers that speak its API: where they are, their key, the client, and its errors as ours.
+
+The SDK is imported when a client is made, not before. Source: the `openai` package and OpenAI's API reference, "Error
+codes".
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
+
 from voxtrad.config.types import Name, Secret
-from voxtrad.providers.options import NetworkConnection
+from voxtrad.providers.base import (
+    BadKey,
+    BadRequest,
+    MalformedAnswer,
+    ProviderError,
+    ProviderTimeout,
+    QuotaExceeded,
+    RateLimited,
+    Unreachable,
+)
+from voxtrad.providers.options import NetworkConnection, http_url
+
+if TYPE_CHECKING:
+    from httpx2 import AsyncClient
+    from openai import APIError, APIStatusError, AsyncOpenAI
+
+OFFICIAL: Final = "https://api.openai.com/v1"
+
+_KEEP_IDLE = 300.0
+"""Seconds an idle connection is kept, so that a caller's next turn finds it: the client's own 5 s are shorter than most
+pauses, and each new connection costs a TLS handshake."""
 
 
 class OpenAIConnection(NetworkConnection):
@@ -13,3 +44,126 @@ class OpenAIConnection(NetworkConnection):
     """The organization that is billed, where there are several."""
     project: Name | None = None
     """The project that is billed, where there are several."""
+
+    @model_validator(mode="after")
+    def _reachable(self) -> OpenAIConnection:
+        if self.api_key is None and self.base_url is None:
+            raise PydanticCustomError("connection", "needs an api_key, or the base_url of a server that wants none")
+        return self
+
+    @property
+    def official(self) -> bool:
+        """Whether this is OpenAI itself: compatible servers know the older names of some fields only."""
+        return self.base_url is None
+
+
+def make_http(connection: NetworkConnection) -> AsyncClient:
+    """The pool of connections, for a vendor's SDK that is written on httpx2."""
+    from httpx2 import AsyncClient, Limits, Timeout
+
+    return AsyncClient(
+        limits=Limits(max_connections=1000, max_keepalive_connections=200, keepalive_expiry=_KEEP_IDLE),
+        timeout=Timeout(connection.timeout, connect=min(connection.timeout, 5.0)),
+        follow_redirects=True,
+    )
+
+
+def make_client(connection: OpenAIConnection, http: AsyncClient) -> AsyncOpenAI:
+    """A client without retries of its own: another provider is tried instead."""
+    from openai import AsyncOpenAI
+
+    return AsyncOpenAI(
+        api_key=connection.api_key.get_secret_value() if connection.api_key else "none",
+        base_url=http_url(connection.base_url or OFFICIAL),
+        organization=connection.organization,
+        project=connection.project,
+        max_retries=0,
+        timeout=http.timeout,
+        http_client=http,
+    )
+
+
+async def warm_up(http: AsyncClient, url: str) -> None:
+    """Open a connection that the next request will find. Costs nothing, says nothing, never raises."""
+    from httpx2 import HTTPError
+
+    try:
+        await http.head(url)
+    except HTTPError:
+        return  # the request that needs it will tell
+
+
+@contextmanager
+def typed_errors(provider: str) -> Iterator[None]:
+    """The SDK's errors as ours. No message holds a key: what a vendor says of a refused key is left out."""
+    from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError, OpenAIError
+
+    try:
+        yield
+    except APITimeoutError as error:
+        raise ProviderTimeout("no answer in time", provider=provider) from error
+    except APIConnectionError as error:
+        cause = error.__cause__
+        what = f"{type(cause).__name__}: {cause}" if cause else error.message
+        raise Unreachable(
+            f"the connection failed ({what})", provider=provider, hint="check base_url and the network"
+        ) from error
+    except APIStatusError as error:
+        raise _of_status(error, provider) from error
+    except APIError as error:
+        raise _of_stream(error, provider) from error
+    except OpenAIError as error:
+        raise ProviderError(f"{type(error).__name__}: {error}", provider=provider) from error
+    except (ValueError, TypeError, AttributeError, KeyError) as error:  # the SDK parses answers as it finds them
+        raise MalformedAnswer(f"an answer that the API does not allow: {error}", provider=provider) from error
+
+
+def _of_status(error: APIStatusError, provider: str) -> ProviderError:
+    status = error.status_code
+    said = _said(error)
+    if status in (401, 403):
+        return BadKey(
+            f"the credentials were refused ({status})", provider=provider, hint="check api_key and the model's access"
+        )
+    if status == 402 or (status == 429 and error.code in ("insufficient_quota", "billing_hard_limit_reached")):
+        return QuotaExceeded(
+            f"the account is out of credit ({status}): {said}", provider=provider, hint="check the account's billing"
+        )
+    if status == 429:
+        return RateLimited(f"too many requests: {said}", provider=provider, retry_after=_retry_after(error))
+    if status in (408, 504):
+        return ProviderTimeout(f"the server gave up waiting ({status})", provider=provider)
+    if status >= 500:
+        return Unreachable(f"the server failed ({status}): {said}", provider=provider)
+    hint = "check model and base_url" if status == 404 else "check the provider's options"
+    return BadRequest(f"the request was refused ({status}): {said}", provider=provider, hint=hint)
+
+
+def _of_stream(error: APIError, provider: str) -> ProviderError:
+    """An error in the middle of a stream, with no status."""
+    match error.code or error.type:
+        case "insufficient_quota":
+            return QuotaExceeded(f"the account is out of credit: {_said(error)}", provider=provider)
+        case "rate_limit_exceeded":
+            return RateLimited(f"too many requests: {_said(error)}", provider=provider)
+        case "invalid_request_error":
+            return BadRequest(f"the request was refused: {_said(error)}", provider=provider)
+        case _:
+            return Unreachable(f"the server failed while it answered: {_said(error)}", provider=provider)
+
+
+def _said(error: APIError) -> str:
+    """The server's own words, on one line and not too many of them."""
+    body = error.body
+    words = body.get("message") if isinstance(body, dict) else None
+    return " ".join(str(words or error.message).split())[:300]
+
+
+def _retry_after(error: APIStatusError) -> float | None:
+    headers = error.response.headers
+    try:
+        if milliseconds := headers.get("retry-after-ms"):
+            return max(0.0, float(milliseconds) / 1000)
+        return max(0.0, float(headers["retry-after"]))
+    except (KeyError, ValueError):
+        return None
