@@ -12,6 +12,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -113,10 +114,10 @@ async def fake_openai(*answers: Answer, key: str | None = None) -> AsyncIterator
     if answers:
         fake.answers = list(answers)
     app = web.Application()
-    app.router.add_post("/v1/chat/completions", lambda request: _chat(fake, request))
-    app.router.add_post("/v1/audio/transcriptions", lambda request: _transcribe(fake, request))
-    app.router.add_post("/v1/audio/speech", lambda request: _speak(fake, request))
-    app.router.add_head("/v1/", lambda request: _head(fake, request))
+    app.router.add_post("/v1/chat/completions", partial(_chat, fake))
+    app.router.add_post("/v1/audio/transcriptions", partial(_transcribe, fake))
+    app.router.add_post("/v1/audio/speech", partial(_speak, fake))
+    app.router.add_head("/v1/", partial(_head, fake))
     runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
