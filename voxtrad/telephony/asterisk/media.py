@@ -63,6 +63,10 @@ class Metronome:
             self._due = loop.time() + FRAME
             self._timer = loop.call_at(self._due, self._beat, loop)
 
+    @property
+    def resting(self) -> bool:
+        return self._timer is None
+
     def remove(self, owner: object) -> None:
         self._ticks.pop(owner, None)
         if not self._ticks and self._timer is not None:
@@ -92,6 +96,9 @@ class Inbox:
         self._closed = False
         self.dropped = 0
         """Frames thrown away because nobody took them."""
+
+    def __len__(self) -> int:
+        return len(self._frames)
 
     def put(self, pcm: bytes, now: float) -> None:
         """Audio came, in pieces of any size."""

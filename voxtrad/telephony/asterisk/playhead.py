@@ -28,7 +28,7 @@ class Playhead:
         limit = self._marks[0] if self._marks else self.queued
         if self._paused:
             return min(limit, self._base)
-        return min(limit, self._base + int((now - self._since) * self._rate))
+        return min(limit, self._base + round((now - self._since) * self._rate))
 
     def add(self, samples: int, now: float) -> None:
         """Audio was sent."""
@@ -49,8 +49,8 @@ class Playhead:
     def marks_reached(self, count: int, now: float) -> None:
         """The first `count` marks reported: playout is where the last of them stands."""
         for _ in range(min(count, len(self._marks))):
-            self.confirmed = self._marks.popleft()
-        self.at(self.confirmed, now)
+            self.confirmed = self._base = self._marks.popleft()
+            self._since = now
 
     def at(self, position: int, now: float) -> None:
         """The PBX says that playout is at `position`. An estimate that is further already stays."""
