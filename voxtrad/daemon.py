@@ -23,13 +23,13 @@ from voxtrad.events.bus import Bus
 from voxtrad.outbound.client import OutboundClient
 from voxtrad.providers.base import JSON
 from voxtrad.providers.registry import provider_types
-from voxtrad.roster import Roster, ToolboxMaker
+from voxtrad.roster import Roster, ToolboxMaker, Types
 from voxtrad.routing import variables_needed
 from voxtrad.switchboard import Switchboard
 from voxtrad.telephony.asterisk.app import AsteriskTelephony
 from voxtrad.telephony.asterisk.ari import open_session
 from voxtrad.telephony.asterisk.settings import AsteriskSettings
-from voxtrad.tools.base import CallActions
+from voxtrad.tools.base import CallActions, Tool
 from voxtrad.tools.registry import build_tools
 from voxtrad.tools.runner import ToolRunner
 
@@ -45,15 +45,21 @@ class Core:
     Entering raises `VoxtradError` where a provider cannot be built.
     """
 
-    def __init__(self, config: Config, *, keep_speech: bool = True) -> None:
+    def __init__(self, config: Config, *, types: Types | None = None, keep_speech: bool = True) -> None:
+        """`types` are the providers to choose from: all of this installation, unless others are given."""
         self.bus = Bus()
+        self._types = provider_types() if types is None else types
         self._stack = AsyncExitStack()
         self._cache = SpeechCache(config.server.data_dir / "speech" if keep_speech else None)
         self._config = config
 
     async def __aenter__(self) -> Self:
-        self._outbound = await self._stack.enter_async_context(OutboundClient())
-        self.roster = self.staff(self._config)
+        try:
+            self._outbound = await self._stack.enter_async_context(OutboundClient())
+            self.roster = self.staff(self._config)
+        except BaseException:
+            await self._stack.aclose()
+            raise
         self.switchboard = Switchboard(
             self.roster,
             publish=self.bus.publish,
@@ -71,7 +77,7 @@ class Core:
 
     def staff(self, config: Config) -> Roster:
         """The agents of a configuration. Raises `VoxtradError`."""
-        return Roster(config, types=provider_types(), tools=self._tools(config), cache=self._cache)
+        return Roster(config, types=self._types, tools=self._tools(config), cache=self._cache)
 
     async def replace(self, config: Config) -> None:
         """The calls to come are taken by the agents of this configuration. Raises `VoxtradError`, changing nothing."""
@@ -82,51 +88,78 @@ class Core:
         await old.retire()
 
     def _tools(self, config: Config) -> Callable[[AgentConfig], ToolboxMaker]:
+        built: dict[str, Tool] = {}
+
         def for_agent(agent: AgentConfig) -> ToolboxMaker:
-            tools = build_tools(config, agent, client=self._outbound)
+            tools = build_tools(config, agent, client=self._outbound, built=built)
 
             def for_call(facts: Mapping[str, JSON], actions: CallActions, group: asyncio.TaskGroup) -> ToolRunner:
-                return ToolRunner(tools, call=facts, actions=actions, group=group, publish=self.bus.publish)
+                return ToolRunner(
+                    tools,
+                    call=facts,
+                    destinations=config.destinations,
+                    actions=actions,
+                    group=group,
+                    publish=self.bus.publish,
+                )
 
             return for_call
 
         return for_agent
 
 
+class Server:
+    """A running voxtrad: `run` it, and it takes calls until `stop` is called and the live ones are over."""
+
+    def __init__(self, loaded: Loaded, *, types: Types | None = None) -> None:
+        self.config = loaded.config
+        self.core = Core(self.config, types=types)
+        self.telephony: AsteriskTelephony | None = None
+        self.started = asyncio.Event()
+        """Set when the rooms are joined; the PBX may not be connected yet."""
+        self._told = asyncio.Event()
+        self._again = asyncio.Event()
+
+    def stop(self) -> None:
+        """Take no more calls and let live ones finish within `drain_timeout`; said again, hang them up."""
+        (self._again if self._told.is_set() else self._told).set()
+
+    async def run(self) -> None:
+        """Raises `VoxtradError` where the configuration cannot be put to work."""
+        async with AsyncExitStack() as stack:
+            core = await stack.enter_async_context(self.core)
+            if self.config.asterisk is not None:
+                session = await stack.enter_async_context(open_session())
+                self.telephony = AsteriskTelephony(asterisk_settings(self.config), core.switchboard.take, http=session)
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(core.roster.prepare(PREPARED_RATE), name="prepare")]
+                if self.telephony is not None:
+                    tasks.append(group.create_task(self.telephony.run(), name="telephony"))
+                self.started.set()
+                await self._told.wait()
+                await self._drain()
+                for task in tasks:
+                    task.cancel()
+
+    async def _drain(self) -> None:
+        switchboard = self.core.switchboard
+        log.info("stopping: live calls may finish, no more are taken", live=len(switchboard.calls))
+        async with asyncio.TaskGroup() as group:
+            draining = group.create_task(switchboard.drain(self.config.server.drain_timeout))
+            hurrying = group.create_task(self._again.wait())
+            await asyncio.wait([draining, hurrying], return_when=asyncio.FIRST_COMPLETED)
+            draining.cancel()
+            hurrying.cancel()
+
+
 async def serve(loaded: Loaded) -> None:
-    """Run until SIGTERM or SIGINT; then live calls may finish within `drain_timeout`, and a second signal stops."""
-    config = loaded.config
-    async with Core(config) as core, asyncio.TaskGroup() as group:
-        running = []
-        if config.asterisk is not None:
-            session = open_session()
-            telephony = AsteriskTelephony(asterisk_settings(config), core.switchboard.take, http=session)
-            running.append(group.create_task(telephony.run(), name="telephony"))
-        running.append(group.create_task(core.roster.prepare(PREPARED_RATE), name="prepare"))
-        await _until_told_to_stop(core, config.server.drain_timeout)
-        for task in running:
-            task.cancel()
-
-
-async def _until_told_to_stop(core: Core, patience: float) -> None:
-    """SIGTERM drains, the next one stops."""
-    told = asyncio.Event()
-    again = asyncio.Event()
-
-    def on_signal() -> None:
-        (again if told.is_set() else told).set()
-
+    """Run a server until SIGTERM or SIGINT has come and the live calls are over, or has come twice."""
+    server = Server(loaded)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    await told.wait()
-    log.info("stopping: no more calls are taken, live ones may finish", live=len(core.switchboard.calls))
-    draining = asyncio.create_task(core.switchboard.drain(patience))
-    stopping = asyncio.create_task(again.wait())
-    await asyncio.wait([draining, stopping], return_when=asyncio.FIRST_COMPLETED)
-    for task in (draining, stopping):
-        task.cancel()
-    await asyncio.gather(draining, stopping, return_exceptions=True)
+        loop.add_signal_handler(number, server.stop)
+    await server.run()
+    log.info("stopped")
 
 
 def asterisk_settings(config: Config) -> AsteriskSettings:

@@ -74,6 +74,8 @@ class _Utterance:
     pieces: list[_Piece] = field(default_factory=list)
     written: str = ""
     interrupted: bool = False
+    flushed: asyncio.Event | None = None
+    """Set once it is known what was heard of an utterance that is thrown away: a PBX takes a moment to tell."""
     audible_at: float | None = None
     first_sentence_at: float | None = None
     first_audio_at: float | None = None
@@ -147,6 +149,8 @@ class Speaker:
             utterance.heard = self._sample(utterance, self._port.heard) if utterance.audible_at is not None else 0
         finally:
             self._utterance = None
+        if utterance.flushed is not None:
+            await utterance.flushed.wait()
         if not utterance.interrupted:
             utterance.heard = len(utterance.audio) // 2
         spoken = self._spoken(utterance)
@@ -322,10 +326,16 @@ class Speaker:
         if utterance is None or utterance.interrupted:
             return None
         utterance.interrupted = True
-        heard = await self._port.flush()
-        utterance.heard = max(0, self._sample(utterance, heard)) if utterance.audible_at is not None else 0
+        utterance.flushed = asyncio.Event()
         if utterance.perform is not None:
-            utterance.perform.cancel()
+            utterance.perform.cancel()  # before the flush: nothing may be queued behind it
+        try:
+            heard = await self._port.flush()
+            utterance.heard = max(0, self._sample(utterance, heard)) if utterance.audible_at is not None else 0
+        except LegGone:
+            utterance.heard = max(0, self._sample(utterance, self._port.heard))
+        finally:
+            utterance.flushed.set()
         return self._spoken(utterance)
 
     # --- what is heard ------------------------------------------------------------------------------------------------

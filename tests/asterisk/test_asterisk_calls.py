@@ -1,0 +1,123 @@
+"""Whole calls: a SIP telephone dials, and talks with an agent of the configuration through a real Asterisk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from office import Company, Office, configuration, working
+from pbx import Pbx, PbxAri
+from sipcaller import RATE, sip_caller
+from tones import digits_in, tones_of
+
+from voxtrad.audio.wav import WavWriter
+from voxtrad.events.types import (
+    AgentResponse,
+    BargeIn,
+    CallEnded,
+    UserTranscript,
+)
+
+pytestmark = pytest.mark.asterisk
+both = pytest.mark.parametrize("transport", ["websocket", "audiosocket"])
+
+TONES = """
+    stt: tones
+    tts: tones
+    vad: energy
+    turn: {min_silence: 0.4s}
+    interrupt: {enabled: false}
+    llm:
+      provider: scripted
+      rules:
+        - match: 'order (?P<order_id>[0-9]+)'
+          tool: lookup_order
+          arguments: {order_id: "{{ match.order_id }}"}
+          say: "{{ result.number }}"
+    tools: [lookup_order]
+"""
+
+
+@pytest.fixture
+async def company() -> AsyncIterator[Company]:
+    async with Company().open() as company:
+        yield company
+
+
+def wav_of(digits: str, folder: Path) -> Path:
+    path = folder / f"{digits}.wav"
+    writer = WavWriter(path, RATE)
+    writer.write(tones_of(digits))
+    writer.close()
+    return path
+
+
+async def test_ten_calls_at_once_do_not_mix(pbx: Pbx, ari: PbxAri, company: Company, tmp_path: Path) -> None:
+    numbers = [f"{n}{(n * 3 + 1) % 10}{(7 - n) % 10}{n}" for n in range(10)]
+
+    async def call(office: Office, number: str) -> str:
+        async with sip_caller(pbx) as caller:
+            await caller.dial("1000")
+            await caller.say(wav_of(number, tmp_path))
+            await caller.hears(lambda samples: len(digits_in(samples)) >= len(number))
+            await office.until(lambda: len(office.of(AgentResponse)) == len(numbers))
+            await caller.hang_up()
+            return digits_in(caller.heard())
+
+    async with working(configuration(pbx, company, tmp_path, TONES)) as office:
+        heard = await asyncio.gather(*(call(office, number) for number in numbers))
+        assert heard == numbers
+        await office.next(CallEnded, 10)
+        assert sorted(str(asked["tool"]["arguments"]["order_id"]) for asked in company.asked) == sorted(numbers)
+        for call_id in {asked["call"]["id"] for asked in company.asked}:
+            (asked,) = (a for a in company.asked if a["call"]["id"] == call_id)
+            number = asked["tool"]["arguments"]["order_id"]
+            assert [e.text for e in office.of(UserTranscript) if e.call_id == call_id] == [f"order {number}"]
+            assert [e.text for e in office.of(AgentResponse) if e.call_id == call_id] == [number]
+        await ari.nothing_left()
+
+
+@both
+async def test_barge_in_is_silence_on_the_wire(
+    pbx: Pbx, ari: PbxAri, company: Company, tmp_path: Path, transport: str
+) -> None:
+    agent = """
+        greeting: "0123456789 0123456789 0123456789 0123456789 0123456789 0123456789"
+        stt: tones
+        tts: tones
+        vad: energy
+        llm: {provider: scripted, rules: [], otherwise: "7"}
+    """
+    async with working(configuration(pbx, company, tmp_path, agent, transport=transport)) as office:
+        async with sip_caller(pbx) as caller:
+            await caller.dial("1000")
+            await caller.hears(lambda samples: len(digits_in(samples)) >= 10)
+            await caller.say(wav_of("5555555", tmp_path))
+            barge_in = await office.next(BargeIn)
+            answered = await office.next(UserTranscript)
+            assert answered.text == "order 5555555"
+            await office.next(AgentResponse, 2)
+            digits = digits_in(await caller.hears(lambda samples: digits_in(samples).endswith("7")))
+            await caller.hang_up()
+        await office.next(CallEnded)
+        assert digits.endswith("7") and len(digits) < 30, digits
+        # What the event, the history and the caller's ear say is the same, give or take the word under way.
+        assert len(barge_in.heard.replace(" ", "")) == pytest.approx(len(digits) - 1, abs=10)
+        first = office.of(AgentResponse)[0]
+        assert first.interrupted and first.text == barge_in.heard.strip()
+        assert office.of(AgentResponse)[1].text == "7"
+        await ari.nothing_left()
+
+
+def correlation(heard: NDArray[np.int16], wanted: NDArray[np.int16]) -> tuple[float, int]:
+    """How alike the best matching stretch is (1.0: the same), and where it begins."""
+    size = 1 << (heard.size + wanted.size).bit_length()
+    spectrum = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(wanted, size))
+    at = int(np.argmax(np.fft.irfft(spectrum, size)[: heard.size]))
+    stretch = heard[at : at + wanted.size].astype(float)
+    alike = stretch @ wanted[: stretch.size] / (np.linalg.norm(stretch) * np.linalg.norm(wanted) + 1e-9)
+    return float(alike), at
