@@ -30,6 +30,8 @@ CONCURRENCY = 16
 """Messages (so: calls) under way to one endpoint."""
 OUTAGE = 5
 """Failures in a row after which an endpoint counts as down: its next success brings back at once all that waits."""
+CALM = 300.0
+"""Seconds between two such rounds at least: one that is merely overloaded is not to be flooded."""
 _LONGEST_SLEEP = 60.0  # due times are wall-clock times, and a wall clock may be set
 _AFTER_A_BUG = 5.0
 
@@ -178,6 +180,7 @@ class _Worker:
         self._stirred = asyncio.Event()
         self._busy: set[str] = set()
         self._failures = 0
+        self._calm_until = 0.0
         self.change(endpoint)
 
     def change(self, endpoint: Endpoint) -> None:
@@ -231,7 +234,8 @@ class _Worker:
         verdict = judge(message.progress, answer, now=now, luck=self._luck())
         await self._outbox.settle(endpoint.name, message.id, verdict, now=now)
         self._report(endpoint.name, message, verdict, asyncio.get_running_loop().time() - began)
-        if answer.ok and self._failures >= OUTAGE:
+        if answer.ok and self._failures >= OUTAGE and began >= self._calm_until:
+            self._calm_until = began + CALM
             await self._outbox.hurry(endpoint.name)
         self._failures = 0 if answer.ok else self._failures + 1
         self._busy.discard(message.call_id)

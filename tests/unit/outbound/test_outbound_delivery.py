@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -311,6 +312,21 @@ async def test_an_endpoint_back_from_an_outage_gets_all_at_once(tmp_path: Path, 
         here.ledger.record(started("c_new"))
         await here.settled()
     assert {received.call_id for received in patient.received} == {"c_new", *(f"c_{n}" for n in range(OUTAGE))}
+
+
+async def test_an_endpoint_that_is_merely_overloaded_is_not_flooded(tmp_path: Path, patient: Receiver) -> None:
+    clock, sixth = Clock(), itertools.count(1)
+
+    async def one_in_six(_: Received) -> web.StreamResponse:
+        return web.Response(status=200 if next(sixth) % (OUTAGE + 1) == 0 else 503)
+
+    patient.answer = one_in_six
+    async with house(tmp_path, patient.endpoint(), clock=clock) as here:
+        for number in range(30):
+            here.ledger.record(started(f"c_{number}"))
+        await here.settled()
+    # 30 first tries, of which one in six succeeds, and one round of all that waited, at the first success
+    assert 30 < len(patient.received) <= 60
 
 
 async def test_a_redirect_is_not_followed(tmp_path: Path, receiver: Receiver) -> None:
