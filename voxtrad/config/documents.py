@@ -15,7 +15,7 @@ from voxtrad.config.diagnostics import Diagnostic, Place, show_loc, shown_path
 from voxtrad.config.interpolation import Interpolation, ReadBytes, why
 from voxtrad.config.reading import Document, read_document, split_lines
 from voxtrad.config.tree import Entry, Listing, Mapping, Scalar
-from voxtrad.config.types import WrittenText
+from voxtrad.config.written import WrittenText
 
 MAX_PROMPT_BYTES = 1024 * 1024
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, SecretStr
 
 from voxtrad.config.diagnostics import Loc
 from voxtrad.config.providers import ProviderChoice
-from voxtrad.config.types import JSON
+from voxtrad.config.written import JSON
 
 Marks = tuple[object, ...]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from voxtrad.config.diagnostics import Diagnostic, show_loc, shown_path
 from voxtrad.config.tree import Scalar, Tree, walk
-from voxtrad.config.types import WrittenText
+from voxtrad.config.written import WrittenText
 
 MAX_SECRET_BYTES = 64 * 1024
 

@@ -26,7 +26,7 @@ from voxtrad.config.salvage import Remains
 from voxtrad.config.translation import line_place, translate
 from voxtrad.config.tree import Entry, Scalar, Tree, locate, walk
 from voxtrad.config.tree import Mapping as MappingTree
-from voxtrad.config.types import WrittenText
+from voxtrad.config.written import WrittenText
 
 
 @dataclass(frozen=True, slots=True)

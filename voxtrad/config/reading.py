@@ -14,7 +14,7 @@ from yaml.reader import ReaderError
 
 from voxtrad.config.diagnostics import Diagnostic, Place
 from voxtrad.config.tree import Entry, Listing, Mapping, Scalar, Tree
-from voxtrad.config.types import WrittenText, read_plain
+from voxtrad.config.written import WrittenText, read_plain
 
 MAX_DEPTH = 40
 MAX_NODES = 100_000

@@ -15,7 +15,6 @@ from pydantic_core import PydanticCustomError
 from voxtrad.config.agents import ContinueTarget
 from voxtrad.config.raising import at, together
 from voxtrad.config.types import (
-    JSON,
     ONE_OR_MORE,
     TOOL_NAMES,
     Boolean,
@@ -35,8 +34,8 @@ from voxtrad.config.types import (
     TemplateTree,
     Text,
     WebhookSecret,
-    plain,
 )
+from voxtrad.config.written import JSON, plain
 
 
 def normalise_parameters(value: object) -> Mapping[str, JSON]:

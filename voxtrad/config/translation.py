@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 
 from pydantic_core import ErrorDetails
 
 from voxtrad.config.diagnostics import Diagnostic, Place, did_you_mean, show_loc
 from voxtrad.config.raising import ELSEWHERE, UNKNOWN_KEY
 from voxtrad.config.tree import Found, Scalar, Tree, locate
-from voxtrad.config.types import DURATION_PATTERN, WrittenText, show_duration
+from voxtrad.config.types import DURATION_PATTERN, show_duration
+from voxtrad.config.written import WrittenText
 
 Context = Mapping[str, object]
 
@@ -112,7 +114,8 @@ def _message(kind: str, message: str, context: Context, expected: list[str]) -> 
         return f"must be {expected[0]}" if len(expected) == 1 else f"must be one of {', '.join(expected)}"
     words = _WORDS.get(kind)
     if words is not None:
-        return words(context)
+        with suppress(KeyError):  # a provider's own error may have a name of pydantic's and none of its context
+            return words(context)
     return re.sub(r"^(Value error|Assertion failed), ", "", message)
 
 
@@ -148,5 +151,4 @@ _WORDS: Mapping[str, Callable[[Context], str]] = {
     "string_too_short": _said("must have at least {min_length} characters"),
     "string_too_long": _said("must have at most {max_length} characters"),
     "string_pattern_mismatch": _said("does not have the expected form"),
-    "url": _said("must be a URL that begins with {schemes}"),
 }

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from voxtrad.config.diagnostics import Loc, Place
-from voxtrad.config.types import WrittenFloat, WrittenInt, WrittenText
+from voxtrad.config.written import WrittenFloat, WrittenInt, WrittenText
 
 ScalarValue = WrittenText | WrittenInt | WrittenFloat | bool | None
 

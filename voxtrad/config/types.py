@@ -2,18 +2,18 @@
 
 Models of this room and of the providers are written with them, so that one value is read the same everywhere: a number
 stands where text is expected as it was written, a duration is `500ms` or seconds, and only `true` and `false` are
-booleans. What the reader hands over (`WrittenText` and its kin) keeps how it was written and in which file.
+booleans.
 """
 
 from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -33,82 +33,7 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from voxtrad.config.raising import UNKNOWN_KEY, as_details, at, together
 from voxtrad.config.templates import Condition, Template, TemplateSyntaxError
-
-if TYPE_CHECKING:
-    JSON = None | bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"]
-else:
-    JSON = object  # pydantic would unroll the endless type; what is a JSON value is the reader's business
-
-
-# --- what the reader hands over ---------------------------------------------------------------------------------------
-
-
-class WrittenText(str):
-    """Text from a YAML file that remembers its folder and, when `${…}` was replaced in it, what was written there."""
-
-    folder: Path | None = None
-    written: str | None = None
-    """The text before `${…}` was replaced; `None` where nothing was."""
-
-
-class WrittenInt(int):
-    """An integer that remembers how it was written, for where text is expected."""
-
-    written: str
-
-    def __str__(self) -> str:
-        return self.written
-
-
-class WrittenFloat(float):
-    """A decimal number that remembers how it was written, for where text is expected."""
-
-    written: str
-
-    def __str__(self) -> str:
-        return self.written
-
-
-def read_plain(text: str) -> WrittenText | WrittenInt | WrittenFloat | bool | None:
-    """What an unquoted YAML scalar stands for: `null`, `true`/`false`, a decimal number, or text.
-
-    `+44`, `012`, `1_000`, `0x1F`, dates and times stay text, as do numbers too large to be meant as numbers.
-    """
-    if text in ("", "null", "~"):
-        return None
-    if text in ("true", "false"):
-        return text == "true"
-    if len(text) <= 18 and _INTEGER.fullmatch(text):
-        integer = WrittenInt(text)
-        integer.written = text
-        return integer
-    if len(text) <= 24 and _DECIMAL.fullmatch(text) and abs(float(text)) < 1e15:
-        decimal = WrittenFloat(text)
-        decimal.written = text
-        return decimal
-    return WrittenText(text)
-
-
-def plain(value: object) -> JSON:
-    """The same value without its memory of the file: dict, list, str, int, float, bool, None."""
-    match value:
-        case Mapping():
-            return {str(k): plain(v) for k, v in value.items()}
-        case list() | tuple():
-            return [plain(v) for v in value]
-        case None | bool():
-            return value
-        case int():
-            return int(value)
-        case float():
-            return float(value)
-        case _:
-            return str.__str__(value) if isinstance(value, str) else str(value)
-
-
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
-_DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?", re.ASCII)
-
+from voxtrad.config.written import JSON, WrittenFloat, WrittenInt, WrittenText, plain, read_plain
 
 # --- models -----------------------------------------------------------------------------------------------------------
 

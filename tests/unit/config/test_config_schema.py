@@ -15,7 +15,7 @@ from voxtrad.config.reading import read_document
 from voxtrad.config.reference import reference
 from voxtrad.config.schema import json_schema
 from voxtrad.config.tree import values
-from voxtrad.config.types import plain
+from voxtrad.config.written import plain
 from voxtrad.providers.registry import BUILT_IN, provider_types
 
 ROOT = Path(__file__).parents[3]

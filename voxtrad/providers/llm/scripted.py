@@ -16,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from voxtrad.config.templates import Template, TemplateRenderError, TemplateTree
-from voxtrad.config.types import ConfigModel, Name, TemplateNames, TemplateText
+from voxtrad.config.types import ConfigModel, Name, TemplateNames, TemplateText, ToolName
 from voxtrad.config.types import TemplateTree as TemplateTreeField
 from voxtrad.providers.base import (
     JSON,
@@ -42,7 +42,7 @@ class Rule(ConfigModel):
     match: Name
     """A regular expression that is looked for in what the caller said, whatever the case. A named group,
     `(?P<name>…)`, is `match.name` in the templates."""
-    tool: Name | None = None
+    tool: ToolName | None = None
     """The tool to call."""
     arguments: Annotated[TemplateTreeField, _WITH_MATCH] = Field(default_factory=dict)
     """The tool's arguments; texts in them are templates."""
@@ -94,16 +94,12 @@ def hints_for(rules: Sequence[Rule]) -> tuple[str, ...]:
 
 
 class Scripted:
-    """The provider. It keeps nothing between requests: what it said before stands in the messages.
-
-    `hints` are the words that its rules wait for.
-    """
+    """The provider. It keeps nothing between requests: what it said before stands in the messages."""
 
     def __init__(self, name: str, options: ScriptedOptions) -> None:
         self.name = name
         self._rules = [_Compiled(rule) for rule in options.rules]
         self._otherwise = Template(options.otherwise)
-        self.hints = hints_for(options.rules)
 
     async def stream(
         self,
@@ -248,4 +244,8 @@ def _build(name: str, connection: Embedded, options: ScriptedOptions) -> Languag
     return Scripted(name, options)
 
 
-PROVIDER = ProviderType(kind="llm", connection=Embedded, options=ScriptedOptions, build=_build)
+def _expected(options: ScriptedOptions) -> tuple[str, ...]:
+    return hints_for(options.rules)
+
+
+PROVIDER = ProviderType(kind="llm", connection=Embedded, options=ScriptedOptions, build=_build, expected=_expected)

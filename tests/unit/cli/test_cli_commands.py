@@ -1,0 +1,270 @@
+"""check, explain, schema, init and the entry itself, as a person runs them: in a process, by exit code and output."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from voxtrad import __version__
+from voxtrad.cli.main import COMMANDS, main
+
+ROOT = Path(__file__).parents[3]
+AGENT = "{stt: sphinx, llm: scripted, tts: espeak}"
+
+
+def voxtrad(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "import sys; from voxtrad.cli.main import main; sys.exit(main())", *arguments],
+        cwd=cwd, capture_output=True, text=True, timeout=60, check=False,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment},
+    )  # fmt: skip
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "config" / "voxtrad.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+# --- the entry --------------------------------------------------------------------------------------------------------
+
+
+def test_help_names_every_command(tmp_path: Path) -> None:
+    done = voxtrad("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    for command in COMMANDS:
+        assert command.name in done.stdout
+
+
+@pytest.mark.parametrize("name", ["check", "explain", "schema", "init"])
+def test_every_command_has_help_with_an_example(name: str, tmp_path: Path) -> None:
+    done = voxtrad(name, "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert f"example:\n  voxtrad {name}" in done.stdout
+
+
+def test_help_imports_no_command(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom voxtrad.cli.main import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'pydantic', 'yaml', 'aiohttp', 'jinja2', 'phonenumbers'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_version_and_wrong_commands(tmp_path: Path) -> None:
+    assert voxtrad("--version", cwd=tmp_path).stdout == f"voxtrad {__version__}\n"
+    done = voxtrad("chek", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "there is no command 'chek' (did you mean 'check'?)" in done.stderr
+    assert voxtrad(cwd=tmp_path).returncode == 2
+
+
+# --- check ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_starter_is_valid_without_any_environment() -> None:
+    done = voxtrad("check", cwd=ROOT)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "config/voxtrad.yaml: valid\n", "")
+
+
+def test_check_says_all_and_exits_with_1(tmp_path: Path) -> None:
+    write(tmp_path, f"agents: {{a: {AGENT}}}\nroutes: [{{agent: b}}]\nserver: {{max_cals: 1}}\n")
+    done = voxtrad("check", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout.startswith("config/voxtrad.yaml:2:18: routes[0].agent: unknown agent 'b'\n")
+    assert "config/voxtrad.yaml:3:10: server.max_cals: unknown key (did you mean 'max_calls'?)" in done.stdout
+    assert done.stdout.endswith("config/voxtrad.yaml: 2 errors\n")
+
+
+def test_check_formats(tmp_path: Path) -> None:
+    path = write(tmp_path, f"agents: {{a: {AGENT}, b: {AGENT}}}\n")
+    done = voxtrad("check", "-c", str(path), "--format", "json", cwd=tmp_path)
+    (warning,) = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert (warning["severity"], warning["line"], warning["path"]) == ("warning", 1, "agents")
+    done = voxtrad("check", "--format", "github", cwd=tmp_path, VOXTRAD_CONFIG=str(path))
+    assert done.stdout.startswith("::warning file=config/voxtrad.yaml,line=1,col=1,")
+    path.write_text(f"agents: {{a: {AGENT}}}\n", encoding="utf-8")
+    assert json.loads(voxtrad("check", "--format", "json", cwd=tmp_path).stdout) == []
+    assert voxtrad("check", "--format", "github", cwd=tmp_path).stdout == ""
+
+
+def test_check_of_a_file_that_is_not_there(tmp_path: Path) -> None:
+    done = voxtrad("check", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "cannot read config/voxtrad.yaml: no such file or directory" in done.stdout
+    assert done.stderr == ""
+
+
+def test_settings_of_the_process_are_checked(tmp_path: Path) -> None:
+    done = voxtrad("check", cwd=tmp_path, VOXTRAD_LOG_LEVEL="loud")
+    assert done.returncode == 1
+    assert "VOXTRAD_LOG_LEVEL: must be 'debug', 'info', 'warning' or 'error'" in done.stderr
+
+
+# --- explain ----------------------------------------------------------------------------------------------------------
+
+OFFICE = "Mon-Fri 09:00-17:30 Europe/London"
+ROUTED = f"""
+server: {{country: GB}}
+agents: {{support: {AGENT}, sales: {AGENT}}}
+routes:
+  - {{variables: {{TIER: gold}}, agent: sales}}
+  - {{to: "+4420*", hours: "{OFFICE}", agent: sales}}
+  - {{agent: support}}
+asterisk: {{password: "${{env:PASSWORD:-hidden-password}}"}}
+"""
+
+
+def test_explain_says_who_and_why(tmp_path: Path) -> None:
+    write(tmp_path, ROUTED)
+    done = voxtrad("explain", "--to", "02071234567", "--at", "2026-05-04T20:00+01:00", cwd=tmp_path)
+    assert done.returncode == 0
+    first = done.stdout.splitlines()[:4]
+    assert first == [
+        "✗ routes[0] (config/voxtrad.yaml:5): the channel variable TIER is not set",
+        f"✗ routes[1] (config/voxtrad.yaml:6): it is Mon 20:00 in Europe/London, outside of {OFFICE}",
+        "✓ routes[2] (config/voxtrad.yaml:7): it takes every call",
+        "→ support takes the call: routes[2]: it takes every call",
+    ]
+    assert "agents.support:" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "agent"),
+    [
+        (["--var", "TIER=gold"], "sales"),
+        (["--to", "+442071234567", "--at", "2026-05-04T12:00:00+01:00"], "sales"),
+        (["--var", "VOXTRAD_AGENT=support", "--var", "TIER=gold"], "support"),
+        (["sales"], "sales"),
+        ([], "support"),
+    ],
+)
+def test_explain_as_json(tmp_path: Path, arguments: list[str], agent: str) -> None:
+    write(tmp_path, ROUTED)
+    record = json.loads(voxtrad("explain", "--json", *arguments, cwd=tmp_path).stdout)
+    assert record["agent"] == agent
+    values = {value["path"]: value for value in record["values"]}
+    assert values[f"agents.{agent}.stt[0]"] == {
+        "path": f"agents.{agent}.stt[0]", "value": "sphinx", "origin": "config/voxtrad.yaml:3",
+    }  # fmt: skip
+    assert values[f"agents.{agent}.max_duration"]["value"] == "30m"
+    assert values[f"agents.{agent}.max_duration"]["origin"] is None
+
+
+def test_explain_of_nobody(tmp_path: Path) -> None:
+    write(tmp_path, ROUTED)
+    done = voxtrad("explain", "suport", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "voxtrad: there is no agent 'suport'\n         did you mean 'support'?\n"
+    write(tmp_path, f"agents: {{a: {AGENT}}}\nroutes: [{{to: '1', agent: a}}]\n")
+    done = voxtrad("explain", "--to", "2", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout.endswith("→ no agent takes the call: no route matches\n")
+    assert "is not a time" in voxtrad("explain", "--at", "noon", cwd=tmp_path).stderr
+
+
+def test_explain_needs_a_valid_configuration(tmp_path: Path) -> None:
+    write(tmp_path, "agents: {a: {}}\n")
+    done = voxtrad("explain", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the key 'stt' is missing" in done.stderr
+
+
+def test_explain_hides_secrets_and_what_came_by_reference(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        """
+providers: {openai: {api_key: "${env:KEY}", base_url: https://ai.example/v1}}
+agents:
+  a:
+    stt: sphinx
+    llm: {provider: scripted, otherwise: "${env:WORDS}"}
+    tts: espeak
+    tools: [t]
+tools:
+  t:
+    description: x
+    http:
+      url: https://user:hunter2@api.example/x
+      headers: {X-Key: literal-secret}
+      query: {key: "${env:KEY}"}
+""",
+    )
+    for more in ([], ["--json"]):
+        done = voxtrad("explain", "a", *more, cwd=tmp_path, KEY="sk-secret-of-the-test", WORDS="words of the env")
+        assert done.returncode == 0, done.stdout + done.stderr
+        for secret in ("sk-secret-of-the-test", "words of the env", "hunter2", "literal-secret"):
+            assert secret not in done.stdout + done.stderr
+        assert "${env:WORDS}" in done.stdout
+
+
+# --- schema and init --------------------------------------------------------------------------------------------------
+
+
+def test_schema_prints_a_schema(tmp_path: Path) -> None:
+    done = voxtrad("schema", cwd=tmp_path)
+    assert json.loads(done.stdout)["title"] == "voxtrad"
+    assert voxtrad("schema", "--format", "markdown", cwd=tmp_path).stdout.startswith("# The configuration of voxtrad\n")
+
+
+def test_init_writes_the_starter_and_overwrites_nothing(tmp_path: Path) -> None:
+    done = voxtrad("init", "mine", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "voxtrad check -c mine/voxtrad.yaml" in done.stdout
+    written = {file.relative_to(tmp_path / "mine") for file in (tmp_path / "mine").rglob("*") if file.is_file()}
+    starter = ROOT / "config"
+    assert written == {
+        file.relative_to(starter) for file in starter.rglob("*") if file.is_file() and "var" not in file.parts
+    }
+    for file in written:
+        assert (tmp_path / "mine" / file).read_bytes() == (starter / file).read_bytes()
+    assert voxtrad("check", "-c", "mine/voxtrad.yaml", cwd=tmp_path).returncode == 0
+    done = voxtrad("init", "mine", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "is there already" in done.stderr
+
+
+def test_the_wheel_carries_the_starter() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    included = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    here = {entry.name for entry in (ROOT / "config").iterdir()} - {"var"}
+    assert {Path(source).name for source in included if source.startswith("config/")} == here
+    for source, target in included.items():
+        assert target == f"voxtrad/config/starter/{Path(source).name}"
+
+
+def test_a_reader_that_goes_away_is_no_crash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Gone:
+        @staticmethod
+        def write(text: str) -> int:
+            raise BrokenPipeError
+
+        @staticmethod
+        def isatty() -> bool:
+            return False
+
+        @staticmethod
+        def flush() -> None:
+            return None
+
+    before = sys.stdout
+    try:
+        sys.stdout = Gone()  # type: ignore[assignment]  # as much of a stream as printing needs
+        assert main(["schema"]) == 1
+    finally:
+        sys.stdout = before
