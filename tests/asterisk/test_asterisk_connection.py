@@ -27,8 +27,10 @@ async def test_a_caller_who_hangs_up_while_the_events_are_cut(
         proxy_to(pbx.url) as proxy,
         serving(settings_for(pbx, url=proxy.url, transport=transport), legs) as telephony,
     ):
-        caller, stays = await ari.call("1000"), await ari.call("1000")
-        leg, staying = await legs.next(), await legs.next()
+        caller = await ari.call("1000")
+        leg = await legs.next()
+        stays = await ari.call("1000")
+        staying = await legs.next()
         for each in (leg, staying):
             await each.answer()
             await each.open_media()

@@ -103,7 +103,7 @@ async def test_every_sample_of_an_odd_number_of_frames_is_heard(pbx: Pbx, ari: P
 
 async def test_more_than_the_pbx_can_queue_is_played_whole(pbx: Pbx, ari: PbxAri, transport: str) -> None:
     async with answered(pbx, transport) as call:
-        long = noise(601, transport)  # 12 s: play has to wait for room
+        long = noise(501, transport)  # 10 s: play has to wait for room
         async with asyncio.timeout(30):
             await call.port.play(long.tobytes())
             assert call.port.queued == long.size

@@ -26,6 +26,7 @@ from voxtrad.telephony.asterisk.websocket import WebSocketTransport
 
 log = structlog.stdlib.get_logger(__name__)
 
+_SETTLE = 1.0
 _OWN = "voxtrad-"  # how the ids of channels begin that we make: their StasisStart is no call
 
 
@@ -191,6 +192,8 @@ class AsteriskTelephony:
             log.info("media transport", transport=choice.transport, why=choice.why, asterisk=facts.version)
         self._facts, self._choice = facts, choice
         await self._compare()
+        if self._legs and self._tasks is not None:
+            self._tasks.create_task(self._compare_again(), name="asterisk-compare")
 
     async def _ask_facts(self) -> Facts:
         info = await self._ari.get("asterisk/info", {"only": "system"})
@@ -209,6 +212,14 @@ class AsteriskTelephony:
                 return False
             raise
         return isinstance(answer, Mapping) and answer.get("status") == "Running"
+
+    async def _compare_again(self) -> None:
+        """A channel that ends just as we connect is still listed, and its end was told to nobody."""
+        await asyncio.sleep(_SETTLE)
+        try:
+            await self._compare()
+        except AriError as error:
+            log.warning("Asterisk could not be asked about live calls", reason=error.message)
 
     async def _compare(self) -> None:
         """End the legs whose channels are gone: what happened while no events came is never told again."""

@@ -8,10 +8,12 @@ there is nothing to play. Source: "AudioSocket" in the Asterisk documentation.
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from typing import cast
 
 import structlog
 
@@ -24,6 +26,7 @@ from voxtrad.telephony.asterisk.settings import AsteriskSettings, TransportName
 log = structlog.stdlib.get_logger(__name__)
 
 _CONNECT_TIMEOUT = 5.0
+_PEER_TIMEOUT_MS = 20_000
 _CATCH_UP = 3  # frames sent at once at most, after the loop was held up: more would be a burst
 _FORMATS = {8000: "slin", 16000: "slin16"}
 
@@ -152,12 +155,12 @@ class _Connection(asyncio.Protocol):
     # --- asyncio.Protocol ---------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's has the methods, but not the class
         if (raw := transport.get_extra_info("socket")) is not None:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self._deadline = asyncio.get_running_loop().call_later(_CONNECT_TIMEOUT, transport.abort)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: notice a PBX that vanished
+                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _PEER_TIMEOUT_MS)
+        self._deadline = asyncio.get_running_loop().call_later(_CONNECT_TIMEOUT, self._abort)
         self._owner.connected(self)
 
     def data_received(self, data: bytes) -> None:
@@ -320,7 +323,7 @@ class AudioSocketPort:
     def _tick(self, now: float) -> None:
         """Send what is due: one frame, or a few when the loop was late."""
         self._inbox.tick(now)
-        owed = int((now - self._due + 0.001) / FRAME) + 1
+        owed = math.floor((now - self._due + 0.001) / FRAME) + 1
         if owed > _CATCH_UP:
             self.late += owed - _CATCH_UP
             self._due += (owed - _CATCH_UP) * FRAME

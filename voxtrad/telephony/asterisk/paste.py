@@ -7,8 +7,11 @@ from __future__ import annotations
 
 
 def http_conf(port: int = 8088, address: str = "127.0.0.1") -> str:
-    """`/etc/asterisk/http.conf`: ARI, its events and the media websockets all go through this one port."""
-    return f"[general]\nenabled = yes\nbindaddr = {address}\nbindport = {port}\n"
+    """`/etc/asterisk/http.conf`: ARI, its events and the media websockets all go through this one port.
+
+    Asterisk's own limit is 100 sessions, and the media of each call takes one.
+    """
+    return f"[general]\nenabled = yes\nbindaddr = {address}\nbindport = {port}\nsessionlimit = 1000\n"
 
 
 def ari_conf(username: str = "voxtrad", password: str = "CHANGE-ME") -> str:
