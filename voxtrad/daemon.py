@@ -23,6 +23,7 @@ from voxtrad.events.bus import Bus
 from voxtrad.outbound.client import OutboundClient
 from voxtrad.providers.base import JSON
 from voxtrad.providers.registry import provider_types
+from voxtrad.reloading import Reloader
 from voxtrad.roster import Roster, ToolboxMaker, Types
 from voxtrad.routing import variables_needed
 from voxtrad.switchboard import Switchboard
@@ -82,10 +83,10 @@ class Core:
     async def replace(self, config: Config) -> None:
         """The calls to come are taken by the agents of this configuration. Raises `VoxtradError`, changing nothing."""
         new, old = self.staff(config), self.roster
-        await new.prepare(PREPARED_RATE)
         self.roster = new
         self.switchboard.replace(new)
         await old.retire()
+        await new.prepare(PREPARED_RATE)
 
     def _tools(self, config: Config) -> Callable[[AgentConfig], ToolboxMaker]:
         built: dict[str, Tool] = {}
@@ -111,18 +112,25 @@ class Core:
 class Server:
     """A running voxtrad: `run` it, and it takes calls until `stop` is called and the live ones are over."""
 
-    def __init__(self, loaded: Loaded, *, types: Types | None = None) -> None:
+    def __init__(self, loaded: Loaded, load: Callable[[], Loaded], *, types: Types | None = None) -> None:
+        """`load` reads the configuration again; it runs off the event loop."""
         self.config = loaded.config
         self.core = Core(self.config, types=types)
+        self.reloader = Reloader(loaded, load, self.core.replace)
         self.telephony: AsteriskTelephony | None = None
         self.started = asyncio.Event()
         """Set when the rooms are joined; the PBX may not be connected yet."""
         self._told = asyncio.Event()
         self._again = asyncio.Event()
+        self._asked = asyncio.Event()
 
     def stop(self) -> None:
         """Take no more calls and let live ones finish within `drain_timeout`; said again, hang them up."""
         (self._again if self._told.is_set() else self._told).set()
+
+    def reload(self) -> None:
+        """Read the configuration again, soon (SIGHUP)."""
+        self._asked.set()
 
     async def run(self) -> None:
         """Raises `VoxtradError` where the configuration cannot be put to work."""
@@ -133,6 +141,9 @@ class Server:
                 self.telephony = AsteriskTelephony(asterisk_settings(self.config), core.switchboard.take, http=session)
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(core.roster.prepare(PREPARED_RATE), name="prepare")]
+                if self.config.server.watch:
+                    tasks.append(group.create_task(self.reloader.watch(), name="watch"))
+                tasks.append(group.create_task(self._reload_when_asked(), name="reload"))
                 if self.telephony is not None:
                     tasks.append(group.create_task(self.telephony.run(), name="telephony"))
                 self.started.set()
@@ -140,6 +151,12 @@ class Server:
                 await self._drain()
                 for task in tasks:
                     task.cancel()
+
+    async def _reload_when_asked(self) -> None:
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            await self.reloader.reload("asked to")
 
     async def _drain(self) -> None:
         switchboard = self.core.switchboard
@@ -152,10 +169,11 @@ class Server:
             hurrying.cancel()
 
 
-async def serve(loaded: Loaded) -> None:
-    """Run a server until SIGTERM or SIGINT has come and the live calls are over, or has come twice."""
-    server = Server(loaded)
+async def serve(loaded: Loaded, load: Callable[[], Loaded]) -> None:
+    """Run a server until SIGTERM or SIGINT has come and the live calls are over, or has come twice; SIGHUP reloads."""
+    server = Server(loaded, load)
     loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, server.reload)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
     await server.run()

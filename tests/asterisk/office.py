@@ -15,7 +15,7 @@ from standardwebhooks import Webhook
 from tones import with_tones
 
 from voxtrad.cli.timeline import line
-from voxtrad.config.loader import load
+from voxtrad.config.loader import Loaded, load
 from voxtrad.daemon import Server
 from voxtrad.events.types import Event
 from voxtrad.providers.registry import provider_types
@@ -131,7 +131,11 @@ async def working(config: Path) -> AsyncIterator[Office]:
     """Run a server until the block is left; nothing of it may be left in the process then."""
     before = asyncio.all_tasks()
     types = with_tones(provider_types())
-    server = Server(load(config, provider_types=types), types=types)  # type: ignore[arg-type]  # test providers
+
+    def read() -> Loaded:
+        return load(config, provider_types=types)
+
+    server = Server(read(), read, types=types)
     office = Office(server)
     server.core.bus.tap("test", (Event,), office.take)
     run = asyncio.create_task(server.run())

@@ -24,5 +24,5 @@ def run(arguments: argparse.Namespace) -> int:
     settings = read_settings()
     loaded = load_config(arguments)
     configure_log(settings.log_level, settings.log_format)
-    uvloop.run(serve(loaded))
+    uvloop.run(serve(loaded, lambda: load_config(arguments)))
     return 0
