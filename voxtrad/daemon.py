@@ -20,7 +20,10 @@ from voxtrad.config.loader import Loaded
 from voxtrad.config.models import AgentConfig, Config
 from voxtrad.conversation.speech_cache import SpeechCache
 from voxtrad.events.bus import Bus
+from voxtrad.ledger.ledger import RECORDED, open_ledger
+from voxtrad.ledger.store import Settings
 from voxtrad.outbound.client import OutboundClient
+from voxtrad.outbound.delivery import Delivery
 from voxtrad.providers.base import JSON
 from voxtrad.providers.registry import provider_types
 from voxtrad.reloading import Reloader
@@ -39,6 +42,9 @@ log = structlog.stdlib.get_logger(__name__)
 PREPARED_RATE = 8000
 """Samples per second at which sentences are synthesized ahead: what nearly all telephones have."""
 
+LAST_WORDS = 5.0
+"""Seconds that events may still be delivered in when the server stops."""
+
 
 class Core:
     """What a call needs besides somebody who carries it: bus, agents, switchboard. An async context manager.
@@ -56,7 +62,7 @@ class Core:
 
     async def __aenter__(self) -> Self:
         try:
-            self._outbound = await self._stack.enter_async_context(OutboundClient())
+            self.outbound = await self._stack.enter_async_context(OutboundClient())
             self.roster = self.staff(self._config)
         except BaseException:
             await self._stack.aclose()
@@ -92,7 +98,7 @@ class Core:
         built: dict[str, Tool] = {}
 
         def for_agent(agent: AgentConfig) -> ToolboxMaker:
-            tools = build_tools(config, agent, client=self._outbound, built=built)
+            tools = build_tools(config, agent, client=self.outbound, built=built)
 
             def for_call(facts: Mapping[str, JSON], actions: CallActions, group: asyncio.TaskGroup) -> ToolRunner:
                 return ToolRunner(
@@ -116,7 +122,7 @@ class Server:
         """`load` reads the configuration again; it runs off the event loop."""
         self.config = loaded.config
         self.core = Core(self.config, types=types)
-        self.reloader = Reloader(loaded, load, self.core.replace)
+        self.reloader = Reloader(loaded, load, self._apply)
         self.telephony: AsteriskTelephony | None = None
         self.started = asyncio.Event()
         """Set when the rooms are joined; the PBX may not be connected yet."""
@@ -136,11 +142,20 @@ class Server:
         """Raises `VoxtradError` where the configuration cannot be put to work."""
         async with AsyncExitStack() as stack:
             core = await stack.enter_async_context(self.core)
+            kept = Settings.from_config(self.config)
+            self.ledger = await stack.enter_async_context(open_ledger(self.config.server.data_dir, kept))
+            self.delivery = Delivery(self.ledger, core.outbound)
+            self.delivery.configure(kept.endpoints)
+            self.ledger.on_due(self.delivery.wake)
+            core.bus.tap("ledger", RECORDED, self.ledger.record)
             if self.config.asterisk is not None:
                 session = await stack.enter_async_context(open_session())
                 self.telephony = AsteriskTelephony(asterisk_settings(self.config), core.switchboard.take, http=session)
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(core.roster.prepare(PREPARED_RATE), name="prepare")]
+                tasks = [
+                    group.create_task(core.roster.prepare(PREPARED_RATE), name="prepare"),
+                    group.create_task(self.delivery.run(), name="delivery"),
+                ]
                 if self.config.server.watch:
                     tasks.append(group.create_task(self.reloader.watch(), name="watch"))
                 tasks.append(group.create_task(self._reload_when_asked(), name="reload"))
@@ -149,8 +164,25 @@ class Server:
                 self.started.set()
                 await self._told.wait()
                 await self._drain()
+                await self._say_the_last_words()
                 for task in tasks:
                     task.cancel()
+
+    async def _apply(self, config: Config) -> None:
+        """Put a new configuration to work. Raises `VoxtradError`; then the old one runs on."""
+        kept = Settings.from_config(config)
+        await self.core.replace(config)
+        await self.ledger.configure(kept)
+        self.delivery.configure(kept.endpoints)
+
+    async def _say_the_last_words(self) -> None:
+        """Give the events of the last calls a moment to be delivered; what is not, is at the next start."""
+        await self.ledger.flush()
+        try:
+            async with asyncio.timeout(LAST_WORDS):
+                await self.delivery.idle()
+        except TimeoutError:
+            log.warning("events are still undelivered; they are tried again at the next start")
 
     async def _reload_when_asked(self) -> None:
         while True:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from office import Company, Office, configuration, working
-from pbx import Pbx, PbxAri
+from pbx import Pbx, PbxAri, Root
 from sipcaller import RATE, sip_caller
 from tones import digits_in, tones_of
 
@@ -21,6 +21,7 @@ from voxtrad.events.types import (
     CallEnded,
     UserTranscript,
 )
+from voxtrad.providers.registry import provider_types
 
 pytestmark = pytest.mark.asterisk
 both = pytest.mark.parametrize("transport", ["websocket", "audiosocket"])
@@ -110,6 +111,76 @@ async def test_barge_in_is_silence_on_the_wire(
         first = office.of(AgentResponse)[0]
         assert first.interrupted and first.text == barge_in.heard.strip()
         assert office.of(AgentResponse)[1].text == "7"
+        await ari.nothing_left()
+
+
+SPOKEN = """
+    greeting: "Hello. What can I do for you?"
+    stt: sphinx
+    tts: espeak
+    hints: [my order number is, goodbye]
+    llm:
+      provider: scripted
+      rules:
+        - match: '(order|number)\\\\D*(?P<order_id>\\\\d[\\\\d ]*)'
+          tool: lookup_order
+          arguments: {order_id: "{{ match.order_id | replace(' ', '') }}"}
+          say: "Your order {{ result.status }}. Is there anything else that I can do for you?"
+        - {match: 'bye', say: "Goodbye, and thank you for calling.", tool: end_call}
+      otherwise: "I did not understand."
+    tools: [lookup_order, end_call]
+"""
+
+
+async def as_spoken(text: str) -> NDArray[np.int16]:
+    """What the agent's voice makes of a text: the same synthesis, without a telephone between."""
+    voice_type = provider_types()["tts"]["espeak"]
+    provider = voice_type.build("espeak", voice_type.connection(), voice_type.options())
+    voice = await provider.open(rate=RATE, language="en")  # type: ignore[union-attr]  # a voice, as its kind says
+    pcm = b"".join([chunk.pcm async for chunk in voice.synthesize(text)])
+    await voice.aclose()
+    await provider.aclose()  # type: ignore[union-attr]
+    return np.frombuffer(pcm, dtype="<i2")
+
+
+@both
+async def test_a_question_is_answered_and_goodbye_ends_the_call(
+    asterisk_root: Root, pbx: Pbx, ari: PbxAri, company: Company, tmp_path: Path, transport: str
+) -> None:
+    company.statuses["1234"] = "was sent on Monday by the morning post"
+    async with working(configuration(pbx, company, tmp_path, SPOKEN, transport=transport)) as office:
+        async with sip_caller(pbx) as caller:
+            await caller.dial("1000")
+            await office.next(AgentResponse, 1)
+            await caller.say(asterisk_root.flite("my order number is one two three four"))
+            await office.next(AgentResponse, 2)
+            await caller.say(asterisk_root.flite("goodbye"))
+            async with asyncio.timeout(20):
+                await caller.ended.wait()
+            heard = caller.heard()
+        ended = await office.next(CallEnded)
+        assert ended.outcome == "completed", office.story()
+        (asked,) = company.asked  # signed, or the company would not have answered
+        assert asked["tool"]["arguments"]["order_id"] == "1234", office.story()
+        sentences = (
+            "Your order was sent on Monday by the morning post.",
+            "Is there anything else that I can do for you?",
+            "Goodbye, and thank you for calling.",
+        )
+        last = 0
+        for sentence in sentences:
+            wanted = await as_spoken(sentence)
+            alike, at = correlation(heard, wanted)
+            assert alike > 0.95, f"{sentence!r} was heard with a likeness of {alike:.3f}"
+            assert at > last, "out of order"
+            last = at
+            for start in range(0, wanted.size - RATE // 10, RATE // 10):  # whole, without gaps: every tenth of a second
+                piece = wanted[start : start + RATE // 10].astype(float)
+                got = heard[at + start : at + start + RATE // 10].astype(float)
+                if np.abs(piece).max() > 1000:
+                    assert piece @ got / (np.linalg.norm(piece) * np.linalg.norm(got) + 1) > 0.8, (
+                        f"a gap at {start / RATE} s"
+                    )
         await ari.nothing_left()
 
 
