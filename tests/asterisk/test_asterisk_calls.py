@@ -122,7 +122,7 @@ SPOKEN = """
     llm:
       provider: scripted
       rules:
-        - match: '(order|number)\\\\D*(?P<order_id>\\\\d[\\\\d ]*)'
+        - match: '(order|number)\\D*(?P<order_id>\\d[\\d ]*)'
           tool: lookup_order
           arguments: {order_id: "{{ match.order_id | replace(' ', '') }}"}
           say: "Your order {{ result.status }}. Is there anything else that I can do for you?"
