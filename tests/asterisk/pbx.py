@@ -323,17 +323,21 @@ class PbxAri:
 
     async def nothing_left(self, timeout: float = 10.0) -> None:
         """Wait until Asterisk has neither a channel nor a bridge; fails with what is left."""
+        await self.has(channels=0, bridges=0, timeout=timeout)
+
+    async def has(self, *, channels: int | None = None, bridges: int | None = None, timeout: float = 5.0) -> None:
+        """Wait for a number of channels and bridges: Asterisk's own list of them lags a moment behind."""
+        names: tuple[list[str], list[str]] = [], []
         try:
             async with asyncio.timeout(timeout):
-                while await self.channels() or await self.bridges():  # noqa: ASYNC110 - another process's state
+                while True:
+                    names = await self.channels(), await self.bridges()
+                    wanted = zip(names, (channels, bridges), strict=True)
+                    if all(number is None or len(found) == number for found, number in wanted):
+                        return
                     await asyncio.sleep(0.02)
         except TimeoutError:
-            raise AssertionError(f"left in Asterisk: {await self.channels()} {await self.bridges()}") from None
-
-    async def no_bridges(self, timeout: float = 5.0) -> None:
-        async with asyncio.timeout(timeout):
-            while await self.bridges():  # noqa: ASYNC110 - another process's state
-                await asyncio.sleep(0.02)
+            raise AssertionError(f"in Asterisk: {names[0]} {names[1]}") from None
 
     async def channels(self) -> list[str]:
         return await self._names("channels", "name")

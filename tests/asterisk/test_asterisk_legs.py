@@ -60,7 +60,7 @@ async def test_set_up_and_hang_up_by_either_side_leave_nothing(pbx: Pbx, ari: Pb
         leg = await legs.next()
         await leg.answer()
         port = await leg.open_media()
-        assert len(await ari.channels()) == 3 and len(await ari.bridges()) == 1
+        await ari.has(channels=3, bridges=1)
         await ari.hang_up(caller)
         assert await end_of(leg) == ("", "Normal Clearing")
         frames = [frame async for frame in port.frames()]  # ends, because the leg has
@@ -155,7 +155,7 @@ async def test_callers_of_a_server_that_stops_go_on_in_the_dialplan(pbx: Pbx, ar
             await ari.call("1001", __MARK=mark)
             await (await legs.next()).open_media()
     await _arrives(ari, "CAME_BACK", "FAILED-m6", "FAILED-m5")
-    assert not await ari.bridges()
+    await ari.has(bridges=0)
     await ari.hang_up_all()
     await ari.nothing_left()
 
@@ -206,7 +206,7 @@ async def test_proceed_hands_the_caller_back_to_the_dialplan(pbx: Pbx, ari: PbxA
         assert (await end_of(leg))[1] == "handed back to the dialplan"
         legs.let_go(leg)
         await _arrives(ari, "ARRIVED", "from 1000: 7 & 8")
-        await ari.no_bridges()
+        await ari.has(bridges=0)
 
         await ari.call("1001")
         leg = await legs.next()
@@ -227,7 +227,7 @@ async def test_a_caller_whose_call_breaks_goes_on_in_the_dialplan(pbx: Pbx, ari:
         await ari.call("1001", __MARK="m3")
         await _arrives(ari, "CAME_BACK", "FAILED-m3")
         assert telephony.connected
-        await ari.no_bridges()
+        await ari.has(bridges=0)
         await ari.hang_up_all()
     await ari.nothing_left()
 
