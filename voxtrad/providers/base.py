@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel
 
@@ -217,14 +217,6 @@ class LanguageModel(Protocol):
         ...
 
     async def aclose(self) -> None: ...
-
-
-@runtime_checkable
-class ExpectsWords(Protocol):
-    """A language model that waits for certain words, which the recogniser of the same agent should be told."""
-
-    @property
-    def hints(self) -> Sequence[str]: ...
 
 
 # --- text to speech ---------------------------------------------------------------------------------------------------

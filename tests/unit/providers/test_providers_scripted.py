@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from voxtrad.providers.base import BadRequest, ExpectsWords, Message, TextDelta, ToolCall, ToolSpec
+from voxtrad.providers.base import BadRequest, Message, TextDelta, ToolCall, ToolSpec
 from voxtrad.providers.llm.scripted import PROVIDER, Rule, ScriptedOptions, hints_for
 from voxtrad.providers.options import Embedded
 
@@ -152,7 +152,7 @@ def test_a_bad_rule_is_refused_with_the_reason(rule, message):
 def test_hints_are_the_words_that_the_rules_wait_for():
     hints = hints_for([Rule.model_validate(rule) for rule in RULES["rules"]])
     assert {"order", "order number", "human", "person", "bye", "one", "nine", "a", "z", "who am i"} <= set(hints)
-    assert isinstance(model(), ExpectsWords) and model().hints == hints
+    assert PROVIDER.expected(ScriptedOptions.model_validate(RULES)) == hints
 
 
 @pytest.mark.parametrize(

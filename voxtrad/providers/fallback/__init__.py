@@ -1,0 +1,1 @@
+"""Lists of providers that stand in for each other: one wrapper a kind, and the decision who is asked next."""

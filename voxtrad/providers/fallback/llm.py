@@ -1,0 +1,96 @@
+"""Language models that stand in for each other, inside the same turn."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import cast
+
+from voxtrad.providers.base import (
+    JSON,
+    LanguageModel,
+    LLMEvent,
+    Message,
+    ProviderError,
+    TextDelta,
+    ToolCall,
+    ToolSpec,
+)
+from voxtrad.providers.fallback.circle import Circle, Deadlines, Nobody, Observer, within
+
+_GO_ON = Message(
+    "system",
+    "Your last message was cut off by a technical fault. Go on from exactly where it stopped, without repeating it.",
+)
+
+
+class FallbackLLM:
+    """A language model made of several.
+
+    One that fails before it wrote anything is replaced by the next as if nothing had been. One that breaks off in the
+    middle of its text is replaced too: the next is asked to go on from there. After a tool call there is no going
+    back, and the error is raised.
+    """
+
+    def __init__(
+        self,
+        providers: Sequence[LanguageModel],
+        *,
+        deadlines: Deadlines | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self._deadlines = deadlines or Deadlines()
+        self._circle = Circle("llm", providers, observer or Nobody(), probe_llm)
+
+    @property
+    def name(self) -> str:
+        return self._circle.providers[0].name
+
+    async def stream(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSpec] = (),
+        *,
+        variables: Mapping[str, Mapping[str, JSON]] | None = None,
+    ) -> AsyncIterator[LLMEvent]:
+        """See `LanguageModel.stream`. Raises the error of the last that was tried."""
+        order = self._circle.order()
+        written = ""
+        for position, index in enumerate(order):
+            then = order[position + 1] if position + 1 < len(order) else None
+            provider = self._circle.providers[index]
+            asked = [*messages, Message("assistant", written), _GO_ON] if written.strip() else messages
+            called = False
+            limit = self._deadlines.first_token if then is not None else None
+            stream = cast("AsyncGenerator[LLMEvent, None]", provider.stream(asked, tools, variables=variables))
+            try:
+                async with aclosing(stream):
+                    async with within(limit, provider.name, "the first token"):
+                        event = await anext(stream, None)
+                    self._circle.worked(index)
+                    while event is not None:
+                        if isinstance(event, TextDelta):
+                            written += event.text
+                        called = called or isinstance(event, ToolCall)
+                        yield event
+                        event = await anext(stream, None)
+                return
+            except ProviderError as error:
+                self._circle.failed(index, error, then=None if called else then)
+                if called or then is None:
+                    raise
+
+    async def warm(self) -> None:
+        """Open the connection of the one that would be asked now."""
+        await self._circle.providers[self._circle.order()[0]].warm()
+
+    async def aclose(self) -> None:
+        """End the probing. The providers belong to who made them."""
+        await self._circle.aclose()
+
+
+async def probe_llm(provider: LanguageModel) -> None:
+    """Ask for a word and take the first of the answer. Raises `ProviderError` where it does not answer."""
+    stream = cast("AsyncGenerator[LLMEvent, None]", provider.stream([Message("user", "Hi.")]))
+    async with aclosing(stream):
+        await anext(stream, None)

@@ -1,0 +1,125 @@
+"""Voices that stand in for each other, from sentence to sentence."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import cast
+
+from voxtrad.providers.base import ProviderError, SpeechChunk, TextToSpeech, TTSCapabilities, Voice
+from voxtrad.providers.fallback.circle import Circle, Deadlines, Nobody, Observer, within
+
+
+class FallbackTTS:
+    """Text to speech made of several. It sounds, and is cached, like the first of them."""
+
+    def __init__(
+        self,
+        providers: Sequence[TextToSpeech],
+        *,
+        deadlines: Deadlines | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self._deadlines = deadlines or Deadlines()
+        self._circle = Circle("tts", providers, observer or Nobody(), probe_tts)
+
+    @property
+    def name(self) -> str:
+        return self._circle.providers[0].name
+
+    @property
+    def capabilities(self) -> TTSCapabilities:
+        return self._circle.providers[0].capabilities
+
+    @property
+    def fingerprint(self) -> str:
+        return self._circle.providers[0].fingerprint
+
+    async def open(self, *, rate: int, language: str) -> FallbackVoice:
+        """Connect to the first that answers. Raises the error of the last that was tried."""
+        voice = FallbackVoice(self._circle, self._deadlines, rate, language)
+        await voice.connect()
+        return voice
+
+    async def aclose(self) -> None:
+        """End the probing. The providers belong to who made them."""
+        await self._circle.aclose()
+
+
+class FallbackVoice:
+    """One call's synthesis. The voices of a call are opened when they are first needed and kept."""
+
+    def __init__(self, circle: Circle[TextToSpeech], deadlines: Deadlines, rate: int, language: str) -> None:
+        self._circle = circle
+        self._deadlines = deadlines
+        self._rate = rate
+        self._language = language
+        self._voices: dict[int, Voice] = {}
+
+    async def connect(self) -> None:
+        order = self._circle.order()
+        for position, index in enumerate(order):
+            then = order[position + 1] if position + 1 < len(order) else None
+            try:
+                await self._voice(index, last=then is None)
+                return
+            except ProviderError as error:
+                self._circle.failed(index, error, then=then)
+                if then is None:
+                    raise
+
+    async def synthesize(self, text: str) -> AsyncIterator[SpeechChunk]:
+        """Speak one sentence. Who fails before any audio of it is replaced at once; who breaks off in the middle leaves
+        it cut short, and the next sentence is another's: nobody wants to hear the half of it twice.
+        """
+        order = self._circle.order()
+        for position, index in enumerate(order):
+            then = order[position + 1] if position + 1 < len(order) else None
+            name = self._circle.providers[index].name
+            heard = False
+            try:
+                voice = await self._voice(index, last=then is None)
+                stream = cast("AsyncGenerator[SpeechChunk, None]", voice.synthesize(text))
+                async with aclosing(stream):
+                    async with within(None if then is None else self._deadlines.first_audio, name, "the first audio"):
+                        chunk = await anext(stream, None)
+                    self._circle.worked(index)
+                    while chunk is not None:
+                        heard = heard or bool(chunk.pcm)
+                        yield chunk
+                        chunk = await anext(stream, None)
+                return
+            except ProviderError as error:
+                self._circle.failed(index, error, then=then)
+                await self._drop(index)
+                if heard and then is not None:
+                    return
+                if then is None:
+                    raise
+
+    async def aclose(self) -> None:
+        for index in list(self._voices):
+            await self._drop(index)
+
+    async def _voice(self, index: int, *, last: bool) -> Voice:
+        if index not in self._voices:
+            provider = self._circle.providers[index]
+            async with within(None if last else self._deadlines.connect, provider.name, "connecting"):
+                self._voices[index] = await provider.open(rate=self._rate, language=self._language)
+        return self._voices[index]
+
+    async def _drop(self, index: int) -> None:
+        """A connection that broke is not used again."""
+        if (voice := self._voices.pop(index, None)) is not None:
+            await voice.aclose()
+
+
+async def probe_tts(provider: TextToSpeech) -> None:
+    """Have a word spoken and take the first audio of it. Raises `ProviderError` where none comes."""
+    voice = await provider.open(rate=8000, language="en")
+    try:
+        stream = cast("AsyncGenerator[SpeechChunk, None]", voice.synthesize("Hello."))
+        async with aclosing(stream):
+            await anext(stream, None)
+    finally:
+        await voice.aclose()
