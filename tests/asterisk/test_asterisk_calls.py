@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from office import Company, Office, configuration, working
 from pbx import Pbx, PbxAri, Root
 from sipcaller import RATE, sip_caller
-from tones import digits_in, tones_of
+from tones import KeptVoice, digits_in, tones_of
 
 from voxtrad.audio.wav import WavWriter
 from voxtrad.events.types import (
@@ -21,7 +21,6 @@ from voxtrad.events.types import (
     CallEnded,
     UserTranscript,
 )
-from voxtrad.providers.registry import provider_types
 
 pytestmark = pytest.mark.asterisk
 both = pytest.mark.parametrize("transport", ["websocket", "audiosocket"])
@@ -117,7 +116,7 @@ async def test_barge_in_is_silence_on_the_wire(
 SPOKEN = """
     greeting: "Hello. What can I do for you?"
     stt: sphinx
-    tts: espeak
+    tts: kept
     hints: [my order number is, goodbye]
     llm:
       provider: scripted
@@ -132,17 +131,6 @@ SPOKEN = """
 """
 
 
-async def as_spoken(text: str) -> NDArray[np.int16]:
-    """What the agent's voice makes of a text: the same synthesis, without a telephone between."""
-    voice_type = provider_types()["tts"]["espeak"]
-    provider = voice_type.build("espeak", voice_type.connection(), voice_type.options())
-    voice = await provider.open(rate=RATE, language="en")  # type: ignore[union-attr]  # a voice, as its kind says
-    pcm = b"".join([chunk.pcm async for chunk in voice.synthesize(text)])
-    await voice.aclose()
-    await provider.aclose()  # type: ignore[union-attr]
-    return np.frombuffer(pcm, dtype="<i2")
-
-
 @both
 async def test_a_question_is_answered_and_goodbye_ends_the_call(
     asterisk_root: Root, pbx: Pbx, ari: PbxAri, company: Company, tmp_path: Path, transport: str
@@ -152,14 +140,17 @@ async def test_a_question_is_answered_and_goodbye_ends_the_call(
         async with sip_caller(pbx) as caller:
             await caller.dial("1000")
             await office.next(AgentResponse, 1)
-            await caller.say(asterisk_root.flite("my order number is one two three four"))
+            await caller.say(asterisk_root.flite("my order number is one two three four", voice="rms"))
             await office.next(AgentResponse, 2)
-            await caller.say(asterisk_root.flite("goodbye"))
+            await caller.say(asterisk_root.flite("goodbye", voice="rms"))
             async with asyncio.timeout(20):
                 await caller.ended.wait()
             heard = caller.heard()
+        voice = office.server.core.roster.plan_for("support", "c_none").providers.tts
+        assert isinstance(voice, KeptVoice)
         ended = await office.next(CallEnded)
         assert ended.outcome == "completed", office.story()
+        assert len(company.asked) == 1, office.story()
         (asked,) = company.asked  # signed, or the company would not have answered
         assert asked["tool"]["arguments"]["order_id"] == "1234", office.story()
         sentences = (
@@ -169,7 +160,7 @@ async def test_a_question_is_answered_and_goodbye_ends_the_call(
         )
         last = 0
         for sentence in sentences:
-            wanted = await as_spoken(sentence)
+            wanted = np.frombuffer(voice.said[sentence], dtype="<i2")
             alike, at = correlation(heard, wanted)
             assert alike > 0.95, f"{sentence!r} was heard with a likeness of {alike:.3f}"
             assert at > last, "out of order"

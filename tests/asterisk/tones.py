@@ -18,8 +18,10 @@ from voxtrad.providers.base import (
     SpeechChunk,
     STTCapabilities,
     STTEvent,
+    TextToSpeech,
     Transcript,
     TTSCapabilities,
+    Voice,
 )
 
 TONE, GAP = 0.12, 0.06
@@ -121,12 +123,47 @@ class ToneVoice:
         pass
 
 
+class KeptVoice:
+    """The built-in voice, and all that it has said, as it said it: no two syntheses of one text are the same."""
+
+    name = "kept"
+    capabilities = TTSCapabilities(alignment=True)
+    fingerprint = "kept"
+
+    def __init__(self, types: object) -> None:
+        espeak = types["tts"]["espeak"]  # type: ignore[index]  # any mapping
+        self._espeak: TextToSpeech = espeak.build("espeak", espeak.connection(), espeak.options())
+        self.said: dict[str, bytes] = {}
+
+    async def open(self, *, rate: int, language: str) -> _KeptSession:
+        return _KeptSession(await self._espeak.open(rate=rate, language=language), self.said)
+
+    async def aclose(self) -> None:
+        await self._espeak.aclose()
+
+
+class _KeptSession:
+    def __init__(self, voice: Voice, said: dict[str, bytes]) -> None:
+        self._voice = voice
+        self._said = said
+
+    async def synthesize(self, text: str) -> AsyncIterator[SpeechChunk]:
+        self._said[text] = b""
+        async for chunk in self._voice.synthesize(text):
+            self._said[text] += chunk.pcm
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._voice.aclose()
+
+
 def with_tones(types: object) -> dict[str, dict[str, object]]:
-    """The installation's provider types, and `tones` as STT and TTS."""
+    """The installation's provider types, `tones` as STT and TTS, and the TTS `kept`."""
     kinds: Sequence[Literal["stt", "llm", "tts", "vad"]] = ("stt", "llm", "tts", "vad")
     found: dict[str, dict[str, object]] = {kind: _Lazily(types[kind]) for kind in kinds}  # type: ignore[index]  # any mapping
     found["stt"]["tones"] = ProviderType("stt", _None, _None, lambda name, connection, options: ToneReader())
     found["tts"]["tones"] = ProviderType("tts", _None, _None, lambda name, connection, options: ToneVoice())
+    found["tts"]["kept"] = ProviderType("tts", _None, _None, lambda name, connection, options: KeptVoice(types))
     return found
 
 
