@@ -1,0 +1,1 @@
+"""Who can carry a call; each module or package here implements `voxtrad.leg`."""
