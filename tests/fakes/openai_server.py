@@ -266,6 +266,8 @@ async def _speak(fake: FakeOpenAI, request: web.Request) -> web.StreamResponse:
     answer = _refused(fake, request) or fake.next_answer()
     if isinstance(answer, Error):
         return _error(answer)
+    if isinstance(answer, Chunks):
+        return web.Response(text="".join(str(chunk) for chunk in answer.chunks), content_type="application/json")
     response = web.StreamResponse(headers={"Content-Type": "audio/pcm"})
     await response.prepare(request)
     try:

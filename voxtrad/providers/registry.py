@@ -24,11 +24,15 @@ KINDS: Final[tuple[Kind, ...]] = ("stt", "llm", "tts", "vad")
 
 BUILT_IN: Final[Mapping[Kind, Mapping[str, str]]] = MappingProxyType(
     {
-        "stt": MappingProxyType({"sphinx": "voxtrad.providers.stt.sphinx"}),
-        "llm": MappingProxyType(
-            {"scripted": "voxtrad.providers.llm.scripted", "openai": "voxtrad.providers.llm.openai"}
+        "stt": MappingProxyType(
+            {"sphinx": "voxtrad.providers.stt.sphinx", "openai": "voxtrad.providers.stt.openai"},
         ),
-        "tts": MappingProxyType({"espeak": "voxtrad.providers.tts.espeak"}),
+        "llm": MappingProxyType(
+            {"scripted": "voxtrad.providers.llm.scripted", "openai": "voxtrad.providers.llm.openai"},
+        ),
+        "tts": MappingProxyType(
+            {"espeak": "voxtrad.providers.tts.espeak", "openai": "voxtrad.providers.tts.openai"},
+        ),
         "vad": MappingProxyType({"energy": "voxtrad.providers.vad.energy", "webrtc": "voxtrad.providers.vad.webrtc"}),
     }
 )

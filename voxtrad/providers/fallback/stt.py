@@ -20,7 +20,7 @@ _CARRIED = 30.0
 
 
 class FallbackSTT:
-    """Speech to text made of several. It can what the first can; where another stands in, the stream makes up for it."""
+    """Speech to text made of several. It can what the first can; where another stands in, the stream fills the gap."""
 
     def __init__(
         self,

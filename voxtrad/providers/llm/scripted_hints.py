@@ -66,7 +66,7 @@ def _ways(node: _Node) -> list[str]:
         case "IN":
             return _class(cast("Sequence[_Node]", argument))
         case "ANY" | "NOT_LITERAL":
-            return [_ANY]
+            return [" "]  # anything at all is nothing to listen for
         case _:  # anchors, look-arounds, back references: nothing that is said
             return [""]
 
@@ -78,4 +78,4 @@ def _class(members: Sequence[_Node]) -> list[str]:
     names = {str(argument) for operation, argument in members if str(operation) in ("CATEGORY", "RANGE")}
     if names and names <= {"CATEGORY_DIGIT", "(48, 57)"}:
         return [_NUMBER]
-    return [" "] if names <= {"CATEGORY_SPACE", "CATEGORY_NOT_WORD"} else [_ANY]
+    return [" "] if names <= {"CATEGORY_SPACE", "CATEGORY_NOT_WORD", "CATEGORY_NOT_DIGIT"} else [_ANY]

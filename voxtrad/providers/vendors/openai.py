@@ -96,11 +96,12 @@ async def warm_up(http: AsyncClient, url: str) -> None:
 @contextmanager
 def typed_errors(provider: str) -> Iterator[None]:
     """The SDK's errors as ours. No message holds a key: what a vendor says of a refused key is left out."""
+    from httpx2 import TimeoutException, TransportError
     from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError, OpenAIError
 
     try:
         yield
-    except APITimeoutError as error:
+    except (APITimeoutError, TimeoutException) as error:
         raise ProviderTimeout("no answer in time", provider=provider) from error
     except APIConnectionError as error:
         cause = error.__cause__
@@ -108,6 +109,8 @@ def typed_errors(provider: str) -> Iterator[None]:
         raise Unreachable(
             f"the connection failed ({what})", provider=provider, hint="check base_url and the network"
         ) from error
+    except TransportError as error:  # a body that is read piece by piece raises the client's errors as they are
+        raise Unreachable(f"the connection broke ({type(error).__name__}: {error})", provider=provider) from error
     except APIStatusError as error:
         raise _of_status(error, provider) from error
     except APIError as error:

@@ -1,0 +1,77 @@
+"""Every provider on a bench: built as the configuration builds it, its vendor's server (where it has one) on loopback.
+
+A bench takes a trouble that the server is to make; the contract suites run every provider of a kind through the same
+cases. A new vendor adds one function and one line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Literal, TypeVar
+
+from tests.fakes.openai_server import Answer, Chunks, Cut, Error, Stall, Text, fake_openai
+from voxtrad.providers.base import LanguageModel, Provider, SpeechToText, TextToSpeech
+from voxtrad.providers.registry import provider_types
+
+Trouble = Literal["none", "stall", "cut", "malformed", "bad key", "rate limit", "server error", "nobody there"]
+
+TROUBLES: tuple[Trouble, ...] = ("stall", "cut", "malformed", "bad key", "rate limit", "server error", "nobody there")
+
+KEY = "secret-key-0123456789"
+
+P = TypeVar("P", bound=Provider)
+Bench = Callable[[Trouble], AbstractAsyncContextManager[P]]
+
+_OPENAI_ANSWERS: dict[Trouble, Answer] = {
+    "none": Text(["Hello", " there."]),
+    "stall": Stall(["Hel"]),
+    "cut": Cut(["Hel"]),
+    "malformed": Chunks(["data: {not json\n\n"]),
+    "bad key": Error(401, f"Incorrect API key provided: {KEY}", code="invalid_api_key"),
+    "rate limit": Error(429, "slow down", "requests", "rate_limit_exceeded", {"retry-after": "3"}),
+    "server error": Error(500, "oops", "server_error"),
+    "nobody there": Text([]),
+}
+
+
+def make(kind, type_, connection, options):
+    """A provider as cli and daemon make it."""
+    found = provider_types()[kind][type_]
+    return found.build(type_, found.connection.model_validate(connection), found.options.model_validate(options))
+
+
+def embedded(kind, type_, options) -> Bench:
+    @asynccontextmanager
+    async def bench(trouble: Trouble = "none") -> AsyncIterator[Provider]:
+        provider = make(kind, type_, {}, options)
+        yield provider
+        await provider.aclose()
+
+    return bench
+
+
+def openai(kind) -> Bench:
+    @asynccontextmanager
+    async def bench(trouble: Trouble = "none") -> AsyncIterator[Provider]:
+        async with fake_openai(_OPENAI_ANSWERS[trouble]) as server:
+            server.transcript = "goodbye"
+            server.speech = bytes(range(256)) * 2 * 94  # one second of PCM at 24 kHz
+            url = server.url.replace("127.0.0.1", "127.0.0.2") if trouble == "nobody there" else server.url
+            provider = make(kind, "openai", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, {})
+            yield provider
+            await provider.aclose()
+
+    return bench
+
+
+_RULES = {"rules": [{"match": "hello", "say": "Hello there."}]}
+
+LLM: dict[str, Bench[LanguageModel]] = {"scripted": embedded("llm", "scripted", _RULES), "openai": openai("llm")}
+TTS: dict[str, Bench[TextToSpeech]] = {"espeak": embedded("tts", "espeak", {}), "openai": openai("tts")}
+STT: dict[str, Bench[SpeechToText]] = {
+    "sphinx": embedded("stt", "sphinx", {"workers": 1}),
+    "openai": openai("stt"),
+}
+EMBEDDED = {"scripted", "espeak", "sphinx"}
+"""These have no server that could make trouble."""

@@ -1,0 +1,228 @@
+"""What every provider of a kind must do, whoever the vendor is."""
+
+from __future__ import annotations
+
+import asyncio
+import wave
+from pathlib import Path
+
+import pytest
+
+from tests.unit.providers.benches import EMBEDDED, KEY, LLM, STT, TROUBLES, TTS
+from voxtrad.providers.base import (
+    BadKey,
+    MalformedAnswer,
+    Message,
+    ProviderError,
+    ProviderTimeout,
+    RateLimited,
+    TextDelta,
+    Transcript,
+    Unreachable,
+)
+
+EXPECTED: dict[str, type[ProviderError] | tuple[type[ProviderError], ...]] = {
+    "stall": ProviderTimeout,
+    "cut": Unreachable,
+    "malformed": MalformedAnswer,
+    "bad key": BadKey,
+    "rate limit": RateLimited,
+    "server error": Unreachable,
+    "nobody there": Unreachable,
+}
+
+HELLO = [Message("system", "Be brief."), Message("user", "hello")]
+
+
+def vendors(benches):
+    return [name for name in benches if name not in EMBEDDED]
+
+
+# --- language models --------------------------------------------------------------------------------------------------
+
+
+async def text_of(llm):
+    return "".join([event.text async for event in llm.stream(HELLO) if isinstance(event, TextDelta)])
+
+
+@pytest.mark.parametrize("name", LLM)
+async def test_a_model_answers_again_and_again(name):
+    async with LLM[name]("none") as llm:
+        await llm.warm()
+        assert llm.name == name
+        assert [await text_of(llm) for _ in range(3)] == ["Hello there."] * 3
+
+
+@pytest.mark.parametrize("name", LLM)
+async def test_a_model_answers_twenty_at_once(name):
+    async with LLM[name]("none") as llm:
+        assert await asyncio.gather(*[text_of(llm) for _ in range(20)]) == ["Hello there."] * 20
+
+
+@pytest.mark.parametrize("name", LLM)
+async def test_a_model_is_cancelled_by_closing_and_answers_the_next_time(name):
+    async with LLM[name]("none") as llm:
+        for _ in range(5):
+            stream = llm.stream(HELLO)
+            assert isinstance(await anext(stream), TextDelta)
+            await stream.aclose()
+        assert await text_of(llm) == "Hello there."
+
+
+@pytest.mark.parametrize("name", LLM)
+async def test_a_model_waits_for_a_slow_reader(name):
+    async with LLM[name]("none") as llm:
+        text = ""
+        async for event in llm.stream(HELLO):
+            for _ in range(50):
+                await asyncio.sleep(0)
+            text += event.text if isinstance(event, TextDelta) else ""
+        assert text == "Hello there."
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize("name", vendors(LLM))
+async def test_a_models_trouble_has_its_type_and_no_key_in_it(name, trouble):
+    async with LLM[name](trouble) as llm:
+        with pytest.raises(EXPECTED[trouble]) as raised:
+            await text_of(llm)
+        assert raised.value.provider == name
+        assert KEY not in f"{raised.value.message} {raised.value.hint}"
+
+
+# --- voices -----------------------------------------------------------------------------------------------------------
+
+
+async def audio_of(voice, text="Your order is on its way."):
+    return b"".join([chunk.pcm async for chunk in voice.synthesize(text)])
+
+
+async def first_sentence(tts):
+    voice = await tts.open(rate=8000, language="en")
+    try:
+        return await audio_of(voice)
+    finally:
+        await voice.aclose()
+
+
+@pytest.mark.parametrize("name", TTS)
+@pytest.mark.parametrize("rate", [8000, 16000])
+async def test_a_voice_speaks_sentence_after_sentence(name, rate):
+    async with TTS[name]("none") as tts:
+        assert tts.name == name and tts.fingerprint
+        voice = await tts.open(rate=rate, language="en")
+        for _ in range(3):
+            pcm = await audio_of(voice)
+            assert len(pcm) % 2 == 0 and 0.5 < len(pcm) / 2 / rate < 5
+        await voice.aclose()
+
+
+@pytest.mark.parametrize("name", TTS)
+async def test_twenty_voices_speak_at_once(name):
+    async with TTS[name]("none") as tts:
+        voices = [await tts.open(rate=8000, language="en") for _ in range(20)]
+        assert all(await asyncio.gather(*[audio_of(voice) for voice in voices]))
+        for voice in voices:
+            await voice.aclose()
+
+
+@pytest.mark.parametrize("name", TTS)
+async def test_a_sentence_is_cancelled_by_closing_and_the_next_is_whole(name):
+    async with TTS[name]("none") as tts:
+        voice = await tts.open(rate=8000, language="en")
+        whole = len(await audio_of(voice))
+        for _ in range(3):
+            stream = voice.synthesize("This sentence is cut short. " * 20)
+            await anext(stream)
+            await stream.aclose()
+        assert len(await audio_of(voice)) == pytest.approx(whole, rel=0.02)
+        await voice.aclose()
+
+
+@pytest.mark.parametrize("name", TTS)
+async def test_timings_are_within_the_text_and_in_order(name):
+    text = "Your order is on its way."
+    async with TTS[name]("none") as tts:
+        voice = await tts.open(rate=8000, language="en")
+        timings = [timing async for chunk in voice.synthesize(text) for timing in chunk.timings]
+        assert bool(timings) == tts.capabilities.alignment
+        assert [(t.offset, t.start) for t in timings] == sorted((t.offset, t.start) for t in timings)
+        assert all(0 <= timing.offset < len(text) and timing.start >= 0 for timing in timings)
+        await voice.aclose()
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize("name", vendors(TTS))
+async def test_a_voices_trouble_has_its_type_and_no_key_in_it(name, trouble):
+    async with TTS[name](trouble) as tts:
+        with pytest.raises(EXPECTED[trouble]) as raised:
+            await first_sentence(tts)
+        assert raised.value.provider == name
+        assert KEY not in f"{raised.value.message} {raised.value.hint}"
+
+
+# --- recognisers ------------------------------------------------------------------------------------------------------
+
+
+def goodbye():
+    with wave.open(str(Path(__file__).parent / "speech" / "goodbye.wav")) as file:
+        pcm = file.readframes(file.getnframes())
+    return [pcm[at : at + 320] for at in range(0, len(pcm), 320)]
+
+
+async def final_of(stream):
+    for frame in goodbye():
+        await stream.send(frame)
+    await stream.finalize()
+    async for event in stream.events():
+        if isinstance(event, Transcript) and event.final and event.text:
+            return event.text
+    return None
+
+
+async def first_utterance(stt):
+    stream = await stt.open(rate=8000, language="en")
+    try:
+        return await final_of(stream)
+    finally:
+        await stream.aclose()
+
+
+@pytest.mark.parametrize("name", STT)
+async def test_a_recogniser_hears_utterance_after_utterance(name):
+    async with STT[name]("none") as stt:
+        assert stt.name == name
+        stream = await stt.open(rate=8000, language="en", hints=["goodbye"])
+        assert [await final_of(stream) for _ in range(3)] == ["goodbye"] * 3
+        await stream.aclose()
+
+
+@pytest.mark.parametrize("name", STT)
+async def test_twenty_streams_at_once(name):
+    async with STT[name]("none") as stt:
+        streams = [await stt.open(rate=8000, language="en", hints=["goodbye"]) for _ in range(20)]
+        assert await asyncio.gather(*[final_of(stream) for stream in streams]) == ["goodbye"] * 20
+        for stream in streams:
+            await stream.aclose()
+
+
+@pytest.mark.parametrize("name", STT)
+async def test_closing_in_the_middle_ends_the_events(name):
+    async with STT[name]("none") as stt:
+        stream = await stt.open(rate=8000, language="en", hints=["goodbye"])
+        reading = asyncio.ensure_future(anext(stream.events(), None))
+        await stream.send(bytes(320))
+        await asyncio.sleep(0)
+        await stream.aclose()
+        assert await reading is None or isinstance(reading.result(), Transcript)
+        await stream.aclose()
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize("name", vendors(STT))
+async def test_a_recognisers_trouble_has_its_type_and_no_key_in_it(name, trouble):
+    async with STT[name](trouble) as stt:
+        with pytest.raises(EXPECTED[trouble]) as raised:
+            await first_utterance(stt)
+        assert raised.value.provider == name
+        assert KEY not in f"{raised.value.message} {raised.value.hint}"
