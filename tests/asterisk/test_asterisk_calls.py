@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from voxtrad.audio.wav import WavWriter
 from voxtrad.events.types import (
     AgentResponse,
     BargeIn,
+    CallAnswered,
     CallEnded,
+    CallStarted,
     UserTranscript,
 )
 
@@ -183,3 +186,58 @@ def correlation(heard: NDArray[np.int16], wanted: NDArray[np.int16]) -> tuple[fl
     stretch = heard[at : at + wanted.size].astype(float)
     alike = stretch @ wanted[: stretch.size] / (np.linalg.norm(stretch) * np.linalg.norm(wanted) + 1e-9)
     return float(alike), at
+
+
+async def test_fifty_calls_hung_up_at_any_moment_leave_nothing(
+    pbx: Pbx, ari: PbxAri, company: Company, tmp_path: Path
+) -> None:
+    agent = """
+        greeting: "0123456789 0123456789"
+        stt: tones
+        tts: tones
+        vad: energy
+        filler: ["1"]
+        llm: {provider: scripted, rules: [], otherwise: "7 8 9"}
+    """
+    chance = random.Random(7)
+
+    async def call() -> None:
+        await asyncio.sleep(chance.uniform(0, 6))  # when this caller calls
+        channel = await ari.call("1000", caller="play-demo-congrats")
+        await asyncio.sleep(chance.choice((0.0, 0.005, 0.02, chance.uniform(0, 3))))  # how long this caller stays
+        await ari.hang_up(channel)
+
+    files = open_files()
+    async with working(configuration(pbx, company, tmp_path, agent)) as office:
+        calls = office.server.core.switchboard.calls
+        tasks = len(asyncio.all_tasks())
+        await asyncio.gather(*(call() for _ in range(50)))
+        await office.until(lambda: len(office.of(CallEnded)) == len(office.of(CallStarted)) and not calls)
+        await ari.nothing_left()
+        assert len(asyncio.all_tasks()) <= tasks
+        assert {event.outcome for event in office.of(CallEnded)} == {"caller_hangup"}, office.story()
+    assert open_files() <= files
+
+
+def open_files() -> int:
+    """Files and sockets that this process has open."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+async def test_the_pbx_restarts_and_the_next_call_is_taken(own_pbx: Pbx, company: Company, tmp_path: Path) -> None:
+    async with working(configuration(own_pbx, company, tmp_path, TONES)) as office:
+        telephony = office.server.telephony
+        assert telephony is not None
+        for attempt in (1, 2):
+            async with own_pbx.ari() as ari:
+                await ari.call("1000")
+                await office.next(CallAnswered, attempt)
+            if attempt == 1:
+                await asyncio.to_thread(own_pbx.stop, kill=True)
+                await telephony.wait_state("disconnected")
+                assert telephony.state_reason
+                await office.next(CallEnded, 1)
+                await asyncio.to_thread(own_pbx.start)
+                async with asyncio.timeout(40):
+                    await telephony.wait_ready()
+                assert telephony.reconnects == 1
