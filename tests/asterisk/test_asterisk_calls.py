@@ -188,9 +188,7 @@ def correlation(heard: NDArray[np.int16], wanted: NDArray[np.int16]) -> tuple[fl
     return float(alike), at
 
 
-async def test_fifty_calls_hung_up_at_any_moment_leave_nothing(
-    pbx: Pbx, ari: PbxAri, company: Company, tmp_path: Path
-) -> None:
+async def test_fifty_calls_hung_up_at_any_moment_leave_nothing(pbx: Pbx, company: Company, tmp_path: Path) -> None:
     agent = """
         greeting: "0123456789 0123456789"
         stt: tones
@@ -201,17 +199,17 @@ async def test_fifty_calls_hung_up_at_any_moment_leave_nothing(
     """
     chance = random.Random(7)
 
-    async def call() -> None:
+    async def call(ari: PbxAri) -> None:
         await asyncio.sleep(chance.uniform(0, 6))  # when this caller calls
         channel = await ari.call("1000", caller="play-demo-congrats")
         await asyncio.sleep(chance.choice((0.0, 0.005, 0.02, chance.uniform(0, 3))))  # how long this caller stays
         await ari.hang_up(channel)
 
     files = open_files()
-    async with working(configuration(pbx, company, tmp_path, agent)) as office:
+    async with pbx.ari() as ari, working(configuration(pbx, company, tmp_path, agent)) as office:
         calls = office.server.core.switchboard.calls
         tasks = len(asyncio.all_tasks())
-        await asyncio.gather(*(call() for _ in range(50)))
+        await asyncio.gather(*(call(ari) for _ in range(50)))
         await office.until(lambda: len(office.of(CallEnded)) == len(office.of(CallStarted)) and not calls)
         await ari.nothing_left()
         assert len(asyncio.all_tasks()) <= tasks

@@ -24,7 +24,7 @@ from voxtrad.conversation.speaker import Speaker, SpokenAudio
 from voxtrad.conversation.turns import TurnMachine, TurnPolicy
 from voxtrad.errors import VoxtradError
 from voxtrad.events.types import Event
-from voxtrad.leg import Digit, Leg, LegError, MediaPort
+from voxtrad.leg import Digit, Leg, LegError, LegGone, MediaPort
 from voxtrad.providers.base import (
     JSON,
     LanguageModel,
@@ -227,6 +227,8 @@ class Session:
 
     async def _broken(self, call: Call, port: MediaPort | None, error: Exception) -> None:
         """Say sorry and lead the caller on."""
+        if isinstance(error, LegGone):
+            call.ended("caller_hangup", error.message)
         if call.ending is not None:
             if not isinstance(error, VoxtradError):
                 log.exception("the conversation broke after the call had ended")
