@@ -89,7 +89,7 @@ class Roster:
         if decision.warning:
             log.warning(decision.warning)
         if decision.agent is None:
-            raise Refused(decision.reason, "UNROUTED")
+            raise Refused(decision.reason, "UNROUTED", "unrouted")
         log.info("routed", agent=decision.agent, why=decision.reason)
         return self.plan_for(decision.agent, call_id)
 

@@ -15,18 +15,19 @@ import structlog
 
 from voxtrad.conversation.session import Plan, Session
 from voxtrad.errors import VoxtradError
-from voxtrad.events.types import Event
+from voxtrad.events.types import Event, Rejection
 from voxtrad.leg import Leg, LegError
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 class Refused(VoxtradError):
-    """No agent takes this call. `status` tells the dialplan why, in `VOXTRAD_STATUS`."""
+    """No agent takes this call. `status` tells the dialplan why, in `VOXTRAD_STATUS`; `why` tells the metrics."""
 
-    def __init__(self, message: str, status: str) -> None:
+    def __init__(self, message: str, status: str, why: Rejection) -> None:
         super().__init__(message)
         self.status = status
+        self.why: Rejection = why
 
 
 class Front(Protocol):
@@ -57,7 +58,7 @@ class Switchboard:
         *,
         publish: Callable[[Event], None],
         clock: Callable[[], float],
-        on_rejected: Callable[[str], None],
+        on_rejected: Callable[[Rejection], None],
     ) -> None:
         self._front = front
         self._publish = publish
@@ -121,21 +122,23 @@ class Switchboard:
 
     def _admit(self, front: Front, call_id: str, leg: Leg) -> Plan:
         if self.draining:
-            raise Refused("the server is draining", "BUSY")
+            raise Refused("the server is draining", "BUSY", "draining")
         if len(self._sessions) >= front.max_calls:
-            raise Refused(f"{front.max_calls} calls are live, as many as server.max_calls allows", "BUSY")
+            message = f"{front.max_calls} calls are live, as many as server.max_calls allows"
+            raise Refused(message, "BUSY", "max_calls")
         plan = front.plan(call_id, leg)
         name = plan.config.name
         live = sum(session.plan.config.name == name for session in self._sessions.values())
         if plan.config.max_calls is not None and live >= plan.config.max_calls:
-            raise Refused(f"agent '{name}' has {live} calls, as many as its max_calls allows", "BUSY")
+            message = f"agent '{name}' has {live} calls, as many as its max_calls allows"
+            raise Refused(message, "BUSY", "agent_max_calls")
         return plan
 
     async def _turn_away(self, leg: Leg, refused: Refused) -> None:
         """Back to the dialplan, which knows what a caller shall hear."""
         info = leg.info
         log.warning("a call is not taken", reason=refused.message, caller=info.caller, dialled=info.dialled)
-        self._on_rejected(refused.status.lower())
+        self._on_rejected(refused.why)
         try:
             await leg.set_variables({"VOXTRAD_STATUS": refused.status})
             await leg.proceed(context=None, extension=None, priority=None)

@@ -26,6 +26,8 @@ Outcome = Literal[
     "crashed",
 ]
 """How a call ended: `completed` by the agent's or a handler's own decision."""
+Rejection = Literal["draining", "max_calls", "agent_max_calls", "unrouted", "rejected"]
+"""Why a call is not taken: `rejected` by the caller lookup's word."""
 Speaker = Literal["caller", "agent"]
 _ENVELOPE = frozenset({"timestamp"})
 
@@ -284,6 +286,20 @@ class StageMeasured(InternalEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyAdded(InternalEvent):
+    """What voxtrad itself added to a turn, in seconds: all that is not endpointing, nor waiting for STT, LLM or TTS."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadAir(InternalEvent):
+    """Nobody was heard for this many seconds, and it was not the caller's silence."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokensUsed(InternalEvent):
     """What one request to a language model took; a call's record adds them up."""
 
@@ -291,6 +307,18 @@ class TokensUsed(InternalEvent):
     prompt_tokens: int
     completion_tokens: int
     model: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioUnderrun(InternalEvent):
+    """The far side heard a gap inside an utterance: audio came too late."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferDenied(InternalEvent):
+    """Somebody's words asked for a destination that they may not have."""
+
+    reason: Literal["unknown_destination", "not_allowed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
