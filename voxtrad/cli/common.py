@@ -28,18 +28,21 @@ def config_path(arguments: argparse.Namespace) -> Path:
 
 
 def load_config(arguments: argparse.Namespace) -> Loaded:
-    """Loads the configuration with all provider types of this installation. Raises `ConfigError`."""
+    """Loads the configuration with all provider types of this installation, and what the environment says instead.
+
+    Raises `ConfigError` and `SettingsError`.
+    """
     from voxtrad.config.loader import load
+    from voxtrad.config.settings import read_settings
     from voxtrad.providers.registry import provider_types
 
-    return load(config_path(arguments), provider_types=provider_types())
+    settings = read_settings()
+    return load(config_path(arguments), provider_types=provider_types(), data_dir=settings.data_dir)
 
 
-def data_dir(loaded: Loaded) -> Path:
-    """Where the server keeps its data: what VOXTRAD_DATA_DIR says, or the configuration."""
-    from voxtrad.config.settings import read_settings
-
-    return read_settings().data_dir or loaded.config.server.data_dir
+def wants_traceback() -> bool:
+    """Whether whoever runs a command has asked to see everything."""
+    return os.environ.get("VOXTRAD_LOG_LEVEL", "").lower() == "debug"
 
 
 def wants_color(stream: TextIO) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import quote
 
 from voxtrad.cli.calls import add_paging, print_table
-from voxtrad.cli.common import add_config_option, data_dir, load_config
+from voxtrad.cli.common import add_config_option, load_config
 from voxtrad.cli.remote import ask_server
 from voxtrad.errors import VoxtradError
 from voxtrad.events.types import JSON
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         case "enable":
             return _enable(arguments, loaded)
         case _:
-            return _list(arguments, data_dir(loaded))
+            return _list(arguments, loaded.config.server.data_dir)
 
 
 def _list(arguments: argparse.Namespace, directory: Path) -> int:
@@ -98,7 +98,9 @@ def _replay(arguments: argparse.Namespace, loaded: Loaded) -> int:
 
     def ask() -> int:
         body: JSON = {"endpoint": arguments.endpoint, "id": arguments.name}
-        answer = ask_server(loaded.config, data_dir(loaded), "POST", "/v1/events/replay", body, scope="events")
+        answer = ask_server(
+            loaded.config, loaded.config.server.data_dir, "POST", "/v1/events/replay", body, scope="events"
+        )
         return cast("int", cast("Mapping[str, JSON]", answer)["replayed"])
 
     count = _change(loaded, do, ask)
@@ -116,7 +118,7 @@ def _enable(arguments: argparse.Namespace, loaded: Loaded) -> int:
 
     def ask() -> bool:
         path = f"/v1/events/endpoints/{quote(name, safe='')}/enable"
-        ask_server(loaded.config, data_dir(loaded), "POST", path, {}, scope="events")
+        ask_server(loaded.config, loaded.config.server.data_dir, "POST", path, {}, scope="events")
         return True
 
     if not _change(loaded, do, ask):
@@ -133,7 +135,7 @@ def _change(loaded: Loaded, do: Callable[[Ledger], Awaitable[T]], ask: Callable[
     from voxtrad.ledger.store import Settings
 
     async def here() -> T:
-        async with open_ledger(data_dir(loaded), Settings.from_config(loaded.config)) as ledger:
+        async with open_ledger(loaded.config.server.data_dir, Settings.from_config(loaded.config)) as ledger:
             return await do(ledger)
 
     try:

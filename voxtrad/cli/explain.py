@@ -39,7 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     name = arguments.agent if decision is None else decision.agent
     if name is not None and name not in loaded.config.agents:
         meant = did_you_mean(name, loaded.config.agents)
-        raise UsageError(f"there is no agent '{name}'", hint=f"did you mean '{meant}'?" if meant else None)
+        there_are = f"there are: {', '.join(loaded.config.agents)}"
+        raise UsageError(f"there is no agent '{name}'", hint=f"did you mean '{meant}'?" if meant else there_are)
     lines = [] if name is None else _lines(loaded, name)
     if arguments.json:
         print(json.dumps(_record(decision, name, lines), indent=2, ensure_ascii=False))

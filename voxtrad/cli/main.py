@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Protocol, cast
 
 from voxtrad import __version__
@@ -50,6 +51,8 @@ def main(argv: Sequence[str] | None = None, commands: Sequence[Command] = COMMAN
     given = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in given if not word.startswith("-")), None)
     parser, module = _parser(chosen, commands)
+    if chosen is not None and given[0] != chosen and given[0] not in _BEFORE_A_COMMAND:
+        parser.error(f"options come after the command: voxtrad COMMAND {given[0]} …")
     if chosen is not None and module is None:
         parser.error(_unknown(chosen, commands))
     arguments = parser.parse_args(given)
@@ -67,6 +70,11 @@ def main(argv: Sequence[str] | None = None, commands: Sequence[Command] = COMMAN
         return 1
     except KeyboardInterrupt:
         return 130
+    except Exception as error:  # noqa: BLE001 - the outermost supervisor of a command
+        return _give_up(error)
+
+
+_BEFORE_A_COMMAND = ("-h", "--help", "--version")
 
 
 def _parser(chosen: str | None, commands: Sequence[Command]) -> tuple[argparse.ArgumentParser, CommandModule | None]:
@@ -93,6 +101,38 @@ def _parser(chosen: str | None, commands: Sequence[Command]) -> tuple[argparse.A
         )
         module.configure(options)
     return parser, module
+
+
+def _give_up(error: Exception) -> int:
+    """What nobody foresaw, in a line or two. Of a group of errors the expected ones are what matters."""
+    from voxtrad.cli.common import wants_traceback
+
+    if isinstance(error, ExceptionGroup):
+        expected, rest = error.split(VoxtradError)
+        for one in _leaves(expected):
+            _say(cast("VoxtradError", one))
+        if rest is None:
+            return 1
+        error = _leaves(rest)[0]
+    if wants_traceback():
+        raise error
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"voxtrad: {where}{error.strerror.lower()}", file=sys.stderr)
+        return 1
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    where = f" in {Path(at.tb_frame.f_code.co_filename).name}:{at.tb_lineno}" if at is not None else ""
+    print(f"voxtrad: internal error: {type(error).__name__}{where}", file=sys.stderr)
+    print("         this is a fault of voxtrad; with VOXTRAD_LOG_LEVEL=debug it tells more", file=sys.stderr)
+    return 1
+
+
+def _leaves(error: Exception | None) -> list[Exception]:
+    if isinstance(error, ExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [] if error is None else [error]
 
 
 def _say(error: VoxtradError) -> None:

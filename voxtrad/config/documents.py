@@ -18,6 +18,7 @@ from voxtrad.config.tree import Entry, Listing, Mapping, Scalar
 from voxtrad.config.written import WrittenText
 
 MAX_PROMPT_BYTES = 1024 * 1024
+_MAKE_ONE = "name another with -c or VOXTRAD_CONFIG; `voxtrad init config` writes a starter to config/"
 
 
 @dataclass(slots=True)
@@ -68,7 +69,9 @@ class _Reader:
         try:
             data = self._read(path)
         except OSError as error:
-            self._report(f"cannot read {shown_path(path)}: {why(error)}", place, loc)
+            hint = _MAKE_ONE if first and isinstance(error, FileNotFoundError) else None
+            hint = f"to take all its files: {shown_path(path)}/*.yaml" if isinstance(error, IsADirectoryError) else hint
+            self._report(f"cannot read {shown_path(path)}: {why(error)}", place, loc, hint=hint)
             self.documents.complete = False
             return
         document = read_document(data, path)
@@ -173,8 +176,8 @@ class _Reader:
         prompt = Scalar(value, Place(path, 1, 1), whole_file=True)
         agent.entries["prompt"] = Entry(prompt.place, prompt)
 
-    def _report(self, message: str, place: Place | None, loc: tuple[str | int, ...]) -> None:
-        self.documents.diagnostics.append(Diagnostic(message, place, show_loc(loc)))
+    def _report(self, message: str, place: Place | None, loc: tuple[str | int, ...], hint: str | None = None) -> None:
+        self.documents.diagnostics.append(Diagnostic(message, place, show_loc(loc), hint=hint))
 
 
 def _matches(folder: Path, pattern: str) -> list[Path]:

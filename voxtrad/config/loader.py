@@ -75,15 +75,24 @@ def load(
     environment: Mapping[str, str] | None = None,
     read: ReadBytes = Path.read_bytes,
     not_yet: tuple[NotYet, ...] = NOT_YET,
+    data_dir: Path | None = None,
 ) -> Loaded:
-    """Reads and checks a configuration. Raises `ConfigError` with every diagnostic."""
+    """Reads and checks a configuration. Raises `ConfigError` with every diagnostic.
+
+    `data_dir` stands instead of `server.data_dir`, whatever was written.
+    """
     documents = read_documents(path, os.environ if environment is None else environment, read)
-    problems = [Problem(diagnostic) for diagnostic in refusals(documents.tree, not_yet)]
-    config, more = _validate(documents, provider_types)
-    diagnostics = _finished([*problems, *more], documents)
+    config, problems = _validate(documents, provider_types)
+    invalid = {problem.diagnostic.place for problem in problems}
+    refused = [
+        Problem(diagnostic) for diagnostic in refusals(documents.tree, not_yet) if diagnostic.place not in invalid
+    ]
+    diagnostics = _finished([*refused, *problems], documents)
     if config is None or any(d.severity == "error" for d in diagnostics):
         broken = diagnostics or [Diagnostic("the configuration is not valid", Place(path, 1, 1))]
         raise ConfigError(broken, documents.files)
+    if data_dir is not None:
+        config = config.model_copy(update={"server": config.server.model_copy(update={"data_dir": data_dir})})
     return Loaded(
         config=config,
         path=path,

@@ -133,11 +133,12 @@ class Directory:
         try:
             return self._validate(name, {})
         except ValidationError as error:
-            missing = ", ".join(".".join(map(str, e["loc"])) for e in error.errors(include_url=False))
+            errors = error.errors(include_url=False, include_input=False)
+            missing = ", ".join(".".join(map(str, e["loc"])) for e in errors if e["loc"])
             raise PydanticCustomError(
                 "no_entry",
-                "'{name}' needs an entry under providers: with {missing}",
-                {"name": name, "missing": missing},
+                "'{name}' needs an entry under providers:{missing}",
+                {"name": name, "missing": f" with {missing}" if missing else f", which {errors[0]['msg']}"},
             ) from None
 
     def _refuse(self, kind: Kind, type_name: str, within: bool) -> NoReturn:

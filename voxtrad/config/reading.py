@@ -169,9 +169,7 @@ class _Builder:
                     merged.setdefault(key, entry)
             elif (text := self._key(key_node)) is not None:
                 if node.flow_style and _is_nothing(value_node):
-                    self._report(
-                        f"the key '{text}' has no value", key_node, "inside {} a text with a comma needs quotes"
-                    )
+                    self._report(f"the key '{text}' has no value", key_node, _COMMA)
                 value = self._build(value_node)
                 if text in own:
                     self._report_twice(text, key_node, own[text].key)
@@ -279,16 +277,35 @@ _WORDS = (
 )
 
 
+def _colon_hint(before: str, above: str) -> str:
+    """Why a ':' is one too many: of what stands before it on its line, and the line above."""
+    if ":" in before:
+        return "a text that holds ': ' needs quotes"
+    if ":" not in above:
+        return "there is no ':' on the line above"
+    if _indentation(before) > _indentation(above):
+        return "this line is indented further than the one above, which has its value already"
+    return "a text that holds ': ' needs quotes"
+
+
+def _indentation(line: str) -> int:
+    return len(line) - len(line.lstrip(" -"))
+
+
 def _hint(line: str, above: str, column: int, problem: str) -> str | None:
     here = line[:column] + line[column : column + 2]
-    if re.search(r"[\[{,:]\s*\*", line) and ("alias" in problem or "alphabetic or numeric" in problem):
+    if (
+        re.search(r"[\[{,:]\s*\*", line)
+        and "<<" not in line
+        and ("alias" in problem or "alphabetic or numeric" in problem)
+    ):
         return 'a value that begins with * needs quotes: ["*"]'
     if re.search(r"[{\[].*(?<![\"'])\$\{", line):
         return 'inside {} and [] a value with ${…} needs quotes: "${env:NAME}"'
     if "{{" in here or re.search(r":\s*\{\{", line):
         return "a text that begins with {{ needs quotes"
     if "mapping values are not allowed" in problem:
-        return "a text that holds ': ' needs quotes" if ":" in above else "there is no ':' on the line above"
+        return _colon_hint(line[:column], above)
     if re.search(r"that cannot start any token", problem) and "\\t" not in problem:
         return "a text that begins with this character needs quotes"
     return None

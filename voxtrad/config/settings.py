@@ -7,9 +7,9 @@ laptop, a container and a unit file that share one configuration differ in them.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ValidationError
+from pydantic import BeforeValidator, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from voxtrad.errors import VoxtradError
@@ -21,6 +21,10 @@ class SettingsError(VoxtradError):
     """An environment variable of voxtrad's own has a value that it cannot have."""
 
 
+def _small(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
 class Settings(BaseSettings):
     """The environment, read once."""
 
@@ -28,9 +32,9 @@ class Settings(BaseSettings):
 
     config: Path = DEFAULT_CONFIG
     """The configuration, where no `-c` names one."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_small)] = "info"
     """The least important thing to log."""
-    log_format: Literal["auto", "console", "json"] = "auto"
+    log_format: Annotated[Literal["auto", "console", "json"], BeforeValidator(_small)] = "auto"
     """`auto`: console on a terminal, JSON otherwise."""
     data_dir: Path | None = None
     """Instead of `server.data_dir`."""

@@ -6,21 +6,23 @@ Nothing of pydantic's own wording or its web pages reaches a user, and no value 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from collections.abc import Mapping as MappingOf
 from contextlib import suppress
 
 from pydantic_core import ErrorDetails
 
 from voxtrad.config.diagnostics import Diagnostic, Place, did_you_mean, show_loc
 from voxtrad.config.raising import ELSEWHERE, UNKNOWN_KEY
-from voxtrad.config.tree import Found, Scalar, Tree, locate
+from voxtrad.config.tree import Found, Mapping, Scalar, Tree, locate
 from voxtrad.config.types import DURATION_PATTERN, show_duration
 from voxtrad.config.written import WrittenText
 
-Context = Mapping[str, object]
+Context = MappingOf[str, object]
 
 _BOOLEANS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 _KNOWN_SHOWN = 12
+MUST_BE_MAPPING = "must be a mapping"
 
 
 def translate(errors: Iterable[ErrorDetails], tree: Tree) -> list[tuple[Diagnostic, bool]]:
@@ -47,12 +49,28 @@ def _diagnostic(error: ErrorDetails, context: Context, tree: Tree) -> Diagnostic
     written = _written(found)
     message = _message(kind, error["msg"], _with_units(context, written), expected)
     suggestion = did_you_mean(written, expected) if written is not None and expected else None
-    if written is not None and kind in ("boolean", "bool_parsing", "bool_type"):
-        suggestion = _BOOLEANS.get(written.lower()) or did_you_mean(written, ("true", "false"))
+    if written is not None and (kind in ("boolean", "bool_parsing", "bool_type") or "true" in expected):
+        suggestion = _BOOLEANS.get(written.lower()) or did_you_mean(written, ("true", "false", *expected))
     hint = None
-    if 1 < len(expected) <= _KNOWN_SHOWN and kind != "literal_error":
+    if (len(expected) > 1 or kind.startswith("unknown_")) and len(expected) <= _KNOWN_SHOWN and kind != "literal_error":
         hint = f"there are: {', '.join(expected)}"
+    if message == MUST_BE_MAPPING and isinstance(found.tree, Scalar):
+        message, hint = _no_mapping(found, tree)
     return Diagnostic(message, _place(found, context), show_loc(found.loc), suggestion=suggestion, hint=hint)
+
+
+def _no_mapping(found: Found, tree: Tree) -> tuple[str, str | None]:
+    """What to say where a text or nothing stands instead of a mapping: mostly the indentation is not as meant."""
+    around = locate(tree, found.loc[:-1]).tree
+    names = list(around.entries) if isinstance(around, Mapping) else []
+    at = names.index(str(found.loc[-1])) if found.loc and found.loc[-1] in names else 0
+    if isinstance(found.tree, Scalar) and found.tree.value is None:
+        return "must be a mapping, and is empty", "what belongs to it is indented below it"
+    for name in reversed(names[:at]):
+        before = around.get(name) if isinstance(around, Mapping) else None
+        if isinstance(before, Scalar) and before.value is None:
+            return MUST_BE_MAPPING, f"indent it further, if it is to stand in '{name}'"
+    return MUST_BE_MAPPING, None
 
 
 def _with_units(context: Context, written: str | None) -> Context:
@@ -135,8 +153,8 @@ def _count(words: str, key: str) -> Callable[[Context], str]:
     return say
 
 
-_WORDS: Mapping[str, Callable[[Context], str]] = {
-    **dict.fromkeys(("model_type", "dict_type", "mapping_type", "model_attributes_type"), _said("must be a mapping")),
+_WORDS: MappingOf[str, Callable[[Context], str]] = {
+    **dict.fromkeys(("model_type", "dict_type", "mapping_type", "model_attributes_type"), _said(MUST_BE_MAPPING)),
     **dict.fromkeys(("tuple_type", "list_type", "set_type", "iterable_type"), _said("must be a list")),
     **dict.fromkeys(("string_type", "string_sub_type"), _said("must be text")),
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), _said("must be a whole number")),

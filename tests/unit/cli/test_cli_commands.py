@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from voxtrad import __version__
+from voxtrad.cli.common import load_config
 from voxtrad.cli.main import COMMANDS, main
 
 ROOT = Path(__file__).parents[3]
@@ -69,6 +71,80 @@ def test_version_and_wrong_commands(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "there is no command 'chek' (did you mean 'check'?)" in done.stderr
     assert voxtrad(cwd=tmp_path).returncode == 2
+    done = voxtrad("-c", "voxtrad.yaml", "check", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "options come after the command" in done.stderr
+
+
+# --- nobody sees a traceback ------------------------------------------------------------------------------------------
+
+READERS = ["serve", "check", "explain", "call a", "calls", "events"]
+"""Commands that read a configuration."""
+
+
+def untroubled(done: subprocess.CompletedProcess[str]) -> str:
+    """What a failed command said, which has nothing of Python in it."""
+    assert done.returncode == 1, done
+    said = done.stdout + done.stderr
+    for never in ("Traceback", "pydantic", "ValidationError", 'File "'):
+        assert never not in said
+    return said
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_a_broken_configuration_is_told_by_every_command(command: str, tmp_path: Path) -> None:
+    write(tmp_path, f"agents: {{a: {AGENT}}}\nserver: {{max_cals: 1}}\n")
+    said = untroubled(voxtrad(*command.split(), cwd=tmp_path))
+    assert "config/voxtrad.yaml:2:10: server.max_cals: unknown key (did you mean 'max_calls'?)" in said
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_a_missing_configuration_is_told_by_every_command(command: str, tmp_path: Path) -> None:
+    said = untroubled(voxtrad(*command.split(), cwd=tmp_path))
+    assert "cannot read config/voxtrad.yaml: no such file or directory" in said
+    assert "voxtrad init config" in said
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_a_broken_setting_is_told_by_every_command(command: str, tmp_path: Path) -> None:
+    write(tmp_path, f"agents: {{a: {AGENT}}}\n")
+    said = untroubled(voxtrad(*command.split(), cwd=tmp_path, VOXTRAD_LOG_FORMAT="xml"))
+    assert said == "voxtrad: VOXTRAD_LOG_FORMAT: must be 'auto', 'console' or 'json'\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["call", "a", "--wav", "nothing.wav"], "voxtrad: nothing.wav: no such file or directory\n"),
+        (["call", "a", "--wav", "config"], "voxtrad: config: is a directory\n"),
+        (["call", "b"], "voxtrad: there is no agent 'b'\n         there are: a\n"),
+        (["explain", "b"], "voxtrad: there is no agent 'b'\n         there are: a\n"),
+        (["init", "config/voxtrad.yaml/x"], "voxtrad: cannot write to config/voxtrad.yaml/x: not a directory\n"),
+    ],
+)
+def test_what_a_command_line_names_and_is_not_there(command: list[str], told: str, tmp_path: Path) -> None:
+    write(tmp_path, f"agents: {{a: {AGENT}}}\n")
+    assert untroubled(voxtrad(*command, cwd=tmp_path)) == told
+
+
+def test_a_fault_of_our_own_is_told_in_two_lines(tmp_path: Path) -> None:
+    (tmp_path / "faulty.py").write_text(
+        "EXAMPLE = 'x'\ndef configure(parser): pass\ndef run(arguments): raise KeyError('secret')\n", encoding="utf-8"
+    )
+    code = (
+        "import sys\nfrom voxtrad.cli.main import Command, main\n"
+        "sys.exit(main(['faulty'], [Command('faulty', 'faulty', 'fail')]))\n"
+    )
+
+    def run(**environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": f"{ROOT}:{tmp_path}", **environment},
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+
+    said = untroubled(run())
+    assert said.startswith("voxtrad: internal error: KeyError in faulty.py:3\n") and "secret" not in said
+    assert "Traceback" in run(VOXTRAD_LOG_LEVEL="debug").stderr
 
 
 # --- check ------------------------------------------------------------------------------------------------------------
@@ -112,6 +188,17 @@ def test_settings_of_the_process_are_checked(tmp_path: Path) -> None:
     done = voxtrad("check", cwd=tmp_path, VOXTRAD_LOG_LEVEL="loud")
     assert done.returncode == 1
     assert "VOXTRAD_LOG_LEVEL: must be 'debug', 'info', 'warning' or 'error'" in done.stderr
+    write(tmp_path, f"agents: {{a: {AGENT}}}\n")
+    assert voxtrad("check", cwd=tmp_path, VOXTRAD_LOG_LEVEL="INFO").returncode == 0
+
+
+def test_the_data_directory_of_the_environment_is_the_one_in_use(tmp_path: Path) -> None:
+    write(tmp_path, f"agents: {{a: {AGENT}}}\nserver: {{data_dir: ./in-the-file}}\n")
+    options = argparse.Namespace(config=tmp_path / "config/voxtrad.yaml")
+    assert load_config(options).config.server.data_dir == tmp_path / "config/in-the-file"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VOXTRAD_DATA_DIR", str(tmp_path / "in-the-environment"))
+        assert load_config(options).config.server.data_dir == tmp_path / "in-the-environment"
 
 
 # --- explain ----------------------------------------------------------------------------------------------------------
