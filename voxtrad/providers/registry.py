@@ -25,7 +25,11 @@ KINDS: Final[tuple[Kind, ...]] = ("stt", "llm", "tts", "vad")
 BUILT_IN: Final[Mapping[Kind, Mapping[str, str]]] = MappingProxyType(
     {
         "stt": MappingProxyType(
-            {"sphinx": "voxtrad.providers.stt.sphinx", "openai": "voxtrad.providers.stt.openai"},
+            {
+                "sphinx": "voxtrad.providers.stt.sphinx",
+                "openai": "voxtrad.providers.stt.openai",
+                "deepgram": "voxtrad.providers.stt.deepgram",
+            },
         ),
         "llm": MappingProxyType(
             {"scripted": "voxtrad.providers.llm.scripted", "openai": "voxtrad.providers.llm.openai"},

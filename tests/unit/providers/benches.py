@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Literal, TypeVar
 
+from tests.fakes.deepgram_server import fake_deepgram
 from tests.fakes.openai_server import Answer, Chunks, Cut, Error, Stall, Text, fake_openai
 from voxtrad.providers.base import LanguageModel, Provider, SpeechToText, TextToSpeech
 from voxtrad.providers.registry import provider_types
@@ -65,6 +66,30 @@ def openai(kind) -> Bench:
     return bench
 
 
+_DEEPGRAM: dict[Trouble, dict[str, object]] = {
+    "none": {},
+    "stall": {"behaviour": "no handshake"},
+    "cut": {"behaviour": "cut"},
+    "malformed": {"behaviour": "malformed"},
+    "bad key": {"key": "another"},
+    "rate limit": {"status": 429},
+    "server error": {"status": 503},
+    "nobody there": {},
+}
+
+
+def deepgram(model) -> Bench[SpeechToText]:
+    @asynccontextmanager
+    async def bench(trouble: Trouble = "none") -> AsyncIterator[SpeechToText]:
+        async with fake_deepgram(**_DEEPGRAM[trouble]) as server:
+            url = server.url.replace("127.0.0.1", "127.0.0.2") if trouble == "nobody there" else server.url
+            provider = make("stt", "deepgram", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, {"model": model})
+            yield provider
+            await provider.aclose()
+
+    return bench
+
+
 _RULES = {"rules": [{"match": "hello", "say": "Hello there."}]}
 
 LLM: dict[str, Bench[LanguageModel]] = {"scripted": embedded("llm", "scripted", _RULES), "openai": openai("llm")}
@@ -72,6 +97,8 @@ TTS: dict[str, Bench[TextToSpeech]] = {"espeak": embedded("tts", "espeak", {}), 
 STT: dict[str, Bench[SpeechToText]] = {
     "sphinx": embedded("stt", "sphinx", {"workers": 1}),
     "openai": openai("stt"),
+    "deepgram": deepgram("nova-3"),
+    "deepgram flux": deepgram("flux-general-en"),
 }
 EMBEDDED = {"scripted", "espeak", "sphinx"}
 """These have no server that could make trouble."""

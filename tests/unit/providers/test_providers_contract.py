@@ -18,6 +18,7 @@ from voxtrad.providers.base import (
     RateLimited,
     TextDelta,
     Transcript,
+    TurnSignal,
     Unreachable,
 )
 
@@ -49,7 +50,7 @@ async def text_of(llm):
 async def test_a_model_answers_again_and_again(name):
     async with LLM[name]("none") as llm:
         await llm.warm()
-        assert llm.name == name
+        assert llm.name == name.split()[0]
         assert [await text_of(llm) for _ in range(3)] == ["Hello there."] * 3
 
 
@@ -86,7 +87,7 @@ async def test_a_models_trouble_has_its_type_and_no_key_in_it(name, trouble):
     async with LLM[name](trouble) as llm:
         with pytest.raises(EXPECTED[trouble]) as raised:
             await text_of(llm)
-        assert raised.value.provider == name
+        assert raised.value.provider == name.split()[0]
         assert KEY not in f"{raised.value.message} {raised.value.hint}"
 
 
@@ -109,7 +110,7 @@ async def first_sentence(tts):
 @pytest.mark.parametrize("rate", [8000, 16000])
 async def test_a_voice_speaks_sentence_after_sentence(name, rate):
     async with TTS[name]("none") as tts:
-        assert tts.name == name and tts.fingerprint
+        assert tts.name == name.split()[0] and tts.fingerprint
         voice = await tts.open(rate=rate, language="en")
         for _ in range(3):
             pcm = await audio_of(voice)
@@ -157,7 +158,7 @@ async def test_a_voices_trouble_has_its_type_and_no_key_in_it(name, trouble):
     async with TTS[name](trouble) as tts:
         with pytest.raises(EXPECTED[trouble]) as raised:
             await first_sentence(tts)
-        assert raised.value.provider == name
+        assert raised.value.provider == name.split()[0]
         assert KEY not in f"{raised.value.message} {raised.value.hint}"
 
 
@@ -191,7 +192,7 @@ async def first_utterance(stt):
 @pytest.mark.parametrize("name", STT)
 async def test_a_recogniser_hears_utterance_after_utterance(name):
     async with STT[name]("none") as stt:
-        assert stt.name == name
+        assert stt.name == name.split()[0]
         stream = await stt.open(rate=8000, language="en", hints=["goodbye"])
         assert [await final_of(stream) for _ in range(3)] == ["goodbye"] * 3
         await stream.aclose()
@@ -214,7 +215,7 @@ async def test_closing_in_the_middle_ends_the_events(name):
         await stream.send(bytes(320))
         await asyncio.sleep(0)
         await stream.aclose()
-        assert await reading is None or isinstance(reading.result(), Transcript)
+        assert await reading is None or isinstance(reading.result(), Transcript | TurnSignal)
         await stream.aclose()
 
 
@@ -224,5 +225,5 @@ async def test_a_recognisers_trouble_has_its_type_and_no_key_in_it(name, trouble
     async with STT[name](trouble) as stt:
         with pytest.raises(EXPECTED[trouble]) as raised:
             await first_utterance(stt)
-        assert raised.value.provider == name
+        assert raised.value.provider == name.split()[0]
         assert KEY not in f"{raised.value.message} {raised.value.hint}"

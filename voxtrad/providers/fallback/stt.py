@@ -135,7 +135,7 @@ class FallbackStream:
         if finalized or event.text:
             self._carried.clear()
         if finalized and event.text and self._declared.end_of_turn and not ends_turns:
-            return [event, TurnSignal("end", event.text, event.confidence)]
+            return [event, TurnSignal("end", confidence=event.confidence)]
         return [event]
 
     async def _next(self, error: ProviderError) -> None:
