@@ -25,9 +25,11 @@ from voxtrad.ledger.store import Settings
 from voxtrad.outbound.client import OutboundClient
 from voxtrad.outbound.delivery import Delivery
 from voxtrad.providers.base import JSON
+from voxtrad.providers.fallback.circle import Nobody, Observer
 from voxtrad.providers.registry import provider_types
+from voxtrad.providers.stock import Types
 from voxtrad.reloading import Reloader
-from voxtrad.roster import Roster, ToolboxMaker, Types
+from voxtrad.roster import Roster, ToolboxMaker
 from voxtrad.routing import variables_needed
 from voxtrad.switchboard import Switchboard
 from voxtrad.telephony.asterisk.app import AsteriskTelephony
@@ -52,8 +54,11 @@ class Core:
     Entering raises `VoxtradError` where a provider cannot be built.
     """
 
-    def __init__(self, config: Config, *, types: Types | None = None, keep_speech: bool = True) -> None:
+    def __init__(
+        self, config: Config, *, types: Types | None = None, observer: Observer | None = None, keep_speech: bool = True
+    ) -> None:
         """`types` are the providers to choose from: all of this installation, unless others are given."""
+        self._observer = observer or Nobody()
         self.bus = Bus()
         self._types = provider_types() if types is None else types
         self._stack = AsyncExitStack()
@@ -84,7 +89,7 @@ class Core:
 
     def staff(self, config: Config) -> Roster:
         """The agents of a configuration. Raises `VoxtradError`."""
-        return Roster(config, types=self._types, tools=self._tools(config), cache=self._cache)
+        return Roster(config, types=self._types, tools=self._tools(config), cache=self._cache, observer=self._observer)
 
     async def replace(self, config: Config) -> None:
         """The calls to come are taken by the agents of this configuration. Raises `VoxtradError`, changing nothing."""

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
-from typing import cast
 
 import structlog
 
-from voxtrad.config.models import AgentConfig, Config, Kind, ProviderChoice
+from voxtrad.config.models import AgentConfig, Config
 from voxtrad.config.templates import Template, TemplateRenderError
 from voxtrad.conversation.agent import Toolbox
 from voxtrad.conversation.call import Call
@@ -26,22 +25,15 @@ from voxtrad.conversation.session import Dialogue, Plan, Providers
 from voxtrad.conversation.speech_cache import SpeechCache
 from voxtrad.errors import VoxtradError
 from voxtrad.leg import Leg
-from voxtrad.providers.base import (
-    JSON,
-    LanguageModel,
-    Provider,
-    SpeechToText,
-    TextToSpeech,
-    VoiceActivityDetector,
-)
-from voxtrad.providers.registry import AnyProviderType
+from voxtrad.providers.base import JSON
+from voxtrad.providers.fallback.circle import Observer
+from voxtrad.providers.stock import Stock, Types
 from voxtrad.routing import decide
 from voxtrad.switchboard import Refused
 from voxtrad.tools.base import CallActions
 
 log = structlog.stdlib.get_logger(__name__)
 
-Types = Mapping[Kind, Mapping[str, AnyProviderType]]
 ToolboxMaker = Callable[[Mapping[str, JSON], CallActions, asyncio.TaskGroup], Toolbox]
 """Makes one call's tools, from the facts of the call, what they may do with the caller, and where they run."""
 
@@ -66,12 +58,18 @@ class Roster:
     """Who takes the calls. Building it does no I/O; `prepare` does what can be done before the first call."""
 
     def __init__(
-        self, config: Config, *, types: Types, tools: Callable[[AgentConfig], ToolboxMaker], cache: SpeechCache
+        self,
+        config: Config,
+        *,
+        types: Types,
+        tools: Callable[[AgentConfig], ToolboxMaker],
+        cache: SpeechCache,
+        observer: Observer,
     ) -> None:
         """Raises `VoxtradError` where a provider cannot be built or a handler cannot be imported."""
         self.config = config
         self._cache = cache
-        self._stock = _Stock(types)
+        self._stock = Stock(types, observer)
         self._desks = {name: self._desk(agent, types, tools(agent)) for name, agent in config.agents.items()}
         self._switch = Switch(config.destinations)
         self._live = 0
@@ -149,45 +147,6 @@ class Roster:
             toolbox=toolbox,
             hints=(*config.hints, *expected),
         )
-
-
-class _Stock:
-    """The providers of one configuration: two agents that ask for the same share it."""
-
-    def __init__(self, types: Types) -> None:
-        self._types = types
-        self._built: list[tuple[Kind, ProviderChoice, Provider]] = []
-
-    def stt(self, choices: Sequence[ProviderChoice]) -> SpeechToText:
-        return cast("SpeechToText", self._take("stt", choices[0]))
-
-    def llm(self, choices: Sequence[ProviderChoice]) -> LanguageModel:
-        return cast("LanguageModel", self._take("llm", choices[0]))
-
-    def tts(self, choices: Sequence[ProviderChoice]) -> TextToSpeech:
-        return cast("TextToSpeech", self._take("tts", choices[0]))
-
-    def vad(self, choice: ProviderChoice) -> VoiceActivityDetector:
-        return cast("VoiceActivityDetector", self._take("vad", choice))
-
-    async def aclose(self) -> None:
-        built, self._built = self._built, []
-        for kind, choice, provider in built:
-            if kind == "vad":
-                continue
-            try:
-                await cast("SpeechToText | LanguageModel | TextToSpeech", provider).aclose()
-            except VoxtradError as error:
-                log.warning("a provider did not close cleanly", provider=choice.provider, reason=error.message)
-
-    def _take(self, kind: Kind, choice: ProviderChoice) -> Provider:
-        """What a type builds is of the type's kind: the registry has checked it, so a cast is enough."""
-        for known_kind, known, provider in self._built:
-            if known_kind == kind and known == choice:
-                return provider
-        provider = self._types[kind][choice.type].build(choice.provider, choice.connection, choice.options)
-        self._built.append((kind, choice, provider))
-        return provider
 
 
 def _handler(path: str) -> Dialogue:

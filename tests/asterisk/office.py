@@ -12,7 +12,7 @@ from textwrap import dedent
 from aiohttp import web
 from pbx import PASSWORD, USERNAME, Pbx
 from standardwebhooks import Webhook
-from tones import with_tones
+from tones import KeptVoice, with_tones
 
 from voxtrad.cli.timeline import line
 from voxtrad.config.loader import Loaded, load
@@ -63,8 +63,9 @@ class Company:
 class Office:
     """A running server, and all that happened on its calls."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, kept: KeptVoice) -> None:
         self.server = server
+        self.kept = kept
         self.events: list[Event] = []
         self._news = asyncio.Event()
 
@@ -130,13 +131,15 @@ tools:
 async def working(config: Path) -> AsyncIterator[Office]:
     """Run a server until the block is left; nothing of it may be left in the process then."""
     before = asyncio.all_tasks()
-    types = with_tones(provider_types())
+    installed = provider_types()
+    kept = KeptVoice(installed)
+    types = with_tones(installed, kept)
 
     def read() -> Loaded:
         return load(config, provider_types=types)
 
     server = Server(read(), read, types=types)
-    office = Office(server)
+    office = Office(server, kept)
     server.core.bus.tap("test", (Event,), office.take)
     run = asyncio.create_task(server.run())
     try:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from office import Company, Office, configuration, working
 from pbx import Pbx, PbxAri, Root
 from sipcaller import RATE, sip_caller
-from tones import KeptVoice, digits_in, tones_of
+from tones import digits_in, tones_of
 
 from voxtrad.audio.wav import WavWriter
 from voxtrad.events.types import (
@@ -150,8 +150,6 @@ async def test_a_question_is_answered_and_goodbye_ends_the_call(
             async with asyncio.timeout(20):
                 await caller.ended.wait()
             heard = caller.heard()
-        voice = office.server.core.roster.plan_for("support", "c_none").providers.tts
-        assert isinstance(voice, KeptVoice)
         ended = await office.next(CallEnded)
         assert ended.outcome == "completed", office.story()
         assert len(company.asked) == 1, office.story()
@@ -164,7 +162,7 @@ async def test_a_question_is_answered_and_goodbye_ends_the_call(
         )
         last = 0
         for sentence in sentences:
-            wanted = np.frombuffer(voice.said[sentence], dtype="<i2")
+            wanted = np.frombuffer(office.kept.said[sentence], dtype="<i2")
             alike, at = correlation(heard, wanted)
             assert alike > 0.95, f"{sentence!r} was heard with a likeness of {alike:.3f}"
             assert at > last, "out of order"

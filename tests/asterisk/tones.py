@@ -157,13 +157,13 @@ class _KeptSession:
         await self._voice.aclose()
 
 
-def with_tones(types: object) -> dict[str, dict[str, object]]:
+def with_tones(types: object, kept: KeptVoice) -> dict[str, dict[str, object]]:
     """The installation's provider types, `tones` as STT and TTS, and the TTS `kept`."""
     kinds: Sequence[Literal["stt", "llm", "tts", "vad"]] = ("stt", "llm", "tts", "vad")
     found: dict[str, dict[str, object]] = {kind: _Lazily(types[kind]) for kind in kinds}  # type: ignore[index]  # any mapping
     found["stt"]["tones"] = ProviderType("stt", _None, _None, lambda name, connection, options: ToneReader())
     found["tts"]["tones"] = ProviderType("tts", _None, _None, lambda name, connection, options: ToneVoice())
-    found["tts"]["kept"] = ProviderType("tts", _None, _None, lambda name, connection, options: KeptVoice(types))
+    found["tts"]["kept"] = ProviderType("tts", _None, _None, lambda name, connection, options: kept)
     return found
 
 
