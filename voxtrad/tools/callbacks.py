@@ -38,10 +38,10 @@ class Callback:
 
 
 class Callbacks:
-    """All results that are waited for. `public_url` is what the outside world calls this server."""
+    """All results that are waited for. `public_url` is what the outside world calls this server, from now on."""
 
     def __init__(self, public_url: str) -> None:
-        self._base = public_url.rstrip("/")
+        self.public_url = public_url
         self._open: dict[tuple[str, str], Callback] = {}
 
     def __len__(self) -> int:
@@ -50,7 +50,7 @@ class Callbacks:
     @contextmanager
     def expect(self, call_id: str, tool_call_id: str) -> Iterator[Callback]:
         """Take a result for this tool call for as long as the context is open."""
-        callback = Callback(f"{self._base}/v1/calls/{call_id}/tools/{tool_call_id}/result")
+        callback = Callback(f"{self.public_url.rstrip('/')}/v1/calls/{call_id}/tools/{tool_call_id}/result")
         self._open[call_id, tool_call_id] = callback
         try:
             yield callback

@@ -10,11 +10,11 @@ from voxtrad.tools.base import CallActions, Outcome, Tool, ToolContext, ToolOpti
 
 
 class Limited:
-    """A tool whose calls wait for their turn, in the order they came; the wait counts towards the tool's time."""
+    """A tool whose calls wait for a free slot, in the order they came; the wait counts towards the tool's time."""
 
-    def __init__(self, tool: Tool, most: int) -> None:
+    def __init__(self, tool: Tool, slots: asyncio.Semaphore) -> None:
         self._tool = tool
-        self._free = asyncio.Semaphore(most)
+        self._slots = slots
 
     @property
     def spec(self) -> ToolSpec:
@@ -25,5 +25,5 @@ class Limited:
         return self._tool.options
 
     async def run(self, arguments: Mapping[str, JSON], context: ToolContext, actions: CallActions) -> Outcome:
-        async with self._free:
+        async with self._slots:
             return await self._tool.run(arguments, context, actions)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import ChainMap
 from collections.abc import Mapping
 
 from voxtrad.config.models import AgentConfig, Config
@@ -12,6 +14,7 @@ from voxtrad.config.tools import (
     DeclaredTool,
     EndCallTool,
     HttpTool,
+    McpTool,
     PlayTool,
     SendDtmfTool,
     SetVariableTool,
@@ -38,10 +41,16 @@ from voxtrad.tools.builtin.voicemail import VoicemailTool as Voicemail
 from voxtrad.tools.builtin.wait import WaitTool as Wait
 from voxtrad.tools.callbacks import Callbacks
 from voxtrad.tools.limits import Limited
+from voxtrad.tools.mcp import McpServer, McpTarget
 
 
 class UnknownTool(VoxtradError):
     """An agent names a tool that this version cannot make; `voxtrad check` refuses such a configuration."""
+
+
+def mcp_servers(config: Config) -> dict[str, McpServer]:
+    """The MCP servers by the tools' names: somebody has to let each `run`. Raises `McpNotInstalled`."""
+    return {name: _mcp(tool) for name, tool in config.tools.items() if isinstance(tool, McpTool)}
 
 
 def build_tools(
@@ -50,18 +59,25 @@ def build_tools(
     *,
     client: OutboundClient,
     callbacks: Callbacks | None = None,
+    servers: Mapping[str, McpServer] | None = None,
     built: dict[str, Tool] | None = None,
-) -> dict[str, Tool]:
-    """The tools of one agent by name, to be shared by its calls.
+) -> Mapping[str, Tool]:
+    """The tools of one agent by name, to be shared by its calls; those of MCP `servers` come and go.
 
     `built` keeps what was made for other agents of the same configuration: two agents with one tool share it, and its
     `concurrency`. Raises `UnknownTool`, `BadSecret`, `BadSchema` and `BadRequestTemplate`.
     """
     built = {} if built is None else built
+    own: dict[str, Tool] = {}
+    live: list[dict[str, Tool]] = []
     for name in agent.tools:
+        if servers is not None and name in servers:
+            live.append(servers[name].tools)
+            continue
         if name not in built:
             built[name] = _build(name, config, client, callbacks)
-    return {name: built[name] for name in agent.tools}
+        own[name] = built[name]
+    return ChainMap(own, *live)
 
 
 def _build(name: str, config: Config, client: OutboundClient, callbacks: Callbacks | None) -> Tool:
@@ -70,7 +86,7 @@ def _build(name: str, config: Config, client: OutboundClient, callbacks: Callbac
         raise UnknownTool(f"there is no tool '{name}'")
     tool = _builtin(wanted, config, client) if isinstance(wanted, BuiltinTool) else _made(wanted, client, callbacks)
     check_schema(tool.spec.parameters)
-    return tool if wanted.concurrency is None else Limited(tool, wanted.concurrency)
+    return tool if wanted.concurrency is None else Limited(tool, asyncio.Semaphore(wanted.concurrency))
 
 
 def _made(config: ToolBase, client: OutboundClient, callbacks: Callbacks | None) -> Tool:
@@ -101,6 +117,25 @@ def _made(config: ToolBase, client: OutboundClient, callbacks: Callbacks | None)
             return Declared(spec, options)
         case _:
             raise UnknownTool(f"the tool '{config.name}' cannot be made by this version")
+
+
+def _mcp(config: McpTool) -> McpServer:
+    server = config.mcp
+    target = McpTarget(
+        url=server.url,
+        headers={name: value.get_secret_value() for name, value in server.headers.items()},
+        command=server.command,
+        env={name: value.get_secret_value() for name, value in server.env.items()},
+    )
+    return McpServer(
+        config.name,
+        target,
+        only=server.tools,
+        options=_options(config),
+        hidden=tuple(config.fixed),
+        concurrency=config.concurrency,
+        idempotent=config.idempotent,
+    )
 
 
 def _builtin(config: BuiltinTool, whole: Config, client: OutboundClient) -> Tool:

@@ -17,7 +17,7 @@ from voxtrad.providers.registry import provider_types
 from voxtrad.tools.base import CallActions, Declared, Outcome, Proceed, Tool, ToolContext, ToolOptions
 from voxtrad.tools.http import BadRequestTemplate
 from voxtrad.tools.limits import Limited
-from voxtrad.tools.registry import UnknownTool, build_tools
+from voxtrad.tools.registry import UnknownTool, build_tools, mcp_servers
 from voxtrad.tools.webhook import WebhookTool
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -138,7 +138,27 @@ async def test_concurrency(context: Callable[..., ToolContext], caller: CallActi
             under_way -= 1
             return Outcome(arguments["n"])
 
-    tool = Limited(Busy(), 2)
+    tool = Limited(Busy(), asyncio.Semaphore(2))
     outcomes = await asyncio.gather(*(tool.run({"n": n}, context(), caller) for n in range(7)))
     assert [outcome.result for outcome in outcomes] == list(range(7))
     assert most == 2
+
+
+async def test_mcp_tools_come_and_go(tmp_path: Path, client: OutboundClient) -> None:
+    path = tmp_path / "voxtrad.yaml"
+    path.write_text(
+        """
+agents:
+  support: {stt: sphinx, llm: {provider: scripted, rules: [], otherwise: a}, tts: espeak, tools: [end_call, crm]}
+tools:
+  crm: {mcp: {command: [crm-server, --stdio], env: {KEY: secret}, tools: [find]}, fixed: {a: b}, concurrency: 3}
+"""
+    )
+    config = load(path, provider_types=provider_types(), environment={}, not_yet=()).config
+    servers = mcp_servers(config)
+    tools = build_tools(config, config.agents["support"], client=client, servers=servers)
+    assert list(tools) == ["end_call"]
+    servers["crm"].tools["crm_find"] = Declared(ToolSpec("crm_find", "", {}))
+    assert set(tools) == {"end_call", "crm_find"}
+    servers["crm"].tools.clear()
+    assert "crm_find" not in tools
