@@ -27,6 +27,7 @@ from voxtrad.providers.base import (
 TONE, GAP = 0.12, 0.06
 """Seconds."""
 _LOUD = 800
+_APART = 5  # frames of 10 ms
 
 
 def tones_of(text: str, rate: int = 8000) -> bytes:
@@ -43,14 +44,14 @@ def digits_in(samples: NDArray[np.int16], rate: int = 8000) -> str:
     frame = rate // 100
     count = samples.size // frame
     loud = np.abs(samples[: count * frame].reshape(count, frame).astype(np.int32)).max(axis=1) > _LOUD
-    digits, start = "", None
-    for index, on in enumerate([*loud, False]):
-        if on and start is None:
-            start = index
-        elif not on and start is not None:
-            if index - start >= 6:
-                digits += _digit(samples[(start + 1) * frame : (index - 1) * frame], rate)
+    digits, start, last = "", None, 0
+    for index in (*np.flatnonzero(loud).tolist(), count + _APART):
+        if start is not None and index - last >= _APART:  # a packet that came late leaves a shorter hole in a tone
+            if last - start >= 5:
+                digits += _digit(samples[start * frame : (last + 1) * frame], rate)
             start = None
+        start = index if start is None else start
+        last = index
     return digits
 
 
