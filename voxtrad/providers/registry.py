@@ -35,7 +35,11 @@ BUILT_IN: Final[Mapping[Kind, Mapping[str, str]]] = MappingProxyType(
             {"scripted": "voxtrad.providers.llm.scripted", "openai": "voxtrad.providers.llm.openai"},
         ),
         "tts": MappingProxyType(
-            {"espeak": "voxtrad.providers.tts.espeak", "openai": "voxtrad.providers.tts.openai"},
+            {
+                "espeak": "voxtrad.providers.tts.espeak",
+                "openai": "voxtrad.providers.tts.openai",
+                "elevenlabs": "voxtrad.providers.tts.elevenlabs",
+            },
         ),
         "vad": MappingProxyType({"energy": "voxtrad.providers.vad.energy", "webrtc": "voxtrad.providers.vad.webrtc"}),
     }

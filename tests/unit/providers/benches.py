@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Literal, TypeVar
 
 from tests.fakes.deepgram_server import fake_deepgram
+from tests.fakes.elevenlabs_server import fake_elevenlabs
 from tests.fakes.openai_server import Answer, Chunks, Cut, Error, Stall, Text, fake_openai
 from voxtrad.providers.base import LanguageModel, Provider, SpeechToText, TextToSpeech
 from voxtrad.providers.registry import provider_types
@@ -20,6 +21,9 @@ Trouble = Literal["none", "stall", "cut", "malformed", "bad key", "rate limit", 
 TROUBLES: tuple[Trouble, ...] = ("stall", "cut", "malformed", "bad key", "rate limit", "server error", "nobody there")
 
 KEY = "secret-key-0123456789"
+
+NOBODY = "http://127.0.0.1:1"
+"""Where nothing listens."""
 
 P = TypeVar("P", bound=Provider)
 Bench = Callable[[Trouble], AbstractAsyncContextManager[P]]
@@ -58,7 +62,7 @@ def openai(kind) -> Bench:
         async with fake_openai(_OPENAI_ANSWERS[trouble]) as server:
             server.transcript = "goodbye"
             server.speech = bytes(range(256)) * 2 * 94  # one second of PCM at 24 kHz
-            url = server.url.replace("127.0.0.1", "127.0.0.2") if trouble == "nobody there" else server.url
+            url = NOBODY if trouble == "nobody there" else server.url
             provider = make(kind, "openai", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, {})
             yield provider
             await provider.aclose()
@@ -82,7 +86,7 @@ def deepgram(model) -> Bench[SpeechToText]:
     @asynccontextmanager
     async def bench(trouble: Trouble = "none") -> AsyncIterator[SpeechToText]:
         async with fake_deepgram(**_DEEPGRAM[trouble]) as server:
-            url = server.url.replace("127.0.0.1", "127.0.0.2") if trouble == "nobody there" else server.url
+            url = NOBODY if trouble == "nobody there" else server.url
             provider = make("stt", "deepgram", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, {"model": model})
             yield provider
             await provider.aclose()
@@ -90,10 +94,35 @@ def deepgram(model) -> Bench[SpeechToText]:
     return bench
 
 
+_ELEVENLABS: dict[Trouble, dict[str, object]] = {
+    "none": {},
+    "stall": {"behaviour": "stall"},
+    "cut": {"behaviour": "cut"},
+    "malformed": {"behaviour": "malformed"},
+    "bad key": {"key": "another"},
+    "rate limit": {"status": 429},
+    "server error": {"status": 503},
+    "nobody there": {},
+}
+
+
+@asynccontextmanager
+async def elevenlabs(trouble: Trouble = "none") -> AsyncIterator[TextToSpeech]:
+    async with fake_elevenlabs(**_ELEVENLABS[trouble]) as server:
+        url = NOBODY if trouble == "nobody there" else server.url
+        provider = make("tts", "elevenlabs", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, {})
+        yield provider
+        await provider.aclose()
+
+
 _RULES = {"rules": [{"match": "hello", "say": "Hello there."}]}
 
 LLM: dict[str, Bench[LanguageModel]] = {"scripted": embedded("llm", "scripted", _RULES), "openai": openai("llm")}
-TTS: dict[str, Bench[TextToSpeech]] = {"espeak": embedded("tts", "espeak", {}), "openai": openai("tts")}
+TTS: dict[str, Bench[TextToSpeech]] = {
+    "espeak": embedded("tts", "espeak", {}),
+    "openai": openai("tts"),
+    "elevenlabs": elevenlabs,
+}
 STT: dict[str, Bench[SpeechToText]] = {
     "sphinx": embedded("stt", "sphinx", {"workers": 1}),
     "openai": openai("stt"),

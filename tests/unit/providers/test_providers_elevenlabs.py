@@ -1,0 +1,127 @@
+"""ElevenLabs' multi-context socket: contexts, alignment, interruptions, errors."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.fakes.elevenlabs_server import PER_CHARACTER, fake_elevenlabs
+from tests.unit.providers.benches import KEY, make
+from voxtrad.providers.base import BadKey, BadRequest, MalformedAnswer, QuotaExceeded, RateLimited, Unreachable
+from voxtrad.providers.tts.elevenlabs import Alignment
+
+TEXT = "Your order is on its way."
+
+
+def build(server, **options):
+    return make("tts", "elevenlabs", {"base_url": server.url, "api_key": KEY, "timeout": 2}, options)
+
+
+async def say(voice, text=TEXT):
+    chunks = [chunk async for chunk in voice.synthesize(text)]
+    return b"".join(chunk.pcm for chunk in chunks), [timing for chunk in chunks for timing in chunk.timings]
+
+
+async def test_a_sentence_is_a_context_and_its_words_are_timed():
+    async with fake_elevenlabs(key=KEY) as server:
+        tts = build(server, voice="a/b", speed=1.1, pronunciation_dictionaries=["d:1", "e"])
+        voice = await tts.open(rate=8000, language="en")
+        pcm, timings = await say(voice)
+        await say(voice, "Again.")
+        assert len(pcm) == (len(TEXT) + 1) * PER_CHARACTER * 8000 * 2
+        assert [TEXT[timing.offset :].split()[0] for timing in timings] == TEXT.split()
+        assert [timing.start for timing in timings] == pytest.approx([t.offset * PER_CHARACTER for t in timings])
+        assert server.voices == ["a/b"]
+        assert server.queries[0]["output_format"] == "pcm_8000" and server.queries[0]["sync_alignment"] == "true"
+        assert server.messages[:3] == [
+            {
+                "text": " ",
+                "context_id": "s1",
+                "voice_settings": {"speed": 1.1},
+                "pronunciation_dictionary_locators": [
+                    {"pronunciation_dictionary_id": "d", "version_id": "1"},
+                    {"pronunciation_dictionary_id": "e"},
+                ],
+            },
+            {"text": TEXT + " ", "context_id": "s1", "flush": True},
+            {"context_id": "s1", "close_context": True},
+        ]
+        assert len(server.queries) == 1  # one socket
+        await voice.aclose()
+        await tts.aclose()
+
+
+async def test_interruptions_never_open_too_many_contexts():
+    async with fake_elevenlabs() as server:
+        tts = build(server)
+        voice = await tts.open(rate=8000, language="en")
+        for _ in range(12):
+            stream = voice.synthesize("This is cut short. " * 200)
+            await anext(stream)
+            await stream.aclose()
+        assert (await say(voice, "Whole."))[0]
+        assert server.most_contexts <= 5
+        await voice.aclose()
+        await tts.aclose()
+
+
+async def test_a_socket_that_went_idle_is_opened_again():
+    async with fake_elevenlabs() as server:
+        tts = build(server)
+        voice = await tts.open(rate=8000, language="en")
+        await voice._socket.close()
+        assert (await say(voice))[0]
+        assert len(server.queries) == 2
+        await voice.aclose()
+        await tts.aclose()
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("quota_exceeded", QuotaExceeded),
+        ("invalid_api_key", BadKey),
+        ("max_active_conversations", RateLimited),
+        ("voice_id_does_not_exist", BadRequest),
+        ("something_new", Unreachable),
+    ],
+)
+async def test_errors_on_the_socket_are_typed(code, error):
+    async with fake_elevenlabs(behaviour="error", error=(code, f"no, {code}")) as server:
+        tts = build(server)
+        voice = await tts.open(rate=8000, language="en")
+        with pytest.raises(error):
+            await say(voice)
+        await voice.aclose()
+        await tts.aclose()
+
+
+@pytest.mark.parametrize("behaviour", ["malformed", "not base64"])
+async def test_what_is_no_message_is_malformed(behaviour):
+    async with fake_elevenlabs(behaviour=behaviour) as server:
+        tts = build(server)
+        voice = await tts.open(rate=8000, language="en")
+        with pytest.raises(MalformedAnswer):
+            await say(voice)
+        await voice.aclose()
+        await tts.aclose()
+
+
+ANYTHING = st.recursive(
+    st.none() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+)
+
+
+@given(
+    st.text(max_size=30),
+    ANYTHING | st.fixed_dictionaries({"chars": ANYTHING, "charStartTimesMs": ANYTHING}),
+    st.lists(st.tuples(st.text(max_size=2), st.integers(-10, 10**6)), max_size=10),
+)
+def test_any_alignment_gives_places_in_the_text(text, odd, pairs):
+    alignment = Alignment(text)
+    regular = {"chars": [char for char, _ in pairs], "charStartTimesMs": [time for _, time in pairs]}
+    timings = [*alignment.timings(odd, 0.0), *alignment.timings(regular, 1.0)]
+    assert all(0 <= timing.offset < len(text) for timing in timings)
+    assert [timing.offset for timing in timings] == sorted({timing.offset for timing in timings})
