@@ -15,13 +15,27 @@ from types import TracebackType
 from typing import Self
 
 import structlog
+from prometheus_client import CollectorRegistry
 
+from voxtrad.api.app import build_app
+from voxtrad.api.gate import Gate
+from voxtrad.api.house import House
+from voxtrad.api.listener import listening
+from voxtrad.api.routes import TABLE
+from voxtrad.api.tokens import Tokens
+from voxtrad.api.watch import Watch
 from voxtrad.config.loader import Loaded
 from voxtrad.config.models import AgentConfig, Config
 from voxtrad.conversation.speech_cache import SpeechCache
 from voxtrad.events.bus import Bus
+from voxtrad.events.types import Rejection
 from voxtrad.ledger.ledger import RECORDED, open_ledger
+from voxtrad.ledger.privacy import Privacy
 from voxtrad.ledger.store import Settings
+from voxtrad.observability.lag import measure_lag
+from voxtrad.observability.metrics import Metrics
+from voxtrad.observability.readings import Backlog, Readings
+from voxtrad.observability.watching import Watching
 from voxtrad.outbound.client import OutboundClient
 from voxtrad.outbound.delivery import Delivery
 from voxtrad.providers.base import JSON
@@ -36,6 +50,7 @@ from voxtrad.telephony.asterisk.app import AsteriskTelephony
 from voxtrad.telephony.asterisk.ari import open_session
 from voxtrad.telephony.asterisk.settings import AsteriskSettings
 from voxtrad.tools.base import CallActions, Tool
+from voxtrad.tools.callbacks import Callbacks
 from voxtrad.tools.registry import build_tools
 from voxtrad.tools.runner import ToolRunner
 
@@ -55,10 +70,20 @@ class Core:
     """
 
     def __init__(
-        self, config: Config, *, types: Types | None = None, observer: Observer | None = None, keep_speech: bool = True
+        self,
+        config: Config,
+        *,
+        types: Types | None = None,
+        observer: Observer | None = None,
+        on_rejected: Callable[[Rejection], None] = lambda reason: None,
+        callbacks: Callbacks | None = None,
+        keep_speech: bool = True,
     ) -> None:
-        """`types` are the providers to choose from: all of this installation, unless others are given."""
+        """`types` are the providers to choose from: all of this installation, unless others are given. Without
+        `callbacks` no tool can answer later."""
         self._observer = observer or Nobody()
+        self._on_rejected = on_rejected
+        self._callbacks = callbacks
         self.bus = Bus()
         self._types = provider_types() if types is None else types
         self._stack = AsyncExitStack()
@@ -76,7 +101,7 @@ class Core:
             self.roster,
             publish=self.bus.publish,
             clock=asyncio.get_running_loop().time,
-            on_rejected=lambda reason: None,
+            on_rejected=self._on_rejected,
         )
         return self
 
@@ -103,7 +128,7 @@ class Core:
         built: dict[str, Tool] = {}
 
         def for_agent(agent: AgentConfig) -> ToolboxMaker:
-            tools = build_tools(config, agent, client=self.outbound, built=built)
+            tools = build_tools(config, agent, client=self.outbound, callbacks=self._callbacks, built=built)
 
             def for_call(facts: Mapping[str, JSON], actions: CallActions, group: asyncio.TaskGroup) -> ToolRunner:
                 return ToolRunner(
@@ -126,7 +151,16 @@ class Server:
     def __init__(self, loaded: Loaded, load: Callable[[], Loaded], *, types: Types | None = None) -> None:
         """`load` reads the configuration again; it runs off the event loop."""
         self.config = loaded.config
-        self.core = Core(self.config, types=types)
+        self.callbacks = Callbacks(str(self.config.server.public_url or ""))
+        self.metrics = Metrics(CollectorRegistry(), self._readings())
+        self.core = Core(
+            self.config,
+            types=types,
+            observer=self.metrics,
+            on_rejected=self.metrics.on_rejected,
+            callbacks=self.callbacks,
+        )
+        self.watch = Watch(self._privacy)
         self.reloader = Reloader(loaded, load, self._apply)
         self.telephony: AsteriskTelephony | None = None
         self.started = asyncio.Event()
@@ -145,21 +179,32 @@ class Server:
 
     async def run(self) -> None:
         """Raises `VoxtradError` where the configuration cannot be put to work."""
+        self.gate = Gate(
+            Tokens.of(self.config.server), clock=asyncio.get_running_loop().time, on_wrong=self.metrics.on_auth_failure
+        )
+        self.metrics.configure(self.config)
         async with AsyncExitStack() as stack:
             core = await stack.enter_async_context(self.core)
             kept = Settings.from_config(self.config)
             self.ledger = await stack.enter_async_context(open_ledger(self.config.server.data_dir, kept))
-            self.delivery = Delivery(self.ledger, core.outbound)
+            self.delivery = Delivery(self.ledger, core.outbound, observe=self.metrics.on_delivery)
             self.delivery.configure(kept.endpoints)
             self.ledger.on_due(self.delivery.wake)
             core.bus.tap("ledger", RECORDED, self.ledger.record)
+            Watching(self.metrics).watch(core.bus)
+            self.watch.watch(core.bus)
             if self.config.asterisk is not None:
                 session = await stack.enter_async_context(open_session())
                 self.telephony = AsteriskTelephony(asterisk_settings(self.config), core.switchboard.take, http=session)
+            self.url = await stack.enter_async_context(
+                listening(build_app(self._house(), self.gate, TABLE), self.config.server)
+            )
+            self.callbacks.public_url = str(self.config.server.public_url or self.url)
             async with asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(core.roster.prepare(PREPARED_RATE), name="prepare"),
                     group.create_task(self.delivery.run(), name="delivery"),
+                    group.create_task(measure_lag(self.metrics.event_loop_lag.observe), name="lag"),
                 ]
                 if self.config.server.watch:
                     tasks.append(group.create_task(self.reloader.watch(), name="watch"))
@@ -176,9 +221,52 @@ class Server:
     async def _apply(self, config: Config) -> None:
         """Put a new configuration to work. Raises `VoxtradError`; then the old one runs on."""
         kept = Settings.from_config(config)
+        tokens = Tokens.of(config.server, listen=self.config.server.listen)
         await self.core.replace(config)
+        self.gate.replace(tokens)
+        self.metrics.configure(config)
+        self.callbacks.public_url = str(config.server.public_url or self.url)
         await self.ledger.configure(kept)
         self.delivery.configure(kept.endpoints)
+
+    def not_ready(self) -> list[str]:
+        """Why no call can be taken now; empty when all is well."""
+        reasons = ["the server is draining"] if self.core.switchboard.draining else []
+        if self.telephony is not None and not self.telephony.connected:
+            reasons.append(self.telephony.state_reason)
+        return reasons
+
+    def _house(self) -> House:
+        """What the API may touch."""
+        return House(
+            board=self.core.switchboard,
+            watch=self.watch,
+            records=self.ledger,
+            results=self.callbacks,
+            not_ready=self.not_ready,
+            metrics=self.metrics.exposition,
+            loaded=lambda: self.reloader.loaded,
+            reload=lambda: self.reloader.reload("asked to over HTTP"),
+        )
+
+    def _readings(self) -> Readings:
+        """What the metrics look up, once the rooms are joined."""
+        return Readings(
+            calls_active=lambda: len(self.core.switchboard.calls),
+            calls_limit=lambda: self.core.switchboard.front.max_calls,
+            ari_connected=lambda: self.telephony is not None and self.telephony.connected,
+            ari_reconnects=lambda: self.telephony.reconnects if self.telephony is not None else 0,
+            backlog=self._backlog,
+            reload_successful=lambda: self.reloader.last.ok,
+        )
+
+    def _backlog(self) -> Backlog:
+        stats = self.ledger.stats()
+        return Backlog(stats.undelivered, stats.oldest, stats.expired)
+
+    def _privacy(self, agent: str) -> Privacy:
+        known = self.reloader.loaded.config.agents.get(agent)
+        return known.privacy if known is not None else "full"
 
     async def _say_the_last_words(self) -> None:
         """Give the events of the last calls a moment to be delivered; what is not, is at the next start."""

@@ -15,8 +15,9 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from voxtrad import __version__
+from voxtrad.config.models import Config
 from voxtrad.observability import names
-from voxtrad.observability.names import Names, known
+from voxtrad.observability.names import Names, fingerprint, known
 from voxtrad.observability.readings import Readings, ReadingsCollector
 
 TURN = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0)
@@ -36,7 +37,7 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry, readings: Readings) -> None:
         self._registry = registry
-        self._names: Names | None = None
+        self._configured: tuple[Names, str] | None = None
 
         def counter(name: str, about: str, *labels: str) -> Counter:
             return Counter(f"voxtrad_{name}", about, labels, registry=registry)
@@ -79,15 +80,16 @@ class Metrics:
         build = Gauge("voxtrad_build_info", "What is running; always 1.", ("version", "python"), registry=registry)
         build.labels(__version__, platform.python_version()).set(1)
         self._given_up: dict[str, int] = {}
-        registry.register(ReadingsCollector(readings, lambda: self._names, self._given_up))
+        registry.register(ReadingsCollector(readings, lambda: self._configured, self._given_up))
         _all(self.calls_rejected, names.REJECTIONS)
         _all(self.interruptions, names.INTERRUPTIONS.values())
         _all(self.provider_fallbacks, names.KINDS)
         _all(self.transfers_denied, names.TRANSFER_DENIALS)
 
-    def configure(self, configured: Names) -> None:
+    def configure(self, config: Config) -> None:
         """Have all series of a configuration; those of the one before stay, as counters must."""
-        now = self._names = configured if self._names is None else self._names | configured
+        now = Names.of(config) if self._configured is None else self.names | Names.of(config)
+        self._configured = now, fingerprint(config)
         _all(self.calls, now.agents, names.DIRECTIONS, names.OUTCOMES)
         _all(self.call_duration, now.agents)
         _all(self.turn_latency, now.agents)
@@ -105,9 +107,9 @@ class Metrics:
     @property
     def names(self) -> Names:
         """What label values there are. Raises `ValueError` before the first `configure`."""
-        if self._names is None:
+        if self._configured is None:
             raise ValueError("the metrics know no configuration yet")
-        return self._names
+        return self._configured[0]
 
     # --- what the rooms report, where it is no event of a call --------------------------------------------------------
 

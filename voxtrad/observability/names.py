@@ -5,6 +5,7 @@ A label value that is in no set would make a series for whatever a caller or a m
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import get_args
@@ -89,6 +90,11 @@ class Names:
         if name in self.tools:
             return name
         return next((server for server in self.servers if name.startswith(f"{server}_")), OTHER)
+
+
+def fingerprint(config: Config) -> str:
+    """A short hash of all values but secrets: the same on two servers that run with the same."""
+    return hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:12]
 
 
 def known(name: str, names: Iterable[str]) -> str:

@@ -37,14 +37,16 @@ class Readings:
     ari_reconnects: Callable[[], int]
     backlog: Callable[[], Backlog]
     reload_successful: Callable[[], bool]
-    config_hash: Callable[[], str]
 
 
 class ReadingsCollector(Collector):
     """The readings as series."""
 
-    def __init__(self, readings: Readings, configured: Callable[[], Names | None], given_up: Mapping[str, int]) -> None:
-        """`given_up` counts, by endpoint, the messages that became dead letters after their last attempt."""
+    def __init__(
+        self, readings: Readings, configured: Callable[[], tuple[Names, str] | None], given_up: Mapping[str, int]
+    ) -> None:
+        """`configured` gives the names and the hash of the configuration, once there is one; `given_up` counts, by
+        endpoint, the messages that became dead letters after their last attempt."""
         self._readings = readings
         self._configured = configured
         self._given_up = given_up
@@ -65,13 +67,13 @@ class ReadingsCollector(Collector):
         dead = CounterMetricFamily(
             "voxtrad_webhook_dead_letters", "Events whose delivery was given up.", labels=("endpoint",)
         )
-        configured = self._configured()
-        for endpoint in configured.endpoints if configured else ():
+        names, config_hash = self._configured() or (None, "")
+        for endpoint in names.endpoints if names else ():
             dead.add_metric((endpoint,), self._given_up.get(endpoint, 0) + backlog.expired.get(endpoint, 0))
         yield dead
         yield _gauge("config_last_reload_successful", "Whether the last reload was accepted.", read.reload_successful())
         info = GaugeMetricFamily("voxtrad_config_info", "The configuration in effect; always 1.", labels=("hash",))
-        info.add_metric((read.config_hash(),), 1)
+        info.add_metric((config_hash,), 1)
         yield info
 
 

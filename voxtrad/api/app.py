@@ -1,0 +1,43 @@
+"""The aiohttp application: the table's routes behind tokens, an audit log, and problems as JSON.
+
+Where it listens is `listener.py`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from aiohttp import web
+
+from voxtrad.api.gate import Gate
+from voxtrad.api.house import House
+from voxtrad.api.problems import problems
+from voxtrad.api.table import MAX_BODY, Endpoint
+
+
+def build_app(house: House, gate: Gate, table: Sequence[Endpoint]) -> web.Application:
+    """All endpoints of the table."""
+    app = web.Application(middlewares=[problems], client_max_size=MAX_BODY)
+    for endpoint in table:
+        app.router.add_route(endpoint.method, endpoint.path, _guarded(house, gate, endpoint))
+    app.on_response_prepare.append(_headers)
+
+    async def send_away(app: web.Application) -> None:
+        house.watch.close()
+
+    app.on_shutdown.append(send_away)
+    return app
+
+
+def _guarded(house: House, gate: Gate, endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        with gate.audited(request, endpoint):
+            return await endpoint.run(house, request)
+
+    return handle
+
+
+async def _headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Nothing here is for caches, and nothing is to be guessed."""
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Cache-Control", "no-store")

@@ -1,0 +1,116 @@
+"""The door: asks for a token where one is demanded, bounds guessing, and writes down who changed what.
+
+Where no token is demanded only this machine reaches the listener. A web page in this machine's browser does so too:
+so a request must then name this machine (no foreign name that was made to lead here) and must not come from a page of
+another origin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import structlog
+from aiohttp import web
+
+from voxtrad.api.problems import Problem
+from voxtrad.api.table import Endpoint
+from voxtrad.api.tokens import LOCAL, Client, Guesses, Tokens, is_loopback
+from voxtrad.config.server import Scope
+
+audit = structlog.stdlib.get_logger("voxtrad.audit")
+
+
+class Gate:
+    """Lets requests in. `on_wrong` is told of each wrong token."""
+
+    def __init__(self, tokens: Tokens, *, clock: Callable[[], float], on_wrong: Callable[[], None]) -> None:
+        self._tokens = tokens
+        self._clock = clock
+        self._on_wrong = on_wrong
+        self._guesses = Guesses()
+
+    def replace(self, tokens: Tokens) -> None:
+        """Go by these from now on."""
+        self._tokens = tokens
+
+    @contextmanager
+    def audited(self, request: web.Request, endpoint: Endpoint) -> Iterator[None]:
+        """Let a request in, or raise `Problem`; whatever changes something or is refused stands in the log."""
+        who, status = "nobody", 500
+        try:
+            if endpoint.own_token:
+                who = "tool"
+                self._patience(request)
+            elif endpoint.scope is not None:
+                client = self._admit(request)
+                who = client.name
+                self._allow(client, endpoint.scope)
+            yield
+            status = 200
+        except Problem as problem:
+            status = problem.status
+            if endpoint.own_token and status == 401:
+                self._wrong(request)
+            raise
+        except web.HTTPException as error:
+            status = error.status
+            raise
+        finally:
+            refused = status in (401, 403, 429)
+            if refused or (endpoint.scope is not None and request.method != "GET"):
+                write = audit.warning if refused else audit.info
+                write("api", who=who, at=request.remote, method=request.method, path=request.path, status=status)
+
+    def _admit(self, request: web.Request) -> Client:
+        if not self._tokens.demanded:
+            _ours(request)
+            return LOCAL
+        self._patience(request)
+        token = bearer(request)
+        client = None if token is None else self._tokens.find(token)
+        if client is not None:
+            return client
+        if token is not None:
+            self._wrong(request)
+        raise unauthorized("a token is needed" if token is None else "this token is not known")
+
+    def _allow(self, client: Client, scope: Scope) -> None:
+        if scope not in client.scopes:
+            raise Problem(403, f"the token '{client.name}' has no scope '{scope}'")
+
+    def _patience(self, request: web.Request) -> None:
+        if wait := self._guesses.wait(request.remote or "", self._clock()):
+            raise Problem(429, "too many wrong tokens from here", headers={"Retry-After": str(int(wait) + 1)})
+
+    def _wrong(self, request: web.Request) -> None:
+        self._guesses.wrong(request.remote or "", self._clock())
+        self._on_wrong()
+
+
+def bearer(request: web.Request) -> str | None:
+    """The token of a request; None where there is none."""
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if kind.lower() == "bearer" and token.strip() else None
+
+
+def unauthorized(detail: str) -> Problem:
+    return Problem(401, detail, headers={"WWW-Authenticate": 'Bearer realm="voxtrad"'})
+
+
+def _ours(request: web.Request) -> None:
+    """Raises `Problem` for what a web page of somebody else may have sent."""
+    host = request.headers.get("Host", "")
+    if not is_loopback(_name(f"//{host}")):
+        raise Problem(403, "without tokens only localhost is served; set server.tokens to be reached by another name")
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        raise Problem(403, "without tokens no other site's page is served")
+
+
+def _name(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""

@@ -1,0 +1,79 @@
+"""What the API needs of the server, as small Protocols: the daemon hands it in, and nothing here knows the daemon."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeVar
+
+from voxtrad.api.watch import Watch
+from voxtrad.config.loader import Loaded
+from voxtrad.conversation.session import Session
+from voxtrad.events.types import JSON
+
+T = TypeVar("T")
+
+
+class Board(Protocol):
+    """The live calls (`switchboard.py`)."""
+
+    draining: bool
+
+    @property
+    def calls(self) -> Mapping[str, Session]: ...
+
+
+class Records(Protocol):
+    """What is kept (`ledger/ledger.py`). All raise `LedgerError` where the database cannot be used now."""
+
+    async def read(self, question: Callable[[sqlite3.Connection], T]) -> T: ...
+
+    async def delete_call(self, call_id: str) -> Literal["deleted", "unknown", "running"]: ...
+
+    async def replay(self, *, endpoint: str | None = None, message_id: str | None = None) -> int: ...
+
+    async def enable(self, endpoint: str) -> bool: ...
+
+
+class Results(Protocol):
+    """Tools that wait for a result (`tools/callbacks.py`)."""
+
+    def deliver(self, call_id: str, tool_call_id: str, token: str, body: JSON) -> None:
+        """Raises `UnknownCallback`."""
+        ...
+
+
+class Reloaded(Protocol):
+    """What came of a reload."""
+
+    @property
+    def ok(self) -> bool: ...
+
+    @property
+    def errors(self) -> Sequence[str]:
+        """Why the old configuration runs on."""
+        ...
+
+    @property
+    def restart(self) -> Sequence[str]:
+        """Changed values that only a restart brings into effect."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """The server, as far as the API may touch it."""
+
+    board: Board
+    watch: Watch
+    records: Records
+    results: Results
+    not_ready: Callable[[], Sequence[str]]
+    """Why no call can be taken now; empty when all is well."""
+    metrics: Callable[[str], tuple[bytes, str]]
+    """Text and content type, for an `Accept` header. Runs in a thread."""
+    loaded: Callable[[], Loaded]
+    """The configuration in effect."""
+    reload: Callable[[], Awaitable[Reloaded]]
+    """Load it again: all of it, or nothing."""

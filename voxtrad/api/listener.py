@@ -1,0 +1,48 @@
+"""Where the API listens: one TCP address, with TLS where a certificate is given."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from voxtrad.config.server import ServerConfig, TlsConfig
+from voxtrad.errors import VoxtradError
+
+FAREWELL = 5.0
+"""Seconds that requests under way may take when the server stops."""
+
+
+class CannotListen(VoxtradError):
+    """The address cannot be listened at, or the certificate cannot be used."""
+
+
+@asynccontextmanager
+async def listening(app: web.Application, server: ServerConfig) -> AsyncIterator[str]:
+    """Serve until the context is left; gives the URL. Raises `CannotListen`."""
+    context = None if server.tls is None else _tls(server.tls)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=FAREWELL)
+    await runner.setup()
+    try:
+        host, _, port = server.listen.rpartition(":")
+        site = web.TCPSite(runner, host.strip("[]"), int(port), ssl_context=context, reuse_address=True)
+        try:
+            await site.start()
+        except OSError as error:
+            hint = "does another program listen there?" if error.errno is not None else None
+            raise CannotListen(f"cannot listen at {server.listen}: {error.strerror or error}", hint=hint) from error
+        bound = runner.addresses[0][1]
+        yield f"{'http' if context is None else 'https'}://{host}:{bound}"
+    finally:
+        await runner.cleanup()
+
+
+def _tls(tls: TlsConfig) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(tls.cert, tls.key)
+    except (OSError, ssl.SSLError) as error:
+        raise CannotListen(f"the certificate cannot be used: {error}", hint="see server.tls") from error
+    return context
