@@ -12,6 +12,7 @@ from voxtrad.telephony.asterisk import paste
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+SHELL = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
 
 
 @pytest.mark.parametrize("lines", [paste.http_conf(), paste.ari_conf(), paste.extensions_conf()])
@@ -21,9 +22,9 @@ def test_what_is_pasted_is_what_is_tested(lines: str) -> None:
 
 def test_its_commands_exist() -> None:
     names = {command.name for command in COMMANDS}
-    shown = set(re.findall(r"^(?:\.venv/bin/)?voxtrad (\w+)", README, re.MULTILINE))
+    shown = set(re.findall(r"^(?:\.venv/bin/)?voxtrad (\w+)", SHELL, re.MULTILINE))
     assert shown and shown <= names
-    targets = set(re.findall(r"^make (\w+)", README, re.MULTILINE))
+    targets = set(re.findall(r"^make (\w+)", SHELL, re.MULTILINE))
     makefile = (ROOT / "Makefile").read_text()
     assert targets == {"run", "test"} and all(f"\n{target}:" in makefile for target in targets)
 
