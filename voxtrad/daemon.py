@@ -32,6 +32,7 @@ from voxtrad.events.types import Rejection
 from voxtrad.ledger.ledger import RECORDED, open_ledger
 from voxtrad.ledger.privacy import Privacy
 from voxtrad.ledger.store import Settings
+from voxtrad.lookup import Lookup
 from voxtrad.observability.lag import measure_lag
 from voxtrad.observability.metrics import Metrics
 from voxtrad.observability.readings import Backlog, Readings
@@ -41,7 +42,7 @@ from voxtrad.outbound.delivery import Delivery
 from voxtrad.providers.base import JSON
 from voxtrad.providers.fallback.circle import Nobody, Observer
 from voxtrad.providers.registry import provider_types
-from voxtrad.providers.stock import Types
+from voxtrad.providers.stock import Stock, Types
 from voxtrad.reloading import Reloader
 from voxtrad.roster import Roster, ToolboxMaker
 from voxtrad.routing import variables_needed
@@ -93,7 +94,7 @@ class Core:
     async def __aenter__(self) -> Self:
         try:
             self.outbound = await self._stack.enter_async_context(OutboundClient())
-            self.roster = self.staff(self._config)
+            self.roster = await self.staff(self._config)
         except BaseException:
             await self._stack.aclose()
             raise
@@ -112,13 +113,25 @@ class Core:
         self.bus.close()
         await self._stack.aclose()
 
-    def staff(self, config: Config) -> Roster:
-        """The agents of a configuration. Raises `VoxtradError`."""
-        return Roster(config, types=self._types, tools=self._tools(config), cache=self._cache, observer=self._observer)
+    async def staff(self, config: Config) -> Roster:
+        """The agents of a configuration. Raises `VoxtradError`; then nothing of them is left."""
+        stock = Stock(self._types, self._observer)
+        try:
+            return Roster(
+                config,
+                types=self._types,
+                stock=stock,
+                tools=self._tools(config),
+                cache=self._cache,
+                lookup=Lookup(config.lookup, self.outbound) if config.lookup is not None else None,
+            )
+        except BaseException:
+            await stock.aclose()
+            raise
 
     async def replace(self, config: Config) -> None:
         """The calls to come are taken by the agents of this configuration. Raises `VoxtradError`, changing nothing."""
-        new, old = self.staff(config), self.roster
+        new, old = await self.staff(config), self.roster
         self.roster = new
         self.switchboard.replace(new)
         await old.retire()

@@ -16,7 +16,7 @@ from importlib import import_module
 import structlog
 
 from voxtrad.config.models import AgentConfig, Config
-from voxtrad.config.templates import Template, TemplateRenderError
+from voxtrad.config.templates import Template, TemplateRenderError, literal
 from voxtrad.conversation.agent import Toolbox
 from voxtrad.conversation.call import Call
 from voxtrad.conversation.dialogue import converse
@@ -25,8 +25,8 @@ from voxtrad.conversation.session import Dialogue, Plan, Providers
 from voxtrad.conversation.speech_cache import SpeechCache
 from voxtrad.errors import VoxtradError
 from voxtrad.leg import Leg
+from voxtrad.lookup import NOTHING, Lookup
 from voxtrad.providers.base import JSON
-from voxtrad.providers.fallback.circle import Observer
 from voxtrad.providers.stock import Stock, Types
 from voxtrad.routing import decide
 from voxtrad.switchboard import Refused
@@ -62,14 +62,19 @@ class Roster:
         config: Config,
         *,
         types: Types,
+        stock: Stock,
         tools: Callable[[AgentConfig], ToolboxMaker],
         cache: SpeechCache,
-        observer: Observer,
+        lookup: Lookup | None,
     ) -> None:
-        """Raises `VoxtradError` where a provider cannot be built or a handler cannot be imported."""
+        """`stock` is closed when the roster is not needed any more.
+
+        Raises `VoxtradError` where a provider cannot be built or a handler cannot be imported.
+        """
         self.config = config
         self._cache = cache
-        self._stock = Stock(types, observer)
+        self._stock = stock
+        self._lookup = lookup
         self._desks = {name: self._desk(agent, types, tools(agent)) for name, agent in config.agents.items()}
         self._switch = Switch(config.destinations)
         self._live = 0
@@ -81,22 +86,32 @@ class Roster:
     def max_calls(self) -> int:
         return self.config.server.max_calls
 
-    def plan(self, call_id: str, leg: Leg) -> Plan:
+    async def plan(self, call_id: str, leg: Leg) -> Plan:
         """Which agent takes a leg, and with what. Raises `Refused`."""
         decision = decide(self.config, leg.info, datetime.now(UTC))
         if decision.warning:
             log.warning(decision.warning)
-        if decision.agent is None:
-            raise Refused(decision.reason, "UNROUTED", "unrouted")
-        log.info("routed", agent=decision.agent, why=decision.reason)
-        return self.plan_for(decision.agent, call_id)
+        found = NOTHING if self._lookup is None else await self._lookup.ask(call_id, leg.info, decision.agent)
+        if found.reject is not None:
+            raise Refused(f"rejected: {found.reject}", "REJECTED", "rejected")
+        agent, why = decision.agent, decision.reason
+        if found.agent in self._desks:
+            agent, why = found.agent, "the caller lookup says so"
+        elif found.agent is not None:
+            log.warning("the caller lookup names an agent that there is not", agent=found.agent)
+        if agent is None:
+            raise Refused(why, "UNROUTED", "unrouted")
+        log.info("routed", agent=agent, why=why)
+        return self.plan_for(agent, call_id, found.variables, found.greeting)
 
-    def plan_for(self, agent: str, call_id: str, variables: Mapping[str, JSON] | None = None) -> Plan:
+    def plan_for(
+        self, agent: str, call_id: str, variables: Mapping[str, JSON] | None = None, greeting: str | None = None
+    ) -> Plan:
         """What a call with this agent is done with. Raises `KeyError` for an agent that is not there."""
         desk = self._desks[agent]
         return Plan(
             call_id=call_id,
-            config=desk.config,
+            config=desk.config if greeting is None else _greeting_with(greeting, desk.config),
             providers=desk.providers,
             dialogue=desk.dialogue,
             kept=self._cache.voice,
@@ -163,6 +178,11 @@ def _handler(path: str) -> Dialogue:
         await found(call)
 
     return handle
+
+
+def _greeting_with(words: str, config: AgentConfig) -> AgentConfig:
+    """The agent with another greeting, said as it is: what others tell us is no template."""
+    return config.model_copy(update={"greeting": config.greeting.model_copy(update={"text": literal(words)})})
 
 
 def _sentences(config: AgentConfig) -> list[str]:

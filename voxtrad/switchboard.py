@@ -36,8 +36,8 @@ class Front(Protocol):
     @property
     def max_calls(self) -> int: ...
 
-    def plan(self, call_id: str, leg: Leg) -> Plan:
-        """Which agent takes a leg, and with what. Raises `Refused`."""
+    async def plan(self, call_id: str, leg: Leg) -> Plan:
+        """Which agent takes a leg, and with what; may ask others while it rings. Raises `Refused`."""
         ...
 
     def begin(self) -> None:
@@ -65,6 +65,8 @@ class Switchboard:
         self._clock = clock
         self._on_rejected = on_rejected
         self._sessions: dict[str, Session] = {}
+        self._ringing = 0
+        """Legs for which an agent is being found."""
         self._changed = asyncio.Event()
         self.draining = False
 
@@ -87,17 +89,14 @@ class Switchboard:
         call_id = f"c_{secrets.token_hex(10)}"
         with structlog.contextvars.bound_contextvars(call_id=call_id):
             front = self._front
-            try:
-                plan = self._admit(front, call_id, leg)
-            except Refused as refused:
-                await self._turn_away(leg, refused)
-                return
-            session = self._sessions[call_id] = Session(leg, plan, publish=self._publish, clock=self._clock)
             front.begin()
             try:
+                session = await self._admit(front, call_id, leg)
                 await session.run()
+            except Refused as refused:
+                await self._turn_away(leg, refused)
             finally:
-                del self._sessions[call_id]
+                self._sessions.pop(call_id, None)
                 self._changed.set()
                 await front.end()
 
@@ -116,23 +115,36 @@ class Switchboard:
         return True
 
     async def _empty(self) -> None:
-        while self._sessions:
+        while self._sessions or self._ringing:
             self._changed.clear()
             await self._changed.wait()
 
-    def _admit(self, front: Front, call_id: str, leg: Leg) -> Plan:
-        if self.draining:
-            raise Refused("the server is draining", "BUSY", "draining")
-        if len(self._sessions) >= front.max_calls:
+    async def _admit(self, front: Front, call_id: str, leg: Leg) -> Session:
+        """A session for the leg, which counts from now on. Raises `Refused`."""
+        self._refuse_while_draining()
+        if len(self._sessions) + self._ringing >= front.max_calls:
             message = f"{front.max_calls} calls are live, as many as server.max_calls allows"
             raise Refused(message, "BUSY", "max_calls")
-        plan = front.plan(call_id, leg)
+        self._ringing += 1
+        try:
+            plan = await front.plan(call_id, leg)
+        finally:
+            self._ringing -= 1
+        self._refuse_while_draining()
+        self._refuse_a_busy_agent(plan)
+        session = self._sessions[call_id] = Session(leg, plan, publish=self._publish, clock=self._clock)
+        return session
+
+    def _refuse_while_draining(self) -> None:
+        if self.draining:
+            raise Refused("the server is draining", "BUSY", "draining")
+
+    def _refuse_a_busy_agent(self, plan: Plan) -> None:
         name = plan.config.name
         live = sum(session.plan.config.name == name for session in self._sessions.values())
         if plan.config.max_calls is not None and live >= plan.config.max_calls:
             message = f"agent '{name}' has {live} calls, as many as its max_calls allows"
             raise Refused(message, "BUSY", "agent_max_calls")
-        return plan
 
     async def _turn_away(self, leg: Leg, refused: Refused) -> None:
         """Back to the dialplan, which knows what a caller shall hear."""

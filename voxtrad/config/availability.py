@@ -26,7 +26,6 @@ BUILTINS_NOT_YET = ("transfer", "send_dtmf", "collect_digits", "play", "set_vari
 
 NOT_YET: tuple[NotYet, ...] = (
     NotYet("asterisk.media.transport", values=("rtp",)),
-    NotYet("lookup"),
     NotYet("outbound"),
     NotYet("tools.*.mcp"),
     NotYet("tools.*.builtin", values=BUILTINS_NOT_YET),

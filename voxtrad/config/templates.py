@@ -79,6 +79,11 @@ class Template:
         return f"Template({self.text!r})"
 
 
+def literal(text: str) -> str:
+    """A template that renders to this text, whatever stands in it."""
+    return f"{{{{ {text!a} }}}}" if "{" in text else text
+
+
 class TemplateTree:
     """A nested structure in which every text is a template (`arguments`, `fixed`, `query`, `body`).
 
