@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import pytest
 from pydantic import ValidationError
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 from tests.fakes.deepgram_server import fake_deepgram
 from tests.unit.providers.benches import KEY, make
 from voxtrad.providers.base import BadKey, BadRequest, QuotaExceeded, RateLimited, Transcript, TurnSignal, Unreachable
+from voxtrad.providers.extras import MissingExtra
 from voxtrad.providers.stt.deepgram import DeepgramOptions
 
 
@@ -130,3 +132,10 @@ def test_options_are_checked():
         DeepgramOptions.model_validate({"eot_timeout": "100ms"})
     with pytest.raises(ValidationError):
         make("stt", "deepgram", {}, {})
+
+
+def test_a_missing_package_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "deepgram", None)
+    with pytest.raises(MissingExtra) as raised:
+        make("stt", "deepgram", {"api_key": KEY}, {})
+    assert raised.value.hint == "pip install 'voxtrad[deepgram]'"
