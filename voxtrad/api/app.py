@@ -5,12 +5,14 @@ Where it listens is `listener.py`'s business.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
 from voxtrad.api.gate import Gate
 from voxtrad.api.house import House
+from voxtrad.api.openapi import build_document
 from voxtrad.api.problems import problems
 from voxtrad.api.table import MAX_BODY, Endpoint
 
@@ -20,6 +22,12 @@ def build_app(house: House, gate: Gate, table: Sequence[Endpoint]) -> web.Applic
     app = web.Application(middlewares=[problems], client_max_size=MAX_BODY)
     for endpoint in table:
         app.router.add_route(endpoint.method, endpoint.path, _guarded(house, gate, endpoint))
+    document = json.dumps(build_document(table), ensure_ascii=False)
+
+    async def describe(request: web.Request) -> web.Response:
+        return web.Response(text=document, content_type="application/json")
+
+    app.router.add_get("/openapi.json", describe)
     app.on_response_prepare.append(_headers)
 
     async def send_away(app: web.Application) -> None:
@@ -31,8 +39,8 @@ def build_app(house: House, gate: Gate, table: Sequence[Endpoint]) -> web.Applic
 
 def _guarded(house: House, gate: Gate, endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
-        with gate.audited(request, endpoint):
-            return await endpoint.run(house, request)
+        with gate.audited(request, endpoint) as client:
+            return await endpoint.run(house, client, request)
 
     return handle
 

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from voxtrad.api.problems import Problem
 from voxtrad.api.table import Endpoint
-from voxtrad.api.tokens import LOCAL, Client, Guesses, Tokens, is_loopback
+from voxtrad.api.tokens import LOCAL, NOBODY, Client, Guesses, Tokens, is_loopback
 from voxtrad.config.server import Scope
 
 audit = structlog.stdlib.get_logger("voxtrad.audit")
@@ -36,32 +36,28 @@ class Gate:
         self._tokens = tokens
 
     @contextmanager
-    def audited(self, request: web.Request, endpoint: Endpoint) -> Iterator[None]:
+    def audited(self, request: web.Request, endpoint: Endpoint) -> Iterator[Client]:
         """Let a request in, or raise `Problem`; whatever changes something or is refused stands in the log."""
-        who, status = "nobody", 500
+        client, status = NOBODY, 500
         try:
-            if endpoint.own_token:
-                who = "tool"
-                self._patience(request)
-            elif endpoint.scope is not None:
+            if endpoint.scope is not None:
                 client = self._admit(request)
-                who = client.name
                 self._allow(client, endpoint.scope)
-            yield
+            yield client
             status = 200
         except Problem as problem:
             status = problem.status
-            if endpoint.own_token and status == 401:
-                self._wrong(request)
             raise
         except web.HTTPException as error:
             status = error.status
             raise
         finally:
             refused = status in (401, 403, 429)
-            if refused or (endpoint.scope is not None and request.method != "GET"):
+            if refused or request.method != "GET":
                 write = audit.warning if refused else audit.info
-                write("api", who=who, at=request.remote, method=request.method, path=request.path, status=status)
+                write(
+                    "api", who=client.name, at=request.remote, method=request.method, path=request.path, status=status
+                )
 
     def _admit(self, request: web.Request) -> Client:
         if not self._tokens.demanded:

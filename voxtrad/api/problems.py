@@ -15,6 +15,7 @@ from aiohttp.typedefs import Handler
 
 from voxtrad.errors import VoxtradError
 from voxtrad.events.types import JSON
+from voxtrad.ledger.schema import LedgerError
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -52,6 +53,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return problem.response()
     except web.HTTPException as error:
         return _translated(error).response()
+    except LedgerError as error:
+        return Problem(503, error.message).response()
     except Exception:  # the outermost supervisor of a request: a bug must not show its insides
         log.exception("a request failed", method=request.method, path=request.path)
         return Problem(500, "something went wrong inside; the log says what").response()

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from voxtrad.api.house import House
 from voxtrad.api.problems import Problem
+from voxtrad.api.tokens import Client
 from voxtrad.config.server import Scope
 from voxtrad.events.types import JSON
 
@@ -47,6 +48,7 @@ class Asked(Generic[Q, B]):
     path: Mapping[str, str]
     query: Q
     body: B
+    client: Client
     request: web.Request
 
 
@@ -62,7 +64,7 @@ class Endpoint:
     method: Method
     path: str
     summary: str
-    run: Callable[[House, web.Request], Awaitable[web.StreamResponse]]
+    run: Callable[[House, Client, web.Request], Awaitable[web.StreamResponse]]
     scope: Scope | None
     """What a token must allow; None where none is asked for."""
     query: type[BaseModel]
@@ -93,9 +95,9 @@ def endpoint(
 ) -> Endpoint:
     """A line of the table. `problems` are the statuses of errors that only this endpoint has."""
 
-    async def run(house: House, request: web.Request) -> web.StreamResponse:
-        asked = Asked(house, request.match_info, read_query(request, query), await read_body(request, body), request)
-        found = await handler(asked)
+    async def run(house: House, client: Client, request: web.Request) -> web.StreamResponse:
+        values, sent = read_query(request, query), await read_body(request, body)
+        found = await handler(Asked(house, request.match_info, values, sent, client, request))
         if isinstance(found, web.StreamResponse):
             return found
         if found is None:

@@ -39,6 +39,10 @@ LOCAL = Client("local", ALL)
 """Somebody on this machine, where no token is demanded."""
 
 
+NOBODY = Client("nobody", frozenset())
+"""Somebody who was not asked for a token, or gave none that is known."""
+
+
 class Tokens:
     """The tokens of a configuration; only their hashes are kept."""
 

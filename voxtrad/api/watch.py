@@ -97,6 +97,11 @@ class Watch:
         """The number of the latest event; 0 before the first."""
         return self._next - 1
 
+    @property
+    def oldest(self) -> int:
+        """The number of the first event that is kept; that of the next one where none is."""
+        return self._next - len(self._events)
+
     def identify(self, number: int) -> str:
         """An event's number as an id that tells runs of the server apart."""
         return f"{self._run}-{number}"
@@ -110,10 +115,9 @@ class Watch:
 
     def after(self, number: int, most: int = 100) -> list[Kept]:
         """The events that follow, at most so many. Raises `Lost` where some that followed are not kept any more."""
-        first = self._next - len(self._events)
-        if number + 1 < first:
+        start = number + 1 - self.oldest
+        if start < 0:
             raise Lost("too far behind: events were dropped")
-        start = number + 1 - first
         return [self._events[index] for index in range(start, min(start + most, len(self._events)))]
 
     async def changed(self, number: int) -> None:

@@ -1,0 +1,84 @@
+"""The server itself: its agents as they are in effect, reloading, draining."""
+
+from __future__ import annotations
+
+import structlog
+from pydantic import BaseModel
+
+from voxtrad.api.problems import Problem
+from voxtrad.api.table import Asked, Nothing
+from voxtrad.config.diagnostics import show_loc
+from voxtrad.config.effective import in_effect
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Setting(BaseModel):
+    """One value of the configuration. Secrets are hidden, and `${…}` is shown as it was written."""
+
+    path: str
+    value: str
+    source: str | None
+    """File and line; null for a default."""
+
+
+class AgentView(BaseModel):
+    name: str
+    live: int
+    """Calls that it has now."""
+    settings: list[Setting]
+
+
+class Agents(BaseModel):
+    items: list[AgentView]
+
+
+class Reloading(BaseModel):
+    restart: list[str]
+    """Changed values that only a restart brings into effect."""
+
+
+class Draining(BaseModel):
+    draining: bool
+    live: int
+    """Calls that are not over."""
+
+
+async def agents(asked: Asked[Nothing, Nothing]) -> Agents:
+    loaded = asked.house.loaded()
+    live = [session.plan.config.name for session in asked.house.board.calls.values()]
+    return Agents(
+        items=[
+            AgentView(
+                name=name,
+                live=live.count(name),
+                settings=[
+                    Setting(
+                        path=show_loc(line.loc[2:]),
+                        value=line.value,
+                        source=None if line.origin is None else str(line.origin),
+                    )
+                    for line in in_effect(agent, ("agents", name), loaded.origin)
+                    if line.value is not None
+                ],
+            )
+            for name, agent in loaded.config.agents.items()
+        ]
+    )
+
+
+async def reload(asked: Asked[Nothing, Nothing]) -> Reloading:
+    """Load the configuration again, for the calls to come: all of it, or nothing."""
+    done = await asked.house.reload()
+    if not done.ok:
+        raise Problem(409, "not reloaded, the old configuration runs on", more={"errors": list(done.errors)})
+    return Reloading(restart=list(done.restart))
+
+
+async def drain(asked: Asked[Nothing, Nothing]) -> Draining:
+    """Take no more calls: they go on in the dialplan. Live ones go on; the server stays until it is stopped."""
+    board = asked.house.board
+    if not board.draining:
+        log.info("draining: live calls may finish, no more are taken", by=asked.client.name, live=len(board.calls))
+    board.draining = True
+    return Draining(draining=True, live=len(board.calls))
