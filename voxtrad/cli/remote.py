@@ -48,7 +48,9 @@ def ask_server(
     except HTTPError as error:
         problem = _json(error.read())
         told = problem.get("detail") or problem.get("title") if isinstance(problem, dict) else None
-        raise RemoteError(f"the server refused: {told or f'HTTP {error.code}'}") from error
+        errors = problem.get("errors") if isinstance(problem, dict) else None
+        lines = [f"the server refused: {told or f'HTTP {error.code}'}", *(errors if isinstance(errors, list) else ())]
+        raise RemoteError("\n".join(map(str, lines))) from error
     except (URLError, OSError) as error:
         reason = getattr(error, "reason", error)
         raise RemoteError(f"the server at {base} does not answer: {reason}", hint="is it running?") from error

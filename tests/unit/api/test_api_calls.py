@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from running import TOKENS, running, write_config
+from tests.unit.api.running_server import TOKENS, running, write_config
 
 from voxtrad.events.types import AgentResponse, AgentSpeechEnded, CallEnded
 

@@ -1,4 +1,4 @@
-"""A real server on a free port, its configuration on disk, and calls without a PBX; for the tests of API and metrics."""
+"""A real server on a free port, its configuration on disk, and calls without a PBX; for tests of API and metrics."""
 
 from __future__ import annotations
 

@@ -1,0 +1,54 @@
+"""`voxtrad drain`: has the running server take no more calls, and waits until the live ones are over."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
+
+from voxtrad.cli.common import add_config_option, load_config
+from voxtrad.cli.remote import ask_server
+from voxtrad.events.types import JSON
+
+if TYPE_CHECKING:
+    from voxtrad.config.models import Config
+
+EXAMPLE = "voxtrad drain --timeout 120"
+EVERY = 1.0
+"""Seconds between two looks."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_config_option(parser)
+    parser.add_argument("--no-wait", action="store_true", help="do not wait for the live calls to end")
+    parser.add_argument("--timeout", type=float, metavar="S", help="seconds to wait (default: server.drain_timeout)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exit code 0 when no call is left (or with --no-wait), 1 when some still are after the time. The server stays."""
+    config = load_config(arguments).config
+    patience = config.server.drain_timeout if arguments.timeout is None else arguments.timeout
+    live = _drain(config)
+    print("draining: no more calls are taken")
+    if arguments.no_wait:
+        return 0
+    until = time.monotonic() + patience
+    while live and time.monotonic() < until:
+        _progress(f"{live} live")
+        time.sleep(min(EVERY, max(0.0, until - time.monotonic())))
+        live = _drain(config)
+    _progress("")
+    print(f"{live} calls are still live" if live else "no call is left")
+    return 1 if live else 0
+
+
+def _drain(config: Config) -> int:
+    answer = ask_server(config, config.server.data_dir, "POST", "/v1/drain", {}, scope="reload")
+    return cast("int", cast("Mapping[str, JSON]", answer)["live"])
+
+
+def _progress(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

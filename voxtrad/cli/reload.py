@@ -1,0 +1,32 @@
+"""`voxtrad reload`: has the running server load its configuration again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from typing import cast
+
+from voxtrad.cli.common import add_config_option, load_config
+from voxtrad.cli.remote import ask_server
+from voxtrad.events.types import JSON
+
+EXAMPLE = "voxtrad reload -c config/voxtrad.yaml"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_config_option(parser)
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exit code 0 when the configuration is in effect; 1, with what is wrong, when the old one runs on."""
+    config = load_config(arguments).config
+    answer = ask_server(config, config.server.data_dir, "POST", "/v1/reload", {}, scope="reload")
+    if arguments.json:
+        print(json.dumps(answer, ensure_ascii=False))
+        return 0
+    print("reloaded; live calls keep what they started with")
+    for path in cast("list[str]", cast("Mapping[str, JSON]", answer)["restart"]):
+        print(f"{path}: takes effect only after a restart")
+    return 0
