@@ -73,6 +73,8 @@ class Greeting(ConfigModel):
     """The words. Empty: the agent listens first."""
     interruptible: Boolean = True
     """Whether the caller may speak into it."""
+    lead_in: Annotated[Duration, Field(ge=0, le=5)] = 0.3
+    """Silence after the answer: many trunks swallow what is said first."""
 
 
 def _greeting(value: object) -> object:
@@ -111,6 +113,17 @@ class InterruptConfig(ConfigModel):
     """Words of assent that do not interrupt. Left out: the usual ones of the agent's language."""
     resume_after: Annotated[Duration, Field(ge=0, le=30)] = 2.0
     """The longest pause before the agent goes on, when it was no interruption."""
+
+
+class FillConfig(ConfigModel):
+    """When the agent fills a silence that is its own."""
+
+    after: Annotated[Duration, Field(gt=0, le=30)] = 1.5
+    """Silence after the end of the caller's turn. Sooner where it would become dead air before."""
+    every: Annotated[Duration, Field(gt=0, le=60)] = 6.0
+    """Time between one filler and the next."""
+    dead_air: Annotated[Duration, Field(ge=1, le=60)] = 4.0
+    """Silence that a caller takes for a dead line: it is filled before, and counted where that fails."""
 
 
 class IdleConfig(ConfigModel):
@@ -174,8 +187,10 @@ class AgentConfig(ConfigModel):
     """How the caller may interrupt."""
     idle: IdleConfig = Field(default_factory=IdleConfig)
     """What happens when the caller says nothing."""
-    filler: Annotated[tuple[TemplateText, ...], ONE_OR_MORE] = ()
-    """Said when an answer takes long, one after the other."""
+    filler: Annotated[tuple[TemplateText, ...], ONE_OR_MORE] = ("One moment, please.", "Just a moment longer.")
+    """Said when an answer takes long, one after the other. Empty: nothing is said, and the caller hears silence."""
+    fill: FillConfig = Field(default_factory=FillConfig)
+    """When a filler is said."""
     apology: TemplateText = "I am sorry, something is not working here."
     """Said when nothing works any more, before `on_failure`."""
     on_failure: ActionText = Field(default_factory=lambda: Action.model_validate({"continue": {}}))

@@ -7,20 +7,34 @@ became of that text is told back to it, so that the history holds what was heard
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol
 
 from voxtrad.config.templates import Template
-from voxtrad.conversation.drafts import Draft, closing
+from voxtrad.conversation.drafts import Draft
+from voxtrad.conversation.failures import patiently
 from voxtrad.conversation.history import History, Part
-from voxtrad.conversation.speaker import Spoken
+from voxtrad.conversation.spoken import Spoken
 from voxtrad.events.types import Event, TokensUsed
-from voxtrad.providers.base import JSON, LanguageModel, LLMEvent, Message, TextDelta, ToolCall, ToolSpec, Usage
+from voxtrad.providers.base import (
+    JSON,
+    LanguageModel,
+    LLMEvent,
+    MalformedAnswer,
+    Message,
+    TextDelta,
+    ToolCall,
+    ToolSpec,
+    Usage,
+)
 from voxtrad.tools.base import Then
 from voxtrad.tools.runner import RunningTool, ToolAnswer
 
 MAX_ROUNDS = 5
 """Rounds of tool calls in one turn; the answer after the last is asked for without tools."""
+STALLED = 15.0
+"""Seconds in which a model has to write something, wherever it is in its answer."""
 
 
 class Toolbox(Protocol):
@@ -40,36 +54,38 @@ class Toolbox(Protocol):
 
 
 class Reply:
-    """One answer of the agent: iterate over it for its text as it is written.
+    """One answer of the agent: iterate over it for its text as it is written, or, when it is, for all of it again.
 
     `then` is what a tool wants to become of the call once the answer was heard; `tool_calls` are calls of tools that
-    the configuration only declares, for a handler to run.
+    the configuration only declares, for a handler to run. Iterating raises `ProviderError`.
     """
 
     def __init__(self, agent: Agent, asked: Message | None, draft: Draft | None) -> None:
         self.then: Then | None = None
         self.tool_calls: tuple[ToolCall, ...] = ()
+        self.asked_at: float | None = None
         self.first_token_at: float | None = None
         self.tools_ran = False
         self._agent = agent
         self._asked = asked
         self._draft = draft
         self._parts: list[Part] = []
-        self._running: list[RunningTool] = []
+        self._stand_ins: list[Message] = []
+        self._fillers: list[str] = []
         self._text = self._rounds()
+        self._written = False
 
     @property
     def text(self) -> str:
         """All that has been written so far."""
         return "".join(part.text for part in self._parts)
 
-    @property
-    def filler(self) -> str | None:
-        """What a tool under way would have said to a caller who waits."""
-        return next((tool.filler for tool in self._running if tool.filler), None)
+    def next_filler(self) -> str | None:
+        """What a tool under way has to say to a caller who waits; each tool says it once."""
+        return self._fillers.pop(0) if self._fillers else None
 
     def __aiter__(self) -> AsyncIterator[str]:
-        return self._text
+        return self._again() if self._written else self._text
 
     async def aclose(self) -> None:
         """Stop writing. Tools under way go on."""
@@ -79,52 +95,80 @@ class Reply:
 
     def settle(self, spoken: Spoken) -> None:
         """Tell what was heard: the history keeps that. An interruption also undoes what was to come of it."""
-        self._agent.writer.settle(self._parts, len(spoken.heard), interrupted=spoken.interrupted)
-        if spoken.interrupted:
+        whole = not spoken.interrupted and spoken.error is None
+        self._agent.writer.settle(self._parts, len(spoken.heard), whole=whole, interrupted=spoken.interrupted)
+        if not whole:
             self.then = None
 
-    def withdraw(self) -> str | None:
-        """The caller went on before anything was heard: take the question back, and return its text.
+    def withdraw(self) -> str:
+        """Nothing of it was heard and the caller goes on: take the question back, and return its text.
 
-        None where a tool has run already: then the question and its result stay, and the answer goes on from there.
+        Empty where a tool has run already: then the question and the results stay, and the answer goes on from there.
         """
         if self.tools_ran or self._asked is None:
-            return None
-        self._agent.writer.withdraw([self._asked, *(part.message for part in self._parts)])
+            return ""
+        self._agent.writer.withdraw([self._asked, *(part.message for part in self._parts), *self._stand_ins])
         return self._asked.content
 
     # --- rounds -------------------------------------------------------------------------------------------------------
 
+    async def _again(self) -> AsyncGenerator[str, None]:
+        yield self.text
+
     async def _rounds(self) -> AsyncGenerator[str, None]:
         agent = self._agent
-        for round_number in range(MAX_ROUNDS + 1):
-            tools = agent.offered() if round_number < MAX_ROUNDS else ()
-            events, self._draft = (self._draft.events(), None) if self._draft else (agent.ask(tools), None)
-            part: Part | None = None
-            text, calls = "", list[ToolCall]()
-            async with closing(events):
+        asked_again = False
+        rounds = 0
+        while True:
+            calls = list[ToolCall]()
+            async for delta in self._round(agent.offered() if rounds < MAX_ROUNDS else (), calls):
+                yield delta
+            if calls:
+                async for said in self._use(calls):
+                    yield said
+                if self.then is not None or self.tool_calls:
+                    break
+                rounds += 1
+            elif self.text.strip() or (asked_again and self.tools_ran):
+                break
+            elif asked_again:
+                raise MalformedAnswer("the model gave no answer, twice", provider=agent.model.name)
+            else:
+                asked_again = True
+        self._written = True
+
+    async def _round(self, tools: Sequence[ToolSpec], calls: list[ToolCall]) -> AsyncGenerator[str, None]:
+        """One request: yields its text, and collects the tools it calls."""
+        agent = self._agent
+        part: Part | None = None
+        text = ""
+        try:
+            async with contextlib.aclosing(self._events(tools)) as events:
                 async for event in events:
+                    if isinstance(event, Usage):
+                        agent.count(event)
+                        continue
+                    self.first_token_at = self.first_token_at or agent.clock()
                     if isinstance(event, TextDelta):
-                        self.first_token_at = self.first_token_at or agent.clock()
                         part = part or self._begin()
                         text += event.text
                         part.text = text
                         yield event.text
-                    elif isinstance(event, ToolCall):
-                        self.first_token_at = self.first_token_at or agent.clock()
-                        calls.append(event)
                     else:
-                        agent.count(event)
-            if part is None and calls:
-                part = self._begin()
+                        calls.append(event)
+        finally:
             if part is not None:
-                agent.writer.write(part, text, tuple(calls))
-            if not calls:
-                return
-            async for said in self._use(calls):
-                yield said
-            if self.then is not None or self.tool_calls:
-                return
+                agent.writer.write(part, text)
+        if calls:
+            agent.writer.write(part or self._begin(), text, tuple(calls))
+
+    def _events(self, tools: Sequence[ToolSpec]) -> AsyncGenerator[LLMEvent, None]:
+        draft, self._draft = self._draft, None
+        if draft is not None:
+            self.asked_at = draft.asked_at
+            return draft.events()
+        self.asked_at = self.asked_at or self._agent.clock()
+        return self._agent.ask(tools)
 
     def _begin(self) -> Part:
         part = self._agent.writer.begin()
@@ -136,17 +180,17 @@ class Reply:
         agent = self._agent
         mine = [call for call in calls if agent.toolbox.implemented(call.name)]
         self.tool_calls = tuple(call for call in calls if not agent.toolbox.implemented(call.name))
+        self._stand_ins += [agent.writer.tool_started(call) for call in calls]
         if not mine:
             return
         self.tools_ran = True
-        pending = [agent.writer.tool_started(call) for call in mine]
-        self._running = list(agent.toolbox.start(mine, agent.variables, agent.turn))
-        answers = [
-            agent.group.create_task(self._note(call, stand_in, tool))
-            for call, stand_in, tool in zip(mine, pending, self._running, strict=True)
-        ]
-        await asyncio.wait(answers)
-        self._running = []
+        running = agent.toolbox.start(mine, agent.variables, agent.turn)
+        self._fillers = [tool.filler for tool in running if tool.filler]
+        answers = [agent.group.create_task(self._note(call, tool)) for call, tool in zip(mine, running, strict=True)]
+        try:
+            await asyncio.wait(answers)
+        finally:
+            self._fillers = []
         for task in answers:
             answer = task.result()
             if answer.say:
@@ -156,14 +200,14 @@ class Reply:
                 yield text
             self.then = self.then or answer.then
 
-    async def _note(self, call: ToolCall, stand_in: Message, tool: RunningTool) -> ToolAnswer:
+    async def _note(self, call: ToolCall, tool: RunningTool) -> ToolAnswer:
         """The result of a tool goes into the history whenever it comes, also after an interruption."""
         agent = self._agent
         answer = await tool.answer()
-        noted = agent.writer.tool_result(stand_in, call.id, answer.result)
+        agent.writer.tool_result(call.id, answer.result)
         agent.variables.update(answer.variables)
         if answer.later is not None:
-            agent.group.create_task(self._note(call, noted, answer.later))
+            agent.group.create_task(self._note(call, answer.later))
         return answer
 
 
@@ -195,6 +239,7 @@ class Agent:
         self._prompt = Template(prompt)
         self._publish = publish
         self._draft: Draft | None = None
+        self._replying: Reply | None = None
 
     @property
     def history(self) -> list[Message]:
@@ -206,10 +251,11 @@ class Agent:
         asked = self.writer.user(text) if text else None
         self.turn += bool(text)
         draft, self._draft = self._draft, None
-        if draft is not None and not draft.answers(text):
+        if draft is not None and (draft.failed or not draft.answers(text)):
             draft.drop()
             draft = None
-        return Reply(self, asked, draft)
+        self._replying = Reply(self, asked, draft)
+        return self._replying
 
     async def respond(self, text: str) -> Reply:
         """Answer `text` and wait for the whole of it. Raises `ProviderError`."""
@@ -218,25 +264,37 @@ class Agent:
             pass
         return reply
 
+    def reply_saying(self, text: str) -> Reply | None:
+        """The reply that was given last, if this is its text: whoever says it says the reply."""
+        reply = self._replying
+        return reply if reply is not None and reply.text.strip() == text.strip() else None
+
+    def next_filler(self) -> str | None:
+        """What a tool under way has to say to a caller who waits."""
+        return self._replying.next_filler() if self._replying is not None else None
+
     def add_tool_result(self, call_id: str, result: str) -> None:
         """The result of a tool that a handler has run; `respond("")` then goes on."""
-        self.writer.tool_result(None, call_id, result)
+        self.writer.tool_result(call_id, result)
 
     def draft(self, text: str) -> None:
         """The caller has probably finished, and said this: begin to think."""
         self.forget_draft()
-        messages = [*self._messages(), Message("user", text)]
-        stream = self.model.stream(messages, self.offered(), variables=self.namespaces())
-        self._draft = Draft(text, stream, self.group)
+        stream = self._stream([*self._messages(), Message("user", text)], self.offered())
+        self._draft = Draft(text, stream, self.group, self.clock())
 
     def forget_draft(self) -> None:
         if self._draft is not None:
             self._draft.drop()
             self._draft = None
 
-    def ask(self, tools: Sequence[ToolSpec]) -> AsyncIterator[LLMEvent]:
+    def ask(self, tools: Sequence[ToolSpec]) -> AsyncGenerator[LLMEvent, None]:
         """One request to the model with the history as it is now."""
-        return self.model.stream(self._messages(), tools, variables=self.namespaces())
+        return self._stream(self._messages(), tools)
+
+    def _stream(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> AsyncGenerator[LLMEvent, None]:
+        events = self.model.stream(messages, tools, variables=self.namespaces())
+        return patiently(aiter(events), STALLED, provider=self.model.name, what="the next words of the answer")
 
     def offered(self) -> Sequence[ToolSpec]:
         """The tools that the model may call now."""

@@ -12,16 +12,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import structlog
+
 from voxtrad.config.models import AgentConfig
 from voxtrad.config.templates import Template
 from voxtrad.conversation.agent import Agent, Reply
+from voxtrad.conversation.floor import Turn
 from voxtrad.conversation.idle import IdleMonitor
 from voxtrad.conversation.keypad import KeyPad
-from voxtrad.conversation.report import Reporter
-from voxtrad.conversation.speaker import Speaker, Spoken
-from voxtrad.conversation.turns import Turn
+from voxtrad.conversation.report import Reporter, Thought
+from voxtrad.conversation.speaker import Speaker
+from voxtrad.conversation.spoken import Spoken
+from voxtrad.errors import VoxtradError
 from voxtrad.events.types import Outcome
-from voxtrad.leg import Leg, LegGone, LegInfo
+from voxtrad.leg import Leg, LegError, LegGone, LegInfo
 
 if TYPE_CHECKING:
     from voxtrad.conversation.listener import Listener
@@ -30,6 +34,10 @@ State = Literal["ringing", "in-progress", "handed-over", "ended"]
 
 Handover = Callable[["Call", Leg, str], Awaitable[None]]
 """Hands a call's leg to a named destination (`handover.py`)."""
+
+_NOTHING = Spoken("", "", interrupted=True)
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,9 @@ class Call:
         self._speaker: Speaker | None = None
         self._listener: Listener | None = None
         self._turn: Turn | None = None
+        self._leaving: Ending | None = None
+        self._failure: str | None = None
+        self._fill = asyncio.Event()
         self._fillers = 0
 
     def attach(self, speaker: Speaker, listener: Listener) -> None:
@@ -111,32 +122,45 @@ class Call:
         if self.state == "ringing":
             self.state = "in-progress"
             self._reporter.answered()
+            if self._speaker is not None and self._listener is not None:
+                self._speaker.begin(self.config.greeting.lead_in)
+                self._listener.begin()
 
     async def say(self, what: str | Reply | AsyncIterator[str], *, interruptible: bool = True) -> Spoken:
         """Say a text, a reply of the agent, or any stream of text; returns when it was heard or interrupted.
 
         The history keeps what was heard. Raises `ProviderError` when no synthesis or language model is left to ask.
         """
-        if not self.in_progress or self._speaker is None:
-            return Spoken("", "", interrupted=True)
-        if not isinstance(what, Reply):
+        if not self.in_progress or self._speaker is None or self._listener is None:
+            return _NOTHING
+        if isinstance(what, str):
+            what = self.agent.reply_saying(what) or what
+        if isinstance(what, Reply):
+            spoken = await self._say_reply(self._speaker, self._listener, what, interruptible)
+        else:
             spoken = await self._speaker.say(what, interruptible=interruptible)
-            self.agent.writer.said(spoken.written, spoken.heard, interrupted=spoken.interrupted)
-            self._reporter.said(spoken)
-            return spoken
+            turn, self._turn = self._turn, None
+            self.agent.writer.said(spoken.heard, interrupted=spoken.interrupted)
+            self._reporter.said(spoken, turn)
+        if spoken.error is not None and self.in_progress:
+            raise spoken.error
+        return spoken
+
+    async def _say_reply(self, speaker: Speaker, listener: Listener, reply: Reply, interruptible: bool) -> Spoken:
         turn, self._turn = self._turn, None
+        spoken = _NOTHING
         try:
-            spoken = await self._speaker.say(
-                aiter(what), interruptible=interruptible, filler=lambda: self._filler(what)
-            )
+            if not listener.overtaken:
+                spoken = await speaker.say(aiter(reply), interruptible=interruptible)
         finally:
-            await what.aclose()
-        what.settle(spoken)
+            await reply.aclose()
+            reply.settle(spoken)
         if spoken.interrupted and not spoken.heard and self.in_progress:
-            asked = what.withdraw()
-            if asked is not None and self._listener is not None:
-                self._listener.take_back(asked)
-        self._reporter.said(spoken, turn=turn, first_token_at=what.first_token_at)
+            listener.take_back(reply.withdraw())
+        self._reporter.said(spoken, turn, Thought(reply.asked_at, reply.first_token_at))
+        if reply.then is not None and await listener.settled():
+            self._reporter.note("stay", "the caller speaks up, so nothing comes of what was to follow")
+            reply.then = None
         return spoken
 
     async def listen(self, timeout: float | None = None) -> Turn | None:
@@ -154,17 +178,28 @@ class Call:
         return turn
 
     async def interject(self, what: str | bytes) -> None:
-        """Say a text, or play audio of `audio_rate`, while an answer is under way, as a tool does."""
+        """Say a text, or play audio of `audio_rate`, while an answer is under way, as a tool does.
+
+        Returns when it was heard or interrupted. Raises `ProviderError`.
+        """
         if self._speaker is not None:
             await self._speaker.interject(what)
 
     async def collect_digits(self, length: int, terminator: str, timeout: float, *, sensitive: bool) -> str:
-        """Keys that the caller presses: at most `length`, up to `terminator`, or `timeout` s after the last."""
+        """Keys that the caller presses: at most `length`, up to `terminator`, or `timeout` s after the last.
+
+        Raises `LegGone` when the call ends meanwhile.
+        """
         keypad = self._keypad = KeyPad(length, terminator, sensitive=sensitive)
+        self._excuse(True)
         try:
-            return await keypad.collect(timeout)
+            digits = await keypad.collect(timeout)
         finally:
             self._keypad = None
+            self._excuse(False)
+        if not self.in_progress:
+            raise LegGone("the call is over")
+        return digits
 
     def hold(self, seconds: float) -> None:
         """The caller asked for a moment: nobody asks whether they are still there."""
@@ -177,24 +212,48 @@ class Call:
 
     async def transfer(self, destination: str) -> None:
         """Hand the caller to a destination of the configuration. Raises `HandoverFailed`; the call then goes on."""
-        if self.in_progress:
+        if not self.in_progress:
+            return
+        self.idle_monitor.suspended = True
+        self._excuse(True)
+        try:
             await self._handover(self, self._leg, destination)
+        finally:
+            if self.in_progress:
+                self.idle_monitor.suspended = False
+                self._excuse(False)
 
-    async def proceed(self, *, context: str | None, extension: str | None, priority: int | None) -> None:
-        """Hand the caller to a place in the dialplan, for good. Raises `LegError`."""
-        if self.in_progress:
-            self.ended("handed_over", f"to {context or 'the dialplan'}", state="handed-over")
+    async def proceed(
+        self,
+        *,
+        context: str | None = None,
+        extension: str | None = None,
+        priority: int | None = None,
+        outcome: Outcome = "handed_over",
+        reason: str = "led on in the dialplan",
+    ) -> None:
+        """Hand the caller back to the dialplan, for good. Raises `LegError` when the PBX refuses; the call goes on."""
+        self._leaving = Ending(outcome, reason)
+        try:
             await self._leg.proceed(context=context, extension=extension, priority=priority)
+        except LegError:
+            self._leaving = None
+            raise
+        self.ended(outcome, reason, state="handed-over")
 
     async def give_up(self) -> None:
-        """Nobody answers: end the call the way the agent's `idle.then` says."""
+        """Nobody answers: end the call the way the agent's `idle.then` says. Raises `HandoverFailed`."""
         then = self.config.idle.then
         if then.transfer is not None:
             await self.transfer(then.transfer)
-        elif then.continue_ is not None:
-            self.ended("idle", "the caller was silent", state="handed-over")
-            place = then.continue_
-            await self._leg.proceed(context=place.context, extension=place.extension, priority=place.priority)
+        elif (place := then.continue_) is not None:
+            await self.proceed(
+                context=place.context,
+                extension=place.extension,
+                priority=place.priority,
+                outcome="idle",
+                reason="the caller was silent",
+            )
         else:
             self.ended("idle", "the caller was silent")
             await self._leg.hang_up()
@@ -207,6 +266,8 @@ class Call:
         if self._keypad is not None:
             self._reporter.key("*" if self._keypad.sensitive else digit)
             self._keypad.press(digit)
+            if self._speaker is not None:
+                await self._speaker.hush()
             return
         self._reporter.key(digit)
         if self._listener is not None:
@@ -217,23 +278,64 @@ class Call:
         if self._listener is not None:
             await self._listener.agent_audible(interruptible)
 
+    async def agent_filled(self) -> None:
+        self._reporter.silenced()
+        if self._listener is not None:
+            await self._listener.agent_filled()
+
     async def agent_played(self, text: str) -> None:
         if self._listener is not None:
             await self._listener.agent_played(text)
+
+    def want_filler(self) -> None:
+        """The caller has heard nothing for too long."""
+        self._fill.set()
+
+    async def keep_from_silence(self) -> None:
+        """Says something whenever it is wanted; to run as long as the conversation does."""
+        while self._speaker is not None:
+            self._fill.clear()
+            await self._fill.wait()
+            text = self._filler()
+            if text is None:
+                continue
+            self._reporter.note("fill", text)
+            try:
+                await self._speaker.fill(text)
+            except VoxtradError as error:
+                log.warning("a silence could not be filled", reason=error.message)
+
+    def failing(self, reason: str) -> None:
+        """The conversation broke: whatever becomes of the caller now, the call has failed."""
+        self._failure = reason
 
     def ended(self, outcome: Outcome, reason: str, *, state: State = "ended") -> None:
         """The call is over. The first reason counts; whoever speaks or listens returns."""
         if self.ending is not None:
             return
+        if self._leaving is not None and outcome == "caller_hangup":
+            outcome, reason, state = self._leaving.outcome, self._leaving.reason, "handed-over"
+        if self._failure is not None and outcome != "caller_hangup":
+            outcome, reason = "failed", f"{self._failure}; {reason}" if reason != self._failure else reason
         self.ending = Ending(outcome, reason)
         self.state = state
         self.over.set()
-        if self._listener is not None:
-            self._listener.close()
+        if self._keypad is not None:
+            self._keypad.close()
+        if self._listener is not None and (left := self._listener.close()):
+            self.agent.writer.user(left)
+            self._reporter.left(left)
 
-    def _filler(self, reply: Reply) -> str | None:
-        text = reply.filler
-        if text is None and self.config.filler:
-            text = self.config.filler[self._fillers % len(self.config.filler)]
-            self._fillers += 1
-        return self.render(text) if text else None
+    def _excuse(self, excused: bool) -> None:
+        if self._listener is not None:
+            self._listener.excuse(excused)
+
+    def _filler(self) -> str | None:
+        if not self.in_progress or self._keypad is not None or self.idle_monitor.suspended:
+            return None
+        told = self.agent.next_filler()
+        if told is not None or not self.config.filler:
+            return told
+        text = self.config.filler[self._fillers % len(self.config.filler)]
+        self._fillers += 1
+        return self.render(text)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from voxtrad.conversation.agent import Reply
 from voxtrad.conversation.call import Call
+from voxtrad.conversation.handover import HandoverFailed
 
 
 async def converse(call: Call) -> None:
@@ -18,7 +20,7 @@ async def converse(call: Call) -> None:
         reply = call.agent.stream(turn.text)
         await call.say(reply)
         if reply.then:
-            await reply.then.perform(call)
+            await act(call, reply)
 
 
 async def nudge(call: Call) -> None:
@@ -30,3 +32,17 @@ async def nudge(call: Call) -> None:
         await call.say(call.render(prompt))
     else:
         await call.give_up()
+
+
+async def act(call: Call, reply: Reply) -> None:
+    """What a tool wanted to become of the call: after playout, here, nowhere else. A failed transfer is told."""
+    attempts = 2
+    while reply.then and attempts:
+        attempts -= 1
+        try:
+            await reply.then.perform(call)
+            return
+        except HandoverFailed as failed:
+            call.agent.writer.note(f"That did not work: {failed.message}. The caller is still here; tell them.")
+            reply = call.agent.stream("")
+            await call.say(reply)

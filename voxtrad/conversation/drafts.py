@@ -7,17 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 
 from voxtrad.conversation.utterances import same_words
 from voxtrad.providers.base import LLMEvent
 
 
 class Draft:
-    """A model's answer to what the caller has probably said, collected while it is written."""
+    """A model's answer to what the caller has probably said, collected while it is written.
 
-    def __init__(self, text: str, stream: AsyncIterator[LLMEvent], group: asyncio.TaskGroup) -> None:
+    `asked_at` is when the model was asked, on the monotonic clock; `failed`: it gave an error, now or later in it.
+    """
+
+    def __init__(
+        self, text: str, stream: AsyncGenerator[LLMEvent, None], group: asyncio.TaskGroup, asked_at: float
+    ) -> None:
         self.text = text
+        self.asked_at = asked_at
+        self.failed = False
         self._events: asyncio.Queue[LLMEvent | Exception | None] = asyncio.Queue()
         self._task = group.create_task(self._collect(stream))
 
@@ -38,21 +45,12 @@ class Draft:
         finally:
             self._task.cancel()
 
-    async def _collect(self, stream: AsyncIterator[LLMEvent]) -> None:
+    async def _collect(self, stream: AsyncGenerator[LLMEvent, None]) -> None:
         try:
-            async with closing(stream):
+            async with contextlib.aclosing(stream):
                 async for event in stream:
                     self._events.put_nowait(event)
             self._events.put_nowait(None)
         except Exception as error:  # noqa: BLE001 - it belongs to who adopts the draft, and to nobody if it is dropped
+            self.failed = True
             self._events.put_nowait(error)
-
-
-@contextlib.asynccontextmanager
-async def closing(stream: AsyncIterator[LLMEvent]) -> AsyncIterator[None]:
-    """Close a provider's stream on the way out, where it can be closed: that cancels its request."""
-    try:
-        yield
-    finally:
-        if isinstance(stream, AsyncGenerator):
-            await stream.aclose()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from voxtrad.config.models import ContinueDestination, Destination
 from voxtrad.conversation.call import Call
 from voxtrad.errors import VoxtradError
-from voxtrad.leg import Leg
+from voxtrad.leg import Leg, LegError, LegGone
 
 
 class HandoverFailed(VoxtradError):
@@ -22,17 +22,23 @@ class Switch:
         self._destinations = destinations
 
     async def __call__(self, call: Call, leg: Leg, name: str) -> None:
-        """Send the call to a destination. Raises `HandoverFailed` and `LegError`; then the call is still here."""
+        """Send the call to a destination. Raises `HandoverFailed`; then the call is still here."""
         destination = self._destinations.get(name)
         if not isinstance(destination, ContinueDestination):
             raise HandoverFailed(f"there is no destination '{name}'")
         place = destination.continue_
-        await leg.set_variables(
-            {
-                "VOXTRAD_CALL_ID": call.id,
-                "VOXTRAD_OUTCOME": "handed_over",
-                "VOXTRAD_VARIABLES": json.dumps(call.agent.variables, ensure_ascii=False)[:1000],
-            }
-        )
-        call.ended("handed_over", f"to {name}", state="handed-over")
-        await leg.proceed(context=place.context, extension=place.extension, priority=place.priority)
+        try:
+            await leg.set_variables(
+                {
+                    "VOXTRAD_CALL_ID": call.id,
+                    "VOXTRAD_OUTCOME": "handed_over",
+                    "VOXTRAD_VARIABLES": json.dumps(call.agent.variables, ensure_ascii=False)[:1000],
+                }
+            )
+            await call.proceed(
+                context=place.context, extension=place.extension, priority=place.priority, reason=f"to {name}"
+            )
+        except LegGone:
+            return  # the caller has hung up meanwhile
+        except LegError as error:
+            raise HandoverFailed(f"'{name}' could not be reached: {error.message}") from error

@@ -44,42 +44,41 @@ class History:
         part.message = self._replace(part.message, replace(part.message, content=text, tool_calls=calls))
 
     def tool_started(self, call: ToolCall) -> Message:
+        """A stand-in for the result of a tool that was called."""
         message = Message("tool", PENDING, tool_call_id=call.id)
         self.messages.append(message)
         return message
 
-    def tool_result(self, pending: Message | None, call_id: str, result: str) -> Message:
-        """A tool's result: in the place of its stand-in, where it has one."""
+    def tool_result(self, call_id: str, result: str) -> None:
+        """A tool's result: in the place of its stand-in, or of the result before; at the end where it has none."""
         message = Message("tool", result, tool_call_id=call_id)
-        if pending is None:
-            self.messages.append(message)
-            return message
-        return self._replace(pending, message)
+        for index in range(len(self.messages) - 1, -1, -1):
+            if self.messages[index].role == "tool" and self.messages[index].tool_call_id == call_id:
+                self.messages[index] = message
+                return
+        self.messages.append(message)
 
-    def settle(self, parts: list[Part], heard: int, *, interrupted: bool) -> None:
-        """Keep of a reply's parts the first `heard` characters; a part that was not heard at all goes."""
+    def settle(self, parts: list[Part], heard: int, *, whole: bool, interrupted: bool) -> None:
+        """Keep of a reply's parts the first `heard` characters, all of them if `whole`; an unheard part goes."""
         for part in parts:
-            whole = not interrupted or heard >= len(part.text.rstrip())
-            kept = part.text if whole else part.text[: max(0, heard)].rstrip()
+            all_of_it = whole or heard >= len(part.text.rstrip())
+            kept = (part.text if all_of_it else part.text[: max(0, heard)]).rstrip()
             heard -= len(part.text)
             part.text = kept
             if kept or part.message.tool_calls:
-                message = replace(part.message, content=kept, interrupted=not whole)
+                message = replace(part.message, content=kept, interrupted=interrupted and not all_of_it)
                 part.message = self._replace(part.message, message)
             else:
                 self._remove(part.message)
 
-    def said(self, written: str, heard: str, *, interrupted: bool) -> None:
-        """Something was said that no reply of the agent's was: a greeting, a prompt, a handler's own words.
-
-        A handler that says the text of a reply does not say it twice.
-        """
-        last = self.messages[-1] if self.messages else None
-        message = Message("assistant", heard, interrupted=interrupted)
-        if last is not None and last.role == "assistant" and not last.tool_calls and last.content == written:
-            self.messages.pop()
+    def said(self, heard: str, *, interrupted: bool) -> None:
+        """Something was said that no reply of the agent's was: a greeting, a prompt, a handler's own words."""
         if heard:
-            self.messages.append(message)
+            self.messages.append(Message("assistant", heard.rstrip(), interrupted=interrupted))
+
+    def note(self, text: str) -> None:
+        """Something that the model is to know."""
+        self.messages.append(Message("system", text))
 
     def withdraw(self, messages: Iterable[Message]) -> None:
         """Take messages back, as if they had never been."""
@@ -87,10 +86,10 @@ class History:
             self._remove(message)
 
     def _replace(self, old: Message, new: Message) -> Message:
-        for index, message in enumerate(self.messages):
-            if message is old:
+        for index in range(len(self.messages) - 1, -1, -1):
+            if self.messages[index] is old:
                 self.messages[index] = new
-                return new
+                break
         return new
 
     def _remove(self, message: Message) -> None:

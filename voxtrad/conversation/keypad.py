@@ -24,6 +24,11 @@ class KeyPad:
             self._complete = len(self.digits) >= self._length
         self._pressed.set()
 
+    def close(self) -> None:
+        """No more keys come."""
+        self._complete = True
+        self._pressed.set()
+
     async def collect(self, gap: float) -> str:
         """The digits, complete or after `gap` seconds without a key."""
         while not self._complete:

@@ -7,16 +7,18 @@ watch. What a turn means, and the answer to it, is not known here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
 from voxtrad.audio.levels import dbfs
-from voxtrad.conversation.speaker import Spoken
-from voxtrad.conversation.turns import Kind, Turn, TurnDecision, TurnMachine
-from voxtrad.leg import MediaPort
-from voxtrad.providers.base import STTCapabilities, Transcript, TranscriptStream, VoiceActivity
+from voxtrad.conversation.floor import Kind, Turn, TurnDecision
+from voxtrad.conversation.spoken import Spoken
+from voxtrad.conversation.turns import TurnMachine
+from voxtrad.leg import LegGone, MediaPort
+from voxtrad.providers.base import STTCapabilities, Transcript, TranscriptStream, Unreachable, VoiceActivity
 
 PRE_ROLL = 15
 """Frames (300 ms) from before the onset that the recogniser gets, so that it loses no first syllable."""
@@ -27,6 +29,9 @@ class Mouth(Protocol):
 
     @property
     def playout_level(self) -> float | None: ...
+
+    @property
+    def saying(self) -> str: ...
 
     async def pause(self) -> None: ...
 
@@ -42,7 +47,7 @@ class Witness(Protocol):
 
     def partial(self, text: str) -> None: ...
 
-    def interrupted(self, decision: TurnDecision, spoken: Spoken) -> None: ...
+    def interrupted(self, decision: TurnDecision, spoken: Spoken, silent_at: float) -> None: ...
 
 
 class Drafts(Protocol):
@@ -54,9 +59,9 @@ class Drafts(Protocol):
 
 
 class Listener:
-    """One call's ears. `run` is to run as long as the conversation does; it ends with the media port.
+    """One call's ears. `run` is to run as long as the conversation does; it returns when the media port has closed.
 
-    Raises `ProviderError` when the recogniser is lost.
+    `fill` is called when the agent owes the caller a sound. Raises `ProviderError` when the recogniser is lost.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class Listener:
         mouth: Mouth,
         drafts: Drafts,
         witness: Witness,
+        fill: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
         self._port = port
@@ -80,49 +86,93 @@ class Listener:
         self._mouth = mouth
         self._drafts = drafts
         self._witness = witness
+        self._fill = fill
         self._clock = clock
         self._pre_roll: deque[bytes] = deque(maxlen=PRE_ROLL)
         self._sending = self._continuous
         self._turns: deque[Turn] = deque()
+        self._taken_back: str | None = None
         self._silent = False
+        self._silent_at: float | None = None
         self._closed = False
         self._news = asyncio.Event()
+        self.overtaken = False
+        """The caller went on after the last turn, while there was no speech of the agent's that could be dropped."""
 
     # --- the dialogue's side ------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """The call was answered."""
+        self._machine.begin(self._clock())
 
     async def turn(self, timeout: float | None) -> Turn | None:
         """The caller's next turn; None after `timeout` seconds in which nobody spoke, or when the call is over.
 
-        What was said in several turns since the last call, while the agent could not be interrupted, is one.
+        What was said in several turns since the last call, while the agent could not be interrupted, is one, and a turn
+        that was taken back is the beginning of the next.
         """
-        await self._act(self._machine.waiting(self._clock()))
-        self._silent = False
-        if not self._turns:
-            self._machine.expect_silence(timeout)
-        while not (self._turns or self._silent or self._closed):
-            self._news.clear()
-            await self._news.wait()
-        self._machine.expect_silence(None)
-        if self._closed or not self._turns:
-            return None
+        self._silent = self.overtaken = False
+        try:
+            await self._act(self._machine.waiting(self._clock(), timeout))
+            while True:
+                while not (self._closed or self._silent or (self._turns and not self._machine.undecided)):
+                    self._news.clear()
+                    await self._news.wait()
+                if self._closed or not self._turns:
+                    return None
+                if turn := self._next():
+                    await self._act(self._machine.handed(self._clock()))
+                    return turn
+        finally:
+            self._machine.busy(self._clock())
+
+    def _next(self) -> Turn | None:
+        """All that was said, as one turn; None when there is nothing to answer in it."""
         turns, self._turns = self._turns, deque()
-        await self._act(self._machine.handed(self._clock()))
-        last = turns[-1]
-        return last if len(turns) == 1 else replace(last, text=" ".join(t.text for t in turns), keys=False)
+        before, self._taken_back = self._taken_back, None
+        texts = [text for text in (before, *(turn.text for turn in turns)) if text]
+        if not texts and before is None:
+            return None
+        keys = not before and all(turn.keys for turn in turns if turn.text)
+        return replace(turns[-1], text=" ".join(texts), keys=keys and bool(texts), merged=before is not None)
 
     def take_back(self, text: str) -> None:
-        """A turn that was handed over is not answered: its words begin the turn that follows."""
-        self._machine.take_back(text)
+        """A turn that was handed over is not answered: its words begin the turn that follows.
 
-    def close(self) -> None:
-        """The call is over: whoever waits for a turn gets None."""
+        Empty where they stand in the history already, and the answer is to go on from there.
+        """
+        self._taken_back = " ".join(part for part in (self._taken_back, text) if part)
+
+    async def settled(self) -> bool:
+        """Wait until it is known whether what the caller does now is a turn; whether there is one to be answered."""
+        while self._machine.undecided and not self._closed:
+            self._news.clear()
+            await self._news.wait()
+        return bool(self._turns) and not self._closed
+
+    def excuse(self, excused: bool) -> None:
+        """Silence is not the agent's for the time being: keys are awaited, or others talk with the caller."""
+        self._machine.excuse(self._clock(), excused)
+
+    def close(self) -> str:
+        """The call is over: whoever waits for a turn gets None. Returns what the caller said and nobody answered."""
+        if self._closed:
+            return ""
         self._closed = True
         self._news.set()
+        left = self._machine.end(self._clock())
+        for decision in left:
+            self._witness.decided(decision)
+        turns = [*self._turns, *(decision.turn for decision in left if decision.turn is not None)]
+        return " ".join(text for text in (self._taken_back, *(turn.text for turn in turns)) if text)
 
     # --- the mouth's side ---------------------------------------------------------------------------------------------
 
     async def agent_audible(self, interruptible: bool) -> None:
         await self._act(self._machine.audible(self._clock(), interruptible=interruptible))
+
+    async def agent_filled(self) -> None:
+        await self._act(self._machine.filled(self._clock()))
 
     async def agent_played(self, text: str) -> None:
         await self._act(self._machine.played(self._clock(), text))
@@ -133,68 +183,87 @@ class Listener:
     # --- audio and text -----------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                reading = group.create_task(self._read())
-                await self._hear()
-                reading.cancel()
-        finally:
-            self.close()
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(self._read())
+            await self._hear()
+            reading.cancel()
 
     async def _hear(self) -> None:
         machine, vad, mouth, clock = self._machine, self._vad, self._mouth, self._clock
         async for frame in self._port.frames():
-            voiced = vad.voiced(frame)
-            playout = mouth.playout_level if voiced else None
+            playout = mouth.playout_level
             level = dbfs(frame) if playout is not None else 0.0
-            decisions = machine.frame(clock(), voiced=voiced, level=level, playout=playout)
-            if not self._continuous:
-                self._pre_roll.append(frame)
+            decisions = machine.frame(clock(), voiced=vad.voiced(frame), level=level, playout=playout)
             if self._sending:
                 await self._stt.send(frame)
+            else:
+                self._pre_roll.append(frame)
             if decisions:
                 await self._act(decisions)
 
     async def _read(self) -> None:
+        machine = self._machine
         async for event in self._stt.events():
-            now = self._clock()
+            now, said = self._clock(), self._mouth.saying
             if isinstance(event, Transcript):
                 if not event.final and event.text:
                     self._witness.partial(event.text)
-                decisions = self._machine.transcript(now, event.text, final=event.final, confidence=event.confidence)
+                decisions = machine.transcript(
+                    now, event.text, final=event.final, confidence=event.confidence, agent_said=said
+                )
             else:
-                decisions = self._machine.signal(now, event.kind, event.text)
+                decisions = machine.signal(now, event.kind, event.text, agent_said=said)
             await self._act(decisions)
+        raise Unreachable("the recogniser has stopped", provider="stt")
 
     async def _act(self, decisions: list[TurnDecision]) -> None:
         for decision in decisions:
-            self._witness.decided(decision)
-            match decision.kind:
-                case Kind.SPEECH_STARTED if not self._continuous:
-                    self._sending = True
-                    for frame in self._pre_roll:
-                        await self._stt.send(frame)
-                    self._pre_roll.clear()
-                case Kind.SPEECH_ENDED:
-                    self._sending = self._continuous
-                    await self._stt.finalize()
-                case Kind.SPECULATE if decision.turn is not None:
-                    self._drafts.draft(decision.turn.text)
-                case Kind.FORGET_DRAFT:
-                    self._drafts.forget_draft()
-                case Kind.PAUSE:
-                    await self._mouth.pause()
-                case Kind.RESUME:
-                    await self._mouth.resume()
-                case Kind.FLUSH | Kind.MERGE:
-                    spoken = await self._mouth.flush()
-                    if spoken is not None and decision.kind is Kind.FLUSH:
-                        self._witness.interrupted(decision, spoken)
-                case Kind.END_TURN if decision.turn is not None:
-                    self._turns.append(decision.turn)
-                    self._news.set()
-                case Kind.SILENCE:
-                    self._silent = True
-                    self._news.set()
-                case _:
-                    pass
+            with contextlib.suppress(LegGone):  # who watches the leg knows, and ends the call
+                await self._carry_out(decision)
+
+    async def _carry_out(self, decision: TurnDecision) -> None:
+        if decision.kind is Kind.FILL:
+            self._fill()
+            return
+        self._witness.decided(decision)
+        match decision.kind:
+            case Kind.SPEECH_STARTED if not self._continuous:
+                self._sending = True
+                for frame in self._pre_roll:
+                    await self._stt.send(frame)
+                self._pre_roll.clear()
+            case Kind.SPEECH_ENDED:
+                self._sending = self._continuous
+                await self._stt.finalize()
+            case Kind.SPECULATE if decision.turn is not None:
+                self._drafts.draft(" ".join(text for text in (self._taken_back, decision.turn.text) if text))
+            case Kind.FORGET_DRAFT:
+                self._drafts.forget_draft()
+            case Kind.PAUSE:
+                await self._mouth.pause()
+                self._silent_at = self._clock()
+            case Kind.RESUME:
+                self._silent_at = None
+                await self._mouth.resume()
+            case Kind.FLUSH | Kind.MERGE:
+                await self._flush(decision)
+            case Kind.END_TURN if decision.turn is not None:
+                self._turns.append(decision.turn)
+                self._news.set()
+            case Kind.DROP:
+                self._news.set()
+            case Kind.SILENCE:
+                self._silent = True
+                self._news.set()
+            case _:
+                pass
+
+    async def _flush(self, decision: TurnDecision) -> None:
+        spoken = await self._mouth.flush()
+        silent_at, self._silent_at = self._silent_at or self._clock(), None
+        if spoken is None:
+            self.overtaken = decision.kind is Kind.MERGE
+        elif decision.kind is Kind.FLUSH:
+            if not spoken.heard:
+                self._machine.unheard()
+            self._witness.interrupted(decision, spoken, silent_at)

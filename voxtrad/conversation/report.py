@@ -6,12 +6,13 @@ Everything that watches a call hangs on what is published here; nothing here dec
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from statistics import quantiles
 
 import structlog
 
-from voxtrad.conversation.speaker import Spoken
-from voxtrad.conversation.turns import Kind, Turn, TurnDecision
+from voxtrad.conversation.floor import Kind, Turn, TurnDecision
+from voxtrad.conversation.spoken import Spoken
 from voxtrad.events.types import (
     AgentResponse,
     AgentSpeechEnded,
@@ -22,10 +23,12 @@ from voxtrad.events.types import (
     CallEnded,
     CallFailed,
     CallStarted,
+    DeadAir,
     Decision,
     DtmfReceived,
     ErrorOccurred,
     Event,
+    LatencyAdded,
     Outcome,
     SilenceDetected,
     Stage,
@@ -40,6 +43,14 @@ from voxtrad.leg import LegInfo
 from voxtrad.providers.base import JSON
 
 log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """When the model was asked and began to answer, on the monotonic clock."""
+
+    asked_at: float | None = None
+    first_token_at: float | None = None
 
 
 class Reporter:
@@ -64,6 +75,8 @@ class Reporter:
         self._providers = providers
         self._began = clock()
         self._answered: float | None = None
+        self._over: float | None = None
+        self._audible_since: float | None = None
 
     def since(self, at: float | None = None) -> float:
         """Seconds since the call began."""
@@ -89,8 +102,13 @@ class Reporter:
         self._publish(CallAnswered(call_id=self.call_id, agent=self.agent))
         self.note("answered", "")
 
+    def over(self) -> None:
+        """The call is over, for the caller; it may take a while until all of it is done."""
+        self._over = self._over or self._clock()
+
     def ended(self, outcome: Outcome, reason: str) -> None:
-        now = self._clock()
+        self.silenced(interrupted=True)
+        now = self._over or self._clock()
         self._publish(
             CallEnded(
                 call_id=self.call_id,
@@ -99,7 +117,7 @@ class Reporter:
                 reason=reason,
                 duration=self.since(now),
                 talk_time=round(now - self._answered, 3) if self._answered is not None else 0.0,
-                transcript=tuple(self.transcript),
+                transcript=sorted(self.transcript, key=lambda entry: float(str(entry["at"]))),
                 latency=_figures(self.latencies),
             )
         )
@@ -121,6 +139,8 @@ class Reporter:
         match decision.kind:
             case Kind.SPEECH_STARTED:
                 self._publish(UserSpeechStarted(call_id=self.call_id, agent=self.agent))
+            case Kind.DEAD_AIR:
+                self._publish(DeadAir(call_id=self.call_id, agent=self.agent, seconds=round(decision.seconds, 3)))
             case Kind.SPEECH_ENDED:
                 seconds = round(decision.seconds, 3)
                 self._publish(UserSpeechEnded(call_id=self.call_id, agent=self.agent, duration=seconds))
@@ -132,14 +152,32 @@ class Reporter:
 
     def turn(self, turn: Turn) -> None:
         """The dialogue has a turn of the caller."""
-        self.turns += 1
-        self.transcript.append({"speaker": "caller", "text": turn.text, "at": self.since(turn.voiced_until)})
-        self._publish(
-            UserTranscript(
-                call_id=self.call_id, agent=self.agent, text=turn.text, confidence=turn.confidence, turn=self.turns
-            )
-        )
+        if turn.text:
+            self.turns += 1
+            if turn.merged:
+                self._forget_beginning(turn.text)
+            self._heard(turn.text, turn.voiced_until, turn.confidence)
         self._publish(AgentThinking(call_id=self.call_id, agent=self.agent, turn=self.turns))
+
+    def left(self, text: str) -> None:
+        """What the caller said last, and nobody answered."""
+        self.turns += 1
+        self._heard(text, self._clock(), None)
+
+    def _heard(self, text: str, at: float, confidence: float | None) -> None:
+        self.transcript.append({"speaker": "caller", "text": text, "at": self.since(at)})
+        self._publish(
+            UserTranscript(call_id=self.call_id, agent=self.agent, text=text, confidence=confidence, turn=self.turns)
+        )
+
+    def _forget_beginning(self, text: str) -> None:
+        """The caller went on: what was a turn before is the beginning of this one."""
+        for index in range(len(self.transcript) - 1, -1, -1):
+            entry = self.transcript[index]
+            if entry["speaker"] == "caller":
+                if text.startswith(str(entry["text"])):
+                    del self.transcript[index]
+                return
 
     def key(self, digit: str) -> None:
         self._publish(DtmfReceived(call_id=self.call_id, agent=self.agent, digit=digit))
@@ -150,33 +188,41 @@ class Reporter:
     # --- the agent ----------------------------------------------------------------------------------------------------
 
     def audible(self) -> None:
-        self._publish(AgentSpeechStarted(call_id=self.call_id, agent=self.agent))
+        """The agent begins to be heard."""
+        if self._audible_since is None:
+            self._audible_since = self._clock()
+            self._publish(AgentSpeechStarted(call_id=self.call_id, agent=self.agent))
 
-    def interrupted(self, decision: TurnDecision, spoken: Spoken) -> None:
+    def silenced(self, *, interrupted: bool = False) -> None:
+        """The agent is not heard any more."""
+        began, self._audible_since = self._audible_since, None
+        if began is not None:
+            seconds = round(self._clock() - began, 3)
+            self._publish(
+                AgentSpeechEnded(call_id=self.call_id, agent=self.agent, duration=seconds, interrupted=interrupted)
+            )
+
+    def interrupted(self, decision: TurnDecision, spoken: Spoken, silent_at: float) -> None:
+        """The caller interrupted; the playout has been silent since `silent_at`."""
         self._publish(
             BargeIn(
                 call_id=self.call_id,
                 agent=self.agent,
                 reason=decision.reason,
                 heard=spoken.heard,
-                stop_ms=round((self._clock() - decision.at + decision.seconds) * 1000, 1),
+                stop_ms=round((silent_at - decision.since) * 1000, 1),
             )
         )
 
-    def said(self, spoken: Spoken, *, turn: Turn | None = None, first_token_at: float | None = None) -> None:
-        """An utterance is over."""
-        if spoken.audible_at is not None:
-            seconds = round(spoken.seconds, 3)
-            self._publish(
-                AgentSpeechEnded(
-                    call_id=self.call_id, agent=self.agent, duration=seconds, interrupted=spoken.interrupted
-                )
-            )
+    def said(self, spoken: Spoken, turn: Turn | None = None, thought: Thought | None = None) -> None:
+        """An utterance is over: an answer to `turn`, if there is one."""
+        self.silenced(interrupted=spoken.interrupted)
         if spoken.heard:
+            text = spoken.heard.strip()
             self.transcript.append(
                 {
                     "speaker": "agent",
-                    "text": spoken.heard.strip(),
+                    "text": text,
                     "at": self.since(spoken.audible_at),
                     "interrupted": spoken.interrupted,
                 }
@@ -185,23 +231,24 @@ class Reporter:
                 AgentResponse(
                     call_id=self.call_id,
                     agent=self.agent,
-                    text=spoken.heard.strip(),
+                    text=text,
                     interrupted=spoken.interrupted,
                     turn=self.turns,
                 )
             )
         if turn is not None and spoken.audible_at is not None:
-            self._measure(spoken, turn, first_token_at)
+            self._measure(spoken, spoken.audible_at, turn, thought or Thought())
 
-    def _measure(self, spoken: Spoken, turn: Turn, first_token_at: float | None) -> None:
-        latency = (spoken.audible_at or 0.0) - turn.voiced_until
+    def _measure(self, spoken: Spoken, audible_at: float, turn: Turn, thought: Thought) -> None:
+        latency = audible_at - turn.voiced_until
         self.latencies.append(latency)
         marks: list[tuple[Stage, str, float | None, float | None]] = [
             ("endpointing", "stt", turn.voiced_until, turn.decided_at),
-            ("llm_first_token", "llm", turn.decided_at, first_token_at),
+            ("stt_final", "stt", turn.voiced_until, turn.final_at),
+            ("llm_first_token", "llm", turn.decided_at, thought.first_token_at),
             ("llm_first_sentence", "llm", turn.decided_at, spoken.first_sentence_at),
             ("tts_first_byte", "tts", spoken.first_sentence_at, spoken.first_audio_at),
-            ("playout", "", spoken.first_audio_at, spoken.audible_at),
+            ("playout", "", spoken.first_audio_at, audible_at),
         ]
         stages: dict[str, JSON] = {}
         for stage, kind, begin, end in marks:
@@ -209,15 +256,16 @@ class Reporter:
                 continue
             seconds = max(0.0, round(end - begin, 4))
             stages[stage] = seconds
+            provider = self._providers.get(kind, "")
             self._publish(
-                StageMeasured(
-                    call_id=self.call_id,
-                    agent=self.agent,
-                    stage=stage,
-                    provider=self._providers.get(kind, ""),
-                    seconds=seconds,
-                )
+                StageMeasured(call_id=self.call_id, agent=self.agent, stage=stage, provider=provider, seconds=seconds)
             )
+        if spoken.first_audio_at is not None:
+            asked = max(0.0, thought.asked_at - turn.decided_at) if thought.asked_at is not None else 0.0
+            added = round(asked + audible_at - spoken.first_audio_at, 4)
+            self._publish(LatencyAdded(call_id=self.call_id, agent=self.agent, seconds=added))
+        parts = ", ".join(f"{stage} {float(str(seconds)) * 1000:.0f}" for stage, seconds in stages.items())
+        self.note("answered_turn", f"after {latency * 1000:.0f} ms ({parts})", audible_at)
         self._publish(
             TurnEnded(call_id=self.call_id, agent=self.agent, turn=self.turns, latency=round(latency, 3), stages=stages)
         )

@@ -18,10 +18,13 @@ from voxtrad.config.models import AgentConfig
 from voxtrad.conversation.actions import Actions
 from voxtrad.conversation.agent import Agent, Toolbox
 from voxtrad.conversation.call import Call, Ending, Handover
+from voxtrad.conversation.failures import single
+from voxtrad.conversation.floor import TurnPolicy
 from voxtrad.conversation.listener import Listener
 from voxtrad.conversation.report import Reporter
-from voxtrad.conversation.speaker import Speaker, SpokenAudio
-from voxtrad.conversation.turns import TurnMachine, TurnPolicy
+from voxtrad.conversation.speaker import Speaker
+from voxtrad.conversation.spoken import Spoken, SpokenAudio
+from voxtrad.conversation.turns import TurnMachine
 from voxtrad.errors import VoxtradError
 from voxtrad.events.types import Event
 from voxtrad.leg import Digit, Leg, LegError, LegGone, MediaPort
@@ -39,8 +42,16 @@ from voxtrad.tools.base import CallActions
 
 log = structlog.stdlib.get_logger(__name__)
 
+SETUP = 15.0
+"""Seconds that the providers have to connect, before the call is answered."""
 FAREWELL = 5.0
 """Seconds that a dialogue has to end by itself after the caller is gone."""
+GRACE = 2.0
+"""Seconds within which the leg tells that the caller has hung up, after the audio has ended."""
+APOLOGY = 3.0
+"""Seconds for synthesizing an apology that was not kept: better none than silence."""
+WRAP_UP = 10.0
+"""Seconds that tools under way have to finish after the call."""
 
 Dialogue = Callable[[Call], Awaitable[None]]
 
@@ -86,6 +97,8 @@ class Session:
         names = {"stt": providers.stt.name, "llm": providers.llm.name, "tts": providers.tts.name}
         self.reporter = Reporter(plan.call_id, plan.config.name, publish=publish, clock=clock, providers=names)
         self.call: Call | None = None
+        self._port: MediaPort | None = None
+        self._ending = Ending("failed", "the server stopped")
 
     async def run(self) -> None:
         """Carry the call to its end. Cancelling ends the conversation and leaves the leg to its carrier."""
@@ -94,15 +107,35 @@ class Session:
         log.info("call", caller=info.caller, dialled=info.dialled, channel=info.channel, agent=self.plan.config.name)
         try:
             async with asyncio.TaskGroup() as group:
-                call = self.call = self._call(group)
-                watching = group.create_task(self._watch(call))
-                await self._conversation(call)
-                watching.cancel()
+                watching: asyncio.Task[None] | None = None
+                try:
+                    async with self._work() as work:
+                        call = self.call = self._call(work)
+                        watching = group.create_task(self._watch(call))
+                        await self._conversation(call)
+                        await self._clear()
+                except Exception as error:  # noqa: BLE001 - the outermost supervisor of a call: no caller is left in silence
+                    await self._broken(single(error))
+                if watching is not None:
+                    watching.cancel()
         finally:
             await self._clear()
-            ending = (self.call.ending if self.call is not None else None) or Ending("failed", "the server stopped")
+            ending = (self.call.ending if self.call is not None else None) or self._ending
             self.reporter.ended(ending.outcome, ending.reason)
             log.info("call ended", outcome=ending.outcome, reason=ending.reason, seconds=self.reporter.since())
+
+    @contextlib.asynccontextmanager
+    async def _work(self) -> AsyncIterator[asyncio.TaskGroup]:
+        """Where tools and drafts run. What is under way when the conversation has ended may finish, for a while."""
+        try:
+            async with asyncio.timeout(None) as patience:
+                async with asyncio.TaskGroup() as group:
+                    yield group
+                    patience.reschedule(asyncio.get_running_loop().time() + WRAP_UP)
+        except TimeoutError:
+            if not patience.expired():
+                raise
+            log.warning("tools were stopped: the call is over", seconds=WRAP_UP)
 
     def hang_up(self, outcome_reason: str) -> None:
         """End the call from outside (an administrator, a server that stops)."""
@@ -147,7 +180,8 @@ class Session:
                 call.ended("caller_hangup", event.cause)
 
     async def _clear(self) -> None:
-        """Leave nothing behind. A call that was cut off in the middle is its carrier's to lead on."""
+        """Leave nothing of the leg behind. A call that was cut off in the middle is its carrier's to lead on."""
+        self.reporter.over()
         if self.call is not None and self.call.state == "ended":
             with contextlib.suppress(LegError):
                 await self.leg.hang_up()
@@ -156,33 +190,34 @@ class Session:
     # --- the conversation scope ---------------------------------------------------------------------------------------
 
     async def _conversation(self, call: Call) -> None:
-        port: MediaPort | None = None
+        """From the ring to the end of the conversation. Never raises: what breaks, breaks in here."""
         try:
-            port, stt, voice = await self._open()
-            async with self._closing(stt, voice), asyncio.timeout(call.config.max_duration):
+            port = self._port = await self.leg.open_media()
+            async with self._opened(port.rate) as (stt, voice):
                 await self._converse(call, port, stt, voice)
-        except TimeoutError:
-            call.ended("max_duration", f"the call lasted {call.config.max_duration:g} s")
-        except Exception as error:  # noqa: BLE001 - the outermost supervisor of a conversation: the caller must not meet silence
-            await self._broken(call, port, error)
-
-    async def _open(self) -> tuple[MediaPort, TranscriptStream, Voice]:
-        """Everything that a turn needs is connected before the call is answered."""
-        providers, config = self.plan.providers, self.plan.config
-        port = await self.leg.open_media()
-        async with asyncio.TaskGroup() as group:
-            stt = group.create_task(providers.stt.open(rate=port.rate, language=config.language, hints=self.plan.hints))
-            voice = group.create_task(providers.tts.open(rate=port.rate, language=config.language))
-            group.create_task(providers.llm.warm())
-        return port, stt.result(), voice.result()
+        except Exception as error:  # noqa: BLE001 - the outermost supervisor of a conversation, as `run` is of the call
+            await self._broken(single(error))
 
     @contextlib.asynccontextmanager
-    async def _closing(self, stt: TranscriptStream, voice: Voice) -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            await stt.aclose()
-            await voice.aclose()
+    async def _opened(self, rate: int) -> AsyncIterator[tuple[TranscriptStream, Voice]]:
+        """Everything that a turn needs is connected before the call is answered."""
+        providers, config = self.plan.providers, self.plan.config
+        async with contextlib.AsyncExitStack() as stack:
+
+            async def hear() -> TranscriptStream:
+                stt = await providers.stt.open(rate=rate, language=config.language, hints=self.plan.hints)
+                stack.push_async_callback(stt.aclose)
+                return stt
+
+            async def speak() -> Voice:
+                voice = await providers.tts.open(rate=rate, language=config.language)
+                stack.push_async_callback(voice.aclose)
+                return voice
+
+            async with asyncio.timeout(SETUP), asyncio.TaskGroup() as group:
+                hearing, speaking = group.create_task(hear()), group.create_task(speak())
+                group.create_task(providers.llm.warm())
+            yield hearing.result(), speaking.result()
 
     async def _converse(self, call: Call, port: MediaPort, stt: TranscriptStream, voice: Voice) -> None:
         config, providers = self.plan.config, self.plan.providers
@@ -191,9 +226,8 @@ class Session:
             voice,
             language=config.language,
             kept=self.plan.kept(providers.tts.fingerprint, port.rate),
+            audience=call,
             clock=self._clock,
-            on_audible=call.agent_audible,
-            on_played=call.agent_played,
         )
         listener = Listener(
             port,
@@ -204,67 +238,113 @@ class Session:
             mouth=speaker,
             drafts=call.agent,
             witness=self.reporter,
+            fill=call.want_filler,
             clock=self._clock,
         )
         call.attach(speaker, listener)
-        try:
-            async with asyncio.TaskGroup() as group:
-                hearing = group.create_task(listener.run())
-                talking = group.create_task(_as_coroutine(self.plan.dialogue(call)))
-                over = group.create_task(call.over.wait())
-                await asyncio.wait([talking, over], return_when=asyncio.FIRST_COMPLETED)
-                if not talking.done():
-                    await speaker.flush()
-                    await asyncio.wait([talking], timeout=FAREWELL)
-                    talking.cancel()
-                over.cancel()
-                hearing.cancel()
-        except BaseExceptionGroup as errors:
-            raise first_of(errors) from None
+        async with asyncio.TaskGroup() as group:
+            others = [
+                group.create_task(self._hear(call, listener)),
+                group.create_task(self._limit(call)),
+                group.create_task(call.keep_from_silence()),
+            ]
+            over = group.create_task(call.over.wait())
+            talking = group.create_task(_as_coroutine(self.plan.dialogue(call)))
+            await asyncio.wait([talking, over], return_when=asyncio.FIRST_COMPLETED)
+            if not talking.done():
+                await speaker.flush()
+                await asyncio.wait([talking], timeout=FAREWELL)
+                talking.cancel()
+            call.agent.forget_draft()
+            for task in (*others, over):
+                task.cancel()
         call.ended("completed", "the dialogue ended")
+
+    async def _hear(self, call: Call, listener: Listener) -> None:
+        """The ears, as long as there is audio. A caller who hung up is told by the leg, in its own time."""
+        await listener.run()
+        try:
+            async with asyncio.timeout(GRACE):
+                await call.over.wait()
+        except TimeoutError:
+            raise LegError("the media connection was lost") from None
+
+    async def _limit(self, call: Call) -> None:
+        await asyncio.sleep(call.config.max_duration)
+        call.ended("max_duration", f"the call lasted {call.config.max_duration:g} s")
 
     # --- when it breaks -----------------------------------------------------------------------------------------------
 
-    async def _broken(self, call: Call, port: MediaPort | None, error: Exception) -> None:
+    async def _broken(self, error: Exception) -> None:
         """Say sorry and lead the caller on."""
-        if isinstance(error, LegGone):
+        call = self.call
+        if isinstance(error, LegGone) and call is not None:
             call.ended("caller_hangup", error.message)
-        if call.ending is not None:
-            if not isinstance(error, VoxtradError):
-                log.exception("the conversation broke after the call had ended")
-            return
         expected = isinstance(error, VoxtradError)
-        reason = str(error) if isinstance(error, VoxtradError) else f"internal error: {type(error).__name__}"
+        reason = str(error) if expected else f"internal error: {type(error).__name__}"
+        if call is not None and call.ending is not None:
+            if not expected:
+                log.error("the conversation broke after the call had ended", exc_info=error)
+            return
         log.error("the conversation broke", reason=reason, exc_info=None if expected else error)
+        self._ending = Ending("failed", reason)
         self.reporter.failed(reason)
         self.reporter.error("conversation", reason)
         with contextlib.suppress(LegError):
             await self.leg.answer()
-            if port is not None:
-                await self._apologise(call, port)
+            if call is None:
+                await self.leg.proceed(context=None, extension=None, priority=None)
+                return
+            call.failing(reason)
+            if self._port is not None:
+                await self._apologise(call, self._port)
             await self._lead_on(call)
-        call.ended("failed", reason)
+        if call is not None:
+            call.ended("failed", reason)
 
     async def _apologise(self, call: Call, port: MediaPort) -> None:
-        apology = call.render(call.config.apology)
-        pcm = self.plan.kept(self.plan.providers.tts.fingerprint, port.rate).get(apology)
-        if pcm is None:
-            log.warning("no voice for the apology: it was not synthesized before")
+        try:
+            apology = call.render(call.config.apology)
+            pcm = await self._voice_of(apology, port.rate) if apology.strip() else b""
+        except (VoxtradError, TimeoutError) as error:
+            log.warning("no voice for the apology, and it was not synthesized before", reason=str(error))
+            return
+        if call.ending is not None or not pcm:
             return
         framer = Framer(port.rate)
+        began = self._clock()
         await port.flush()
         await port.play(framer.push(pcm) + framer.flush())
         await port.drained()
-        call.agent.writer.said(apology, apology, interrupted=False)
+        call.agent.writer.said(apology, interrupted=False)
+        seconds = len(pcm) / 2 / port.rate
+        self.reporter.said(Spoken(apology, apology, interrupted=False, seconds=seconds, audible_at=began))
+
+    async def _voice_of(self, text: str, rate: int) -> bytes:
+        """The audio of a text: kept from before, or from a synthesis that may still work. Raises `ProviderError`."""
+        tts = self.plan.providers.tts
+        pcm = self.plan.kept(tts.fingerprint, rate).get(text)
+        if pcm is not None:
+            return pcm
+        async with asyncio.timeout(APOLOGY):
+            voice = await tts.open(rate=rate, language=self.plan.config.language)
+            try:
+                return b"".join([chunk.pcm async for chunk in voice.synthesize(text)])
+            finally:
+                await voice.aclose()
 
     async def _lead_on(self, call: Call) -> None:
         on_failure = call.config.on_failure
+        if call.ending is not None:
+            return
         if on_failure.transfer is not None:
-            await self.plan.handover(call, self.leg, on_failure.transfer)
-        elif on_failure.continue_ is not None:
-            place = on_failure.continue_
-            call.ended("failed", "led on in the dialplan", state="handed-over")
-            await self.leg.proceed(context=place.context, extension=place.extension, priority=place.priority)
+            try:
+                await self.plan.handover(call, self.leg, on_failure.transfer)
+            except VoxtradError as error:
+                log.warning("the caller could not be handed over", to=on_failure.transfer, reason=error.message)
+                await call.proceed()
+        elif (place := on_failure.continue_) is not None:
+            await call.proceed(context=place.context, extension=place.extension, priority=place.priority)
 
 
 def policy_of(config: AgentConfig, capabilities: STTCapabilities) -> TurnPolicy:
@@ -281,19 +361,14 @@ def policy_of(config: AgentConfig, capabilities: STTCapabilities) -> TurnPolicy:
         min_words=interrupt.min_words,
         ignore=interrupt.ignore,
         resume_after=interrupt.resume_after,
+        fill_after=config.fill.after,
+        fill_every=config.fill.every,
+        dead_air=config.fill.dead_air,
         partials=capabilities.partials,
         end_of_turn=capabilities.end_of_turn,
         punctuates=capabilities.punctuates,
         final_delay=capabilities.final_delay,
     )
-
-
-def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first single error in nested groups."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 async def _as_coroutine(work: Awaitable[None]) -> None:

@@ -1,7 +1,8 @@
 """The mouth: text becomes speech on the wire while it is still being written, and it is known what of it was heard.
 
-One utterance at a time: sentences are cut from the text, synthesized while the one before plays, and queued on the
-media port. It can be held, let go from a word's beginning, and thrown away. Whose turn it is, is not decided here.
+One utterance at a time: sentences are cut from the text and synthesized into the utterance's audio, and that is fed to
+the media port, a little ahead of what is heard. It can be held, let go from a word's beginning, and thrown away. Whose
+turn it is, is not decided here.
 """
 
 from __future__ import annotations
@@ -9,92 +10,56 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Protocol
 
-from voxtrad.audio.frames import Framer, frame_bytes, silence
-from voxtrad.audio.levels import dbfs
+from voxtrad.audio.frames import FRAME_MS, Framer, frame_bytes, silence
+from voxtrad.conversation.failures import single
+from voxtrad.conversation.hearing import ECHO_TAIL
 from voxtrad.conversation.speech_text import SpeechText
+from voxtrad.conversation.spoken import Piece, Spoken, SpokenAudio, UtteranceAudio
 from voxtrad.leg import LegGone, MediaPort
-from voxtrad.providers.base import SpeechChunk, Voice, WordTiming
+from voxtrad.providers.base import ProviderTimeout, SpeechChunk, Voice
 
 AHEAD = 6.0
 """Seconds of audio that may wait to be heard before the next sentence is synthesized: what an interruption wastes."""
-ECHO_FRAMES = 15
-"""Frames (300 ms) within which the agent's own sound may come back as echo."""
+PORTION = 25
+"""Frames (500 ms) that are handed to the media port at a time."""
+FIRST_AUDIO = 10.0
+NEXT_AUDIO = 3.0
+"""Seconds that the synthesis may be silent: before a sentence, and in the middle of one when all of it was heard."""
+ECHO_FRAMES = round(ECHO_TAIL * 1000) // FRAME_MS
 
 
-class SpokenAudio(Protocol):
-    """Audio kept from before, by text (`speech_cache.py`)."""
+class Audience(Protocol):
+    """Who is told when the agent is heard."""
 
-    def get(self, text: str) -> bytes | None: ...
+    async def agent_audible(self, interruptible: bool) -> None:
+        """The first audio of an utterance, or of something that fills the time, is on its way."""
+        ...
 
-    def put(self, text: str, pcm: bytes) -> None: ...
+    async def agent_filled(self) -> None:
+        """What filled the time was heard, and nothing of an utterance itself yet."""
+        ...
 
-
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """What became of an utterance."""
-
-    written: str
-    """All the text that was to be said, as far as it had been written."""
-    heard: str
-    """The part of `written` that the far side heard, in whole words."""
-    interrupted: bool
-    seconds: float = 0.0
-    """Length of the audio that was heard."""
-    first_sentence_at: float | None = None
-    """When the first sentence was there to be synthesized; these three on the monotonic clock."""
-    first_audio_at: float | None = None
-    """When the first audio came from the synthesis."""
-    audible_at: float | None = None
-    """When the first frame went to the media port."""
+    async def agent_played(self, text: str) -> None:
+        """The utterance is over; `text` is what was heard of it."""
+        ...
 
 
-@dataclass(slots=True)
-class _Piece:
-    """A sentence in the utterance's audio; positions in samples from the utterance's beginning."""
+class _Saying(UtteranceAudio):
+    """An utterance, and the work of saying it."""
 
-    source: str
-    start: int
-    text: str
-    length: int = 0
-    complete: bool = False
-    timings: list[WordTiming] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Utterance:
-    interruptible: bool
-    position: int
-    """A position on the port, and the sample of this utterance that stands there."""
-    sample: int = 0
-    audio: bytearray = field(default_factory=bytearray)
-    levels: list[float] = field(default_factory=list)
-    pieces: list[_Piece] = field(default_factory=list)
-    written: str = ""
-    interrupted: bool = False
-    flushed: asyncio.Event | None = None
-    """Set once it is known what was heard of an utterance that is thrown away: a PBX takes a moment to tell."""
-    audible_at: float | None = None
-    first_sentence_at: float | None = None
-    first_audio_at: float | None = None
-    heard: int = 0
-    perform: asyncio.Task[None] | None = None
-
-
-class Filler(Protocol):
-    """What to say while an answer is not there yet."""
-
-    def __call__(self) -> str | None: ...
+    def __init__(self, rate: int, interruptible: bool, *, filler: bool = False) -> None:
+        super().__init__(rate, interruptible)
+        self.filler = filler
+        self.sounding = False
+        self.work: asyncio.Task[None] | None = None
+        self.flushed = asyncio.Event()
+        """Set once it is known what was heard of an utterance that is thrown away: a PBX takes a moment to tell."""
 
 
 class Speaker:
-    """One call's mouth.
-
-    `on_audible(interruptible)` and `on_played(text)` tell the turn machine; `on_first_audio()` marks the time of the
-    first frame of an utterance. `lead_in` seconds of silence go before the very first utterance (trunks clip it).
-    """
+    """One call's mouth."""
 
     def __init__(
         self,
@@ -103,92 +68,142 @@ class Speaker:
         *,
         language: str,
         kept: SpokenAudio,
+        audience: Audience,
         clock: Callable[[], float],
-        on_audible: Callable[[bool], Awaitable[None]],
-        on_played: Callable[[str], Awaitable[None]],
-        lead_in: float = 0.3,
     ) -> None:
         self._port = port
         self._voice = voice
         self._language = language
         self._kept = kept
+        self._audience = audience
         self._clock = clock
-        self._on_audible = on_audible
-        self._on_played = on_played
-        self._lead_in = silence(port.rate, round(lead_in * 50) * 20)
         self._open = asyncio.Event()
         self._open.set()
+        self._speaking = asyncio.Lock()
         self._voicing = asyncio.Lock()
-        self._utterance: _Utterance | None = None
-        self._silent_since = clock()
+        self._moving = asyncio.Lock()
+        self._news = asyncio.Event()
+        self._utterance: _Saying | None = None
+        self._echoing: UtteranceAudio | None = None
+        self._sounded_at = 0.0
+        self._clear_at = 0.0
+        self._flushes = 0
+
+    def begin(self, lead_in: float) -> None:
+        """The line is open: what is said in the first `lead_in` seconds may be clipped, so silence goes there."""
+        self._clear_at = self._clock() + lead_in
 
     # --- speaking -----------------------------------------------------------------------------------------------------
 
-    async def say(
-        self,
-        text: str | AsyncIterator[str],
-        *,
-        interruptible: bool = True,
-        filler: Filler | None = None,
-        fill_after: float = 1.5,
-        fill_every: float = 6.0,
-    ) -> Spoken:
+    async def say(self, text: str | AsyncIterator[str], *, interruptible: bool = True) -> Spoken:
         """Say a text, or a stream of it as it is written; returns when it was heard or thrown away.
 
-        While nothing is heard for `fill_after` seconds, what `filler` gives is said, and again every `fill_every`.
-        Raises what the text's stream or the synthesis raises (`ProviderError`). A leg that ends is an interruption.
+        Waits while another utterance is being said. What the text's stream or the synthesis raises is in `error`, after
+        what had been synthesized was heard. A leg that ends is an interruption.
+        """
+        async with self._speaking:
+            utterance = _Saying(self._port.rate, interruptible)
+            await self._run(utterance, lambda: self._compose(utterance, text))
+            spoken = utterance.spoken()
+            await self._audience.agent_played(spoken.heard)
+            return spoken
+
+    async def fill(self, text: str) -> None:
+        """Say something while nothing else is heard, within the utterance under way or by itself.
+
+        Raises `ProviderError` where it is neither kept nor can be synthesized.
         """
         if self._utterance is not None:
-            raise RuntimeError("an utterance is being said already")
-        utterance = self._utterance = _Utterance(interruptible, self._port.queued)
-        self._silent_since = self._clock()
-        try:
-            await self._run(utterance, text, filler, fill_after, fill_every)
-        except LegGone:
-            utterance.interrupted = True
-            utterance.heard = self._sample(utterance, self._port.heard) if utterance.audible_at is not None else 0
-        finally:
-            self._utterance = None
-        if utterance.flushed is not None:
-            await utterance.flushed.wait()
-        if not utterance.interrupted:
-            utterance.heard = len(utterance.audio) // 2
-        spoken = self._spoken(utterance)
-        await self._on_played(spoken.heard)
-        return spoken
+            await self.interject(text)
+        elif not self._speaking.locked():
+            async with self._speaking:
+                utterance = _Saying(self._port.rate, interruptible=True, filler=True)
+                await self._run(utterance, lambda: self._insert(utterance, text))
+                await self._audience.agent_filled()
 
-    async def _run(
-        self,
-        utterance: _Utterance,
-        text: str | AsyncIterator[str],
-        filler: Filler | None,
-        fill_after: float,
-        fill_every: float,
-    ) -> None:
+    async def interject(self, what: str | bytes) -> None:
+        """Say a text, or play audio, in the middle of the utterance that is under way; returns when it was heard.
+
+        It is no part of the utterance's text. Does nothing when nothing is being said. Raises `ProviderError`.
+        """
+        utterance = self._utterance
+        if utterance is None or utterance.interrupted:
+            return
+        piece = await self._insert(utterance, what)
+        while utterance is self._utterance and not utterance.interrupted:
+            ahead = piece.end - utterance.sample(self._port.heard)
+            if ahead <= 0:
+                break
+            await asyncio.sleep(max(ahead / utterance.rate, FRAME_MS / 1000))
+        else:
+            return
+        if utterance.sounding and not utterance.answers(utterance.length):
+            utterance.sounding = False
+            await self._audience.agent_filled()
+
+    async def hush(self) -> None:
+        """Drop what is left of something interjected: the caller has understood it, and presses keys."""
+        utterance = self._utterance
+        if utterance is None or utterance.interrupted:
+            return
+        async with self._moving:
+            heard = utterance.sample(self._port.heard)
+            if not utterance.under_way and not any(p.source and p.end > heard for p in utterance.pieces):
+                await self._seek(utterance, None)
+
+    async def _run(self, utterance: _Saying, compose: Callable[[], Awaitable[object]]) -> None:
+        """Compose and play an utterance to its end, whatever that is."""
+        self._utterance = self._echoing = utterance
         try:
             async with asyncio.TaskGroup() as group:
-                fill = group.create_task(self._fill(utterance, filler, fill_after, fill_every)) if filler else None
-                utterance.perform = group.create_task(self._perform(utterance, text))
-                await asyncio.wait([utterance.perform])
-                if fill:
-                    fill.cancel()
+                utterance.work = group.create_task(self._perform(utterance, compose))
         except BaseExceptionGroup as errors:
-            raise _only(errors) from None
-
-    async def _perform(self, utterance: _Utterance, text: str | AsyncIterator[str]) -> None:
-        if isinstance(text, str):
-            kept = self._kept.get(text)
-            utterance.written = text
-            if kept is not None:
-                await self._voice_kept(utterance, text, kept)
-            else:
-                await self._voice_all(utterance, _sentences_of(text, self._language))
-                self._kept.put(text, bytes(utterance.audio))
+            if not isinstance(error := single(errors), LegGone):
+                raise error from None
+            utterance.interrupted = True
+            utterance.heard = utterance.sample(self._port.heard)
+            utterance.flushed.set()
+        except asyncio.CancelledError:
+            with contextlib.suppress(LegGone):
+                await self._port.flush()
+            raise
+        finally:
+            self._utterance = None
+        if utterance.interrupted:
+            await utterance.flushed.wait()
         else:
-            await self._voice_all(utterance, self._read(utterance, text))
-        await self._port.drained()
+            utterance.heard = utterance.length
 
-    async def _read(self, utterance: _Utterance, deltas: AsyncIterator[str]) -> AsyncGenerator[tuple[str, str], None]:
+    async def _perform(self, utterance: _Saying, compose: Callable[[], Awaitable[object]]) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._composed(utterance, compose))
+            await self._play_out(utterance)
+
+    # --- from text to audio -------------------------------------------------------------------------------------------
+
+    async def _composed(self, utterance: _Saying, compose: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await compose()
+        except Exception as error:  # noqa: BLE001 - whoever had it said raises it, once what is there has been heard
+            utterance.error = single(error)
+        finally:
+            utterance.finished = True
+            self._news.set()
+
+    async def _compose(self, utterance: _Saying, text: str | AsyncIterator[str]) -> None:
+        if not isinstance(text, str):
+            await self._voice_all(utterance, self._read(utterance, text))
+            return
+        utterance.written = text
+        kept = self._kept.get(text)
+        if kept is not None:
+            self._add_whole(utterance, utterance.begin(text, text), kept)
+            return
+        await self._voice_all(utterance, _sentences_of(text, self._language))
+        if all(piece.source for piece in utterance.pieces):
+            self._kept.put(text, bytes(utterance.audio))
+
+    async def _read(self, utterance: _Saying, deltas: AsyncIterator[str]) -> AsyncGenerator[tuple[str, str], None]:
         cutter = SpeechText(self._language)
         async for delta in deltas:
             utterance.written += delta
@@ -197,146 +212,193 @@ class Speaker:
         for sentence in cutter.flush():
             yield sentence.source, sentence.text
 
-    async def _voice_all(self, utterance: _Utterance, sentences: AsyncGenerator[tuple[str, str], None]) -> None:
-        """Read ahead by one sentence, so that the next is being written and synthesized while this one plays."""
+    async def _voice_all(self, utterance: _Saying, sentences: AsyncGenerator[tuple[str, str], None]) -> None:
+        """Read ahead by a sentence or two, so that the next is being written and synthesized while this one plays."""
         queue: asyncio.Queue[tuple[str, str] | None] = asyncio.Queue(maxsize=2)
+        failure: Exception | None = None
 
         async def read() -> None:
-            async with contextlib.aclosing(sentences):
-                async for item in sentences:
-                    await queue.put(item)
+            nonlocal failure
+            try:
+                async with contextlib.aclosing(sentences):
+                    async for item in sentences:
+                        await queue.put(item)
+            except Exception as error:  # noqa: BLE001 - raised below, after the sentences before it
+                failure = error
             await queue.put(None)
 
         async with asyncio.TaskGroup() as group:
             group.create_task(read())
             while (item := await queue.get()) is not None:
-                await self._not_too_far_ahead()
+                await self._not_too_far_ahead(utterance)
                 source, text = item
                 utterance.first_sentence_at = utterance.first_sentence_at or self._clock()
-                await self._voice_piece(utterance, source, text)
+                await self._voice_sentence(utterance, source, text)
+        if failure is not None:
+            raise failure
 
-    async def _voice_piece(self, utterance: _Utterance, source: str, text: str) -> None:
-        async with self._voicing:
-            piece = _Piece(source, len(utterance.audio) // 2, text)
-            utterance.pieces.append(piece)
-            if text:
-                framer = Framer(self._port.rate)
-                stream = self._voice.synthesize(text)
-                try:
-                    async for chunk in stream:
-                        utterance.first_audio_at = utterance.first_audio_at or self._clock()
-                        piece.timings.extend(chunk.timings)
-                        await self._play(utterance, piece, framer.push(chunk.pcm))
-                    await self._play(utterance, piece, framer.flush())
-                finally:
-                    await _close(stream)
-            piece.complete = True
-
-    async def _voice_kept(self, utterance: _Utterance, source: str, pcm: bytes) -> None:
-        async with self._voicing:
-            piece = _Piece(source, len(utterance.audio) // 2, source)
-            utterance.pieces.append(piece)
-            framer = Framer(self._port.rate)
-            await self._play(utterance, piece, framer.push(pcm) + framer.flush())
-            piece.complete = True
-
-    async def _play(self, utterance: _Utterance, piece: _Piece, pcm: bytes) -> None:
-        if not pcm:
-            return
-        await self._open.wait()
-        if utterance.audible_at is None:
-            utterance.audible_at = self._clock()
-            await self._on_audible(utterance.interruptible)
-        if self._lead_in:
-            lead_in, self._lead_in = self._lead_in, b""
-            utterance.position += len(lead_in) // 2
-            await self._port.play(lead_in)
-        size = frame_bytes(self._port.rate)
-        utterance.levels.extend(dbfs(pcm[i : i + size]) for i in range(0, len(pcm), size))
-        utterance.audio += pcm
-        piece.length += len(pcm) // 2
-        await self._port.play(pcm)
-
-    async def _not_too_far_ahead(self) -> None:
-        while (ahead := self._ahead()) > AHEAD:
-            await asyncio.sleep(ahead - AHEAD)
-            await self._open.wait()
-
-    async def _fill(self, utterance: _Utterance, filler: Filler | None, after: float, every: float) -> None:
-        """Never let an answer that is not there yet be a silence."""
-        wait = after
-        while filler:
-            quiet = self._clock() - self._silent_since - self._ahead()
-            if self._ahead() > 0:
-                await asyncio.sleep(self._ahead() + 0.02)
-                self._silent_since = self._clock()
-                wait = max(wait, every) if utterance.pieces else wait
-                continue
-            if quiet < wait:
-                await asyncio.sleep(wait - quiet)
-                continue
-            await self._open.wait()
-            text = filler()
-            if text is None:
+    async def _not_too_far_ahead(self, utterance: _Saying) -> None:
+        while True:
+            ahead = self._ahead(utterance)
+            if ahead <= AHEAD:
                 return
-            await self.interject(text)
-            wait = every
+            await asyncio.sleep(ahead - AHEAD)
 
-    def _ahead(self) -> float:
-        return (self._port.queued - self._port.heard) / self._port.rate
+    async def _voice_sentence(self, utterance: _Saying, source: str, text: str) -> None:
+        async with self._voicing:
+            piece = utterance.begin(source, text)
+            if text:
+                await self._synthesize(utterance, piece)
+            piece.complete = True
 
-    async def interject(self, what: str | bytes) -> None:
-        """Say a text, or play audio, in the middle of the utterance that is under way; returns when it was queued.
-
-        It is no part of the utterance's text. Does nothing when nothing is being said.
-        """
-        if (utterance := self._utterance) is None or utterance.interrupted:
-            return
+    async def _insert(self, utterance: _Saying, what: str | bytes) -> Piece:
+        """Something that is no part of the utterance's text; between sentences, wherever the audio stands."""
         pcm = what if isinstance(what, bytes) else self._kept.get(what)
-        if pcm is not None:
-            await self._voice_kept(utterance, "", pcm)
-        elif isinstance(what, str):
-            await self._voice_piece(utterance, "", what)
+        if pcm is None and isinstance(what, str):
+            async with self._voicing:
+                piece = utterance.begin("", what)
+                try:
+                    await self._synthesize(utterance, piece)
+                finally:
+                    piece.complete = True
+            return piece
+        while utterance.under_way and not utterance.interrupted:
+            self._news.clear()
+            await self._news.wait()
+        piece = utterance.begin("", what if isinstance(what, str) else "")
+        self._add_whole(utterance, piece, pcm or b"")
+        return piece
+
+    def _add_whole(self, utterance: _Saying, piece: Piece, pcm: bytes) -> None:
+        framer = Framer(utterance.rate)
+        self._add(utterance, piece, framer.push(pcm) + framer.flush())
+        piece.complete = True
+
+    async def _synthesize(self, utterance: _Saying, piece: Piece) -> None:
+        framer = Framer(utterance.rate)
+        stream = aiter(self._voice.synthesize(piece.text))
+        try:
+            while (chunk := await self._chunk(stream, utterance, piece)) is not None:
+                piece.timings.extend(chunk.timings)
+                self._add(utterance, piece, framer.push(chunk.pcm))
+            self._add(utterance, piece, framer.flush())
+        finally:
+            if isinstance(stream, AsyncGenerator):
+                await stream.aclose()
+
+    async def _chunk(self, stream: AsyncIterator[SpeechChunk], utterance: _Saying, piece: Piece) -> SpeechChunk | None:
+        patience = (FIRST_AUDIO if piece.start is None else NEXT_AUDIO) + self._ahead(utterance)
+        try:
+            async with asyncio.timeout(patience):
+                return await anext(stream)
+        except StopAsyncIteration:
+            return None
+        except TimeoutError:
+            raise ProviderTimeout(f"no audio of a sentence came for {patience:.1f} s", provider="tts") from None
+
+    def _add(self, utterance: _Saying, piece: Piece, pcm: bytes) -> None:
+        if pcm:
+            if piece.source and utterance.first_audio_at is None:
+                utterance.first_audio_at = self._clock()
+            utterance.add(piece, pcm)
+            self._news.set()
+
+    # --- from audio to the wire ---------------------------------------------------------------------------------------
+
+    async def _play_out(self, utterance: _Saying) -> None:
+        """Hand the audio to the port as it comes, from wherever it is to go on, until all of it was heard."""
+        size = PORTION * frame_bytes(utterance.rate)
+        while True:
+            await self._open.wait()
+            portion = bytes(utterance.audio[utterance.sent : utterance.sent + size])
+            if portion and not utterance.sounding:
+                await self._begin(utterance)
+            elif portion:
+                if utterance.audible_at is None and utterance.answers((utterance.sent + len(portion)) // 2):
+                    waiting = (self._port.queued - self._port.heard) / utterance.rate
+                    utterance.audible_at = self._clock() + waiting
+                utterance.sent += len(portion)
+                await self._port.play(portion)
+            elif not utterance.finished:
+                self._news.clear()
+                await self._news.wait()
+            else:
+                flushes = self._flushes
+                await self._port.drained()
+                if flushes == self._flushes and utterance.sent == len(utterance.audio):
+                    return
+
+    async def _begin(self, utterance: _Saying) -> None:
+        """The first audio, or the first after something that only filled the time."""
+        utterance.sounding = True
+        if not utterance.anchored:
+            lead_in = round((self._clear_at - self._clock()) * 1000 / FRAME_MS)
+            if lead_in > 0:
+                await self._port.play(silence(utterance.rate, lead_in * FRAME_MS))
+            utterance.anchor(self._port.queued, 0)
+        await self._audience.agent_audible(utterance.interruptible)
+
+    def _ahead(self, utterance: _Saying) -> float:
+        return (utterance.length - utterance.sample(self._port.heard)) / utterance.rate
+
+    async def _seek(self, utterance: _Saying, sample: int | None) -> None:
+        """Go on from a sample of the audio; from where it stands, and without the rest of it, with None."""
+        heard = await self._port.flush()
+        self._flushes += 1
+        if sample is None:
+            sample = utterance.sample(heard)
+            utterance.cut(sample)
+            sample = min(sample, utterance.length)
+        utterance.anchor(heard, sample)
+        utterance.sent = 2 * sample
+        self._news.set()
 
     # --- being interrupted --------------------------------------------------------------------------------------------
 
     async def pause(self) -> None:
         """Be silent for the time being, whether something is heard already or not."""
         self._open.clear()
-        if self._utterance is not None and self._utterance.audible_at is not None:
-            await self._port.pause()
+        async with self._moving:
+            if self._utterance is not None and self._utterance.sounding and not self._open.is_set():
+                await self._port.pause()
 
     async def resume(self) -> None:
         """Go on after `pause`, from the beginning of the word that was cut where it is known."""
-        utterance = self._utterance
-        if utterance is not None and utterance.audible_at is not None:
-            boundary = self._word_start(utterance, self._sample(utterance, self._port.heard))
-            if boundary is None:
-                await self._port.resume()
-            else:
-                heard = await self._port.flush()
-                utterance.position, utterance.sample = heard, boundary
-                await self._port.play(bytes(utterance.audio[2 * boundary :]))
-        self._open.set()
+        try:
+            async with self._moving:
+                utterance = self._utterance
+                known = None
+                if utterance is not None and not utterance.interrupted:
+                    known = utterance.word_start(utterance.sample(self._port.heard))
+                if utterance is None or known is None:
+                    await self._port.resume()
+                else:
+                    await self._seek(utterance, known)
+        finally:
+            self._open.set()
 
     async def flush(self) -> Spoken | None:
-        """Fall silent for good: drop what has not been heard and stop writing and synthesizing."""
+        """Fall silent for good: drop what has not been heard and stop writing and synthesizing.
+
+        Returns what was heard of the utterance, None where none was under way, or only something to fill the time.
+        """
         utterance = self._utterance
-        self._open.set()
         if utterance is None or utterance.interrupted:
+            self._open.set()
             return None
         utterance.interrupted = True
-        utterance.flushed = asyncio.Event()
-        if utterance.perform is not None:
-            utterance.perform.cancel()  # before the flush: nothing may be queued behind it
+        if utterance.work is not None:
+            utterance.work.cancel()  # before the flush: nothing may be queued behind it
         try:
-            heard = await self._port.flush()
-            utterance.heard = max(0, self._sample(utterance, heard)) if utterance.audible_at is not None else 0
+            async with self._moving:
+                utterance.heard = utterance.sample(await self._port.flush())
         except LegGone:
-            utterance.heard = max(0, self._sample(utterance, self._port.heard))
+            utterance.heard = utterance.sample(self._port.heard)
         finally:
+            self._open.set()
+            self._news.set()
             utterance.flushed.set()
-        return self._spoken(utterance)
+        return None if utterance.filler else utterance.spoken()
 
     # --- what is heard ------------------------------------------------------------------------------------------------
 
@@ -345,91 +407,28 @@ class Speaker:
         return self._port.rate
 
     @property
-    def busy(self) -> bool:
-        return self._utterance is not None
-
-    @property
     def playout_level(self) -> float | None:
         """Level in dBFS of the loudest of the agent's frames that may be echoing now; None when it is silent."""
-        utterance = self._utterance
-        if utterance is None or not utterance.levels:
+        utterance = self._echoing
+        if utterance is None:
             return None
-        now = self._sample(utterance, self._port.heard) // (self._port.rate // 50)
-        near = utterance.levels[max(0, now - ECHO_FRAMES) : now + 2]
-        return max(near) if near else None
+        now, heard = self._clock(), self._port.heard
+        if self._port.queued > heard and self._open.is_set():
+            self._sounded_at = now
+        elif now - self._sounded_at > ECHO_TAIL:
+            if self._utterance is None:
+                self._echoing = None
+            return None
+        return utterance.level(utterance.sample(heard), ECHO_FRAMES)
 
-    def _sample(self, utterance: _Utterance, position: int) -> int:
-        return utterance.sample + position - utterance.position
-
-    def _word_start(self, utterance: _Utterance, sample: int) -> int | None:
-        """The whole frame in which the word that stands at a sample begins."""
-        frame = self._port.rate // 50
-        for piece in utterance.pieces:
-            if piece.start <= sample < piece.start + piece.length and piece.timings:
-                begun = [t.start for t in piece.timings if piece.start + t.start * self._port.rate <= sample]
-                start = piece.start + round((begun[-1] if begun else 0.0) * self._port.rate)
-                return start - start % frame
-        return None
-
-    def _spoken(self, utterance: _Utterance) -> Spoken:
-        heard = utterance.written
-        if utterance.interrupted:
-            heard = "".join(self._heard_of(piece, utterance.heard) for piece in utterance.pieces).rstrip()
-        return Spoken(
-            utterance.written,
-            heard,
-            utterance.interrupted,
-            utterance.heard / self._port.rate,
-            utterance.first_sentence_at,
-            utterance.first_audio_at,
-            utterance.audible_at,
-        )
-
-    def _heard_of(self, piece: _Piece, heard: int) -> str:
-        """The words of a piece that were heard: by the synthesis's own timings, by proportion where it has none."""
-        into = heard - piece.start
-        if into <= 0 or not piece.source:
-            return ""
-        if piece.complete and into >= piece.length:
-            return piece.source
-        if piece.timings:
-            later = [t.offset for t in piece.timings if t.start * self._port.rate > into]
-            spoken = piece.text[: min(later)] if later else piece.text
-            share = len(spoken) / max(1, len(piece.text))
-            end = len(spoken) if piece.source.startswith(spoken) else round(share * len(piece.source))
-        else:
-            # A piece that is not complete yet is as long as its text is at the usual rate of speech.
-            length = (
-                piece.length if piece.complete else max(piece.length, round(len(piece.text) / 15 * self._port.rate))
-            )
-            end = round(len(piece.source) * into / max(1, length))
-        return _whole_words(piece.source, end)
-
-
-def _whole_words(text: str, end: int) -> str:
-    """A text up to an index, without a word that was cut there."""
-    if end >= len(text):
-        return text
-    if text[end : end + 1].isspace() or text[end - 1 : end].isspace():
-        return text[:end]
-    cut = max(text.rfind(" ", 0, end), text.rfind("\n", 0, end))
-    return text[: cut + 1] if cut >= 0 else ""
+    @property
+    def saying(self) -> str:
+        """The text that has been said of the utterance that is under way, or may still be echoing."""
+        utterance = self._echoing
+        return utterance.saying(utterance.sample(self._port.heard)) if utterance is not None else ""
 
 
 async def _sentences_of(text: str, language: str) -> AsyncGenerator[tuple[str, str], None]:
     cutter = SpeechText(language)
     for sentence in (*cutter.push(text), *cutter.flush()):
         yield sentence.source, sentence.text
-
-
-async def _close(stream: AsyncIterator[SpeechChunk]) -> None:
-    if isinstance(stream, AsyncGenerator):
-        await stream.aclose()
-
-
-def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first single error in nested groups."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

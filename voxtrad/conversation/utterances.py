@@ -25,30 +25,49 @@ BACKCHANNELS: dict[str, frozenset[str]] = {
 
 _TRAILING: dict[str, frozenset[str]] = {
     "en": frozenset(
-        (
-            "and or but so because if when that which who with to for from of the a an my your is are "
-            "was it's i'm um uh er erm like about at in on by then than as not could would can will"
-        ).split()
+        "and or but so because if which with to for from of the a an my your is um uh er erm about at by than as i'm "
+        "it's".split()
     ),
     "de": frozenset(
-        ("und oder aber weil wenn dass mit für von der die das ein eine mein meine ist zu äh ähm also").split()
+        "und oder aber weil wenn dass mit für von der die das ein eine mein meine ist zu äh ähm also".split()
     ),
     "fr": frozenset("et ou mais parce que si avec pour de du la le les un une mon ma est à euh donc".split()),
-    "es": frozenset("y o pero porque si que con para de del la el los las un una mi es a eh este".split()),
+    "es": frozenset("y o pero porque que con para de del la el los las un una mi a eh este".split()),
     "it": frozenset("e o ma perché se che con per di del la il lo i gli un una mio mia è a ehm".split()),
     "nl": frozenset("en of maar omdat als dat met voor van de het een mijn is naar eh uh dus".split()),
-    "pt": frozenset("e ou mas porque se que com para de do da o a os as um uma meu minha é hum".split()),
+    "pt": frozenset("e ou mas porque se que com para de do da o a os as um uma meu minha hum".split()),
 }
+"""Last words after which nearly always something follows. Words that end many a complete answer ("yes I can", "I think
+so") are not here: a wait that was not needed costs silence, one that was missed only a merged turn."""
+
+_COMPLETE: dict[str, tuple[str, ...]] = {
+    "en": (
+        "it is", "that is", "he is", "she is", "this is", "there is", "think so", "hope so", "guess so", "believe so",
+        "say so", "if so", "what for", "looking for", "asked for", "where to", "want to", "like to", "have to",
+        "need to", "got to", "where from", "come from", "think of", "find a",
+    ),
+    "nl": ("dat is", "het is"),
+    "de": ("das ist", "es ist", "was ist"),
+    "fr": ("c'est",),
+}  # fmt: skip
+"""Endings of complete answers in spite of their last word."""
 
 _PHRASES: dict[str, tuple[str, ...]] = {
-    "en": (
-        "my number is", "my name is", "my address is", "the number is", "order number", "account number", "it is",
-        "it's", "let me see", "let me think", "hold on", "just a second", "one moment",
-    ),
-    "de": ("meine nummer ist", "mein name ist", "die nummer ist", "bestellnummer", "moment"),
-    "fr": ("mon numéro est", "mon nom est", "le numéro est", "un instant"),
-    "es": ("mi número es", "mi nombre es", "el número es", "un momento"),
-}  # fmt: skip
+    "en": ("let me see", "let me think", "let me check", "hold on", "just a second", "one moment", "one second"),
+    "de": ("moment", "augenblick", "mal sehen"),
+    "fr": ("un instant", "attendez", "voyons"),
+    "es": ("mi número es", "mi nombre es", "el número es", "un momento", "a ver"),
+    "it": ("un attimo", "un momento"),
+    "nl": ("een moment", "even kijken"),
+    "pt": ("meu número é", "meu nome é", "o número é", "um momento"),
+}
+"""Endings after which something follows."""
+
+_ANNOUNCED: dict[str, frozenset[str]] = {
+    "en": frozenset({"order number", "account number", "my order number", "my account number", "the order number"}),
+    "de": frozenset({"bestellnummer", "meine bestellnummer", "kundennummer", "meine kundennummer"}),
+}
+"""Whole utterances that announce what is to be dictated."""
 
 _DIGIT_WORDS: dict[str, frozenset[str]] = {
     "en": frozenset(
@@ -63,15 +82,33 @@ _DIGIT_WORDS: dict[str, frozenset[str]] = {
 }
 
 _ASKS_FOR_NUMBER: dict[str, re.Pattern[str]] = {
-    "en": re.compile(r"\b(number|code|pin|digits?|date of birth|postcode|zip|e-?mail|spell|reference|account)\b", re.I),
-    "de": re.compile(r"(nummer|code|pin|ziffern?|geburtsdatum|postleitzahl|e-?mail|buchstabier|kennzeichen)", re.I),
-    "fr": re.compile(r"\b(numéro|code|chiffres?|date de naissance|e-?mail|épele[rz]?|référence)\b", re.I),
-    "es": re.compile(r"\b(número|código|pin|dígitos?|fecha de nacimiento|correo|deletre\w+|referencia)\b", re.I),
+    "en": re.compile(
+        r"\b(what('s| is| are| was)|may i|can i|could i|tell me|give me|say|enter|read|do you have|i need|please)\b"
+        r".*\b(numbers?|code|pin|digits?|date of birth|postcode|zip|e-?mail|reference|spell|name)\b|\bspell\b",
+        re.I,
+    ),
+    "de": re.compile(
+        r"\b(wie (ist|lautet)|nennen|sagen|geben|buchstabieren|haben sie|brauche)\b"
+        r".*(nummer|code|pin\b|ziffern?|geburtsdatum|postleitzahl|e-?mail|kennzeichen|buchstabieren)|buchstabier",
+        re.I,
+    ),
+    "fr": re.compile(
+        r"\b(quel(le)?|donne[rz]|dites|avez-vous|puis-je|pouvez-vous)\b"
+        r".*\b(numéro|code|chiffres?|date de naissance|e-?mail|référence)\b|\bépele[rz]?\b",
+        re.I,
+    ),
+    "es": re.compile(
+        r"\b(cuál|dígame|deme|puede|tiene|necesito)\b"
+        r".*\b(número|código|pin|dígitos?|fecha de nacimiento|correo|referencia)\b|\bdeletre\w+",
+        re.I,
+    ),
 }
+"""How an agent asks for what is dictated: a request and the thing, so that "is that number right?" is none."""
 
 _FILLERS = frozenset("yes yeah sure okay ok ja oui sí si sì sim".split())
 
 _WORD = re.compile(r"[\w'@.+-]*\w[\w'@.+-]*")
+_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?…])\s+")
 _STOP = re.compile(r"[.!?。！？؟।…]\s*$")
 
 
@@ -85,29 +122,59 @@ def same_words(one: str, other: str) -> bool:
     return words(one) == words(other)
 
 
-def content_words(text: str, language: str, ignore: Iterable[str] | None = None) -> int:
-    """How many words of a transcript are more than backchannel; `ignore` says which those are, instead of the usual."""
-    spoken = words(text)
-    phrases = {tuple(words(p)) for p in (BACKCHANNELS.get(_base(language), ()) if ignore is None else ignore)}
-    phrases.discard(())
-    longest = max((len(p) for p in phrases), default=0)
-    count = position = 0
-    while position < len(spoken):
-        for length in range(min(longest, len(spoken) - position), 0, -1):
-            if tuple(spoken[position : position + length]) in phrases:
-                position += length
-                break
-        else:
-            count += 1
-            position += 1
-    return count
+def beyond(known: str, text: str) -> str | None:
+    """The rest of a transcript that begins with words known already; None where it begins otherwise."""
+    found = list(_WORD.finditer(text))
+    expected = words(known)
+    if not expected or words(text)[: len(expected)] != expected:
+        return None
+    return text[found[len(expected) - 1].end() :].lstrip(" .,;:!?")
+
+
+def overlap(one: str, other: str) -> float:
+    """The share of the words of `one` that `other` says too, in any order: 0 to 1."""
+    spoken, known = words(one), set(words(other))
+    return sum(word in known for word in spoken) / len(spoken) if spoken else 0.0
+
+
+def echoes(text: str, agent_text: str) -> bool:
+    """Whether a transcript is what the agent itself has just said, as a recogniser hears it on a line with echo."""
+    spoken, said = words(text), words(agent_text)
+    if not spoken or len(said) < len(spoken):
+        return False
+    if any(said[i : i + len(spoken)] == spoken for i in range(len(said) - len(spoken) + 1)):
+        return True
+    return len(spoken) >= 4 and overlap(text, agent_text) >= 0.8
+
+
+class Backchannel:
+    """The words and sounds with which a listener says "go on"; `ignore` says which, instead of the usual ones."""
+
+    def __init__(self, language: str, ignore: Iterable[str] | None = None) -> None:
+        listed = BACKCHANNELS.get(_base(language), ()) if ignore is None else ignore
+        self._phrases = {tuple(words(phrase)) for phrase in listed} - {()}
+        self._longest = max(map(len, self._phrases), default=0)
+
+    def content_words(self, text: str) -> int:
+        """How many words of a transcript are more than backchannel."""
+        spoken = words(text)
+        count = position = 0
+        while position < len(spoken):
+            for length in range(min(self._longest, len(spoken) - position), 0, -1):
+                if tuple(spoken[position : position + length]) in self._phrases:
+                    position += length
+                    break
+            else:
+                count += 1
+                position += 1
+        return count
 
 
 def asks_for_dictation(agent_text: str, language: str) -> bool:
     """Whether the agent's last words ask for something that is dictated: a number, a spelling, an address."""
     pattern = _ASKS_FOR_NUMBER.get(_base(language))
-    question = agent_text.rstrip().rsplit(". ", 1)[-1]
-    return bool(pattern and pattern.search(question))
+    last = _BETWEEN_SENTENCES.split(agent_text.strip())[-1]
+    return bool(pattern and pattern.search(last))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +199,13 @@ def unfinished(text: str, language: str, *, punctuates: bool, dictation_asked: b
     last = spoken[-1]
     stopped = bool(_STOP.search(text))
     joined = " ".join(spoken)
-    if any(joined.endswith(phrase) for phrase in _PHRASES.get(base, ())):
+    if joined in _ANNOUNCED.get(base, ()) or _ends_in(joined, _PHRASES.get(base, ())):
         return Unfinished(f"ends in '{' '.join(spoken[-3:])}'")
+    if _ends_in(joined, _COMPLETE.get(base, ())):
+        return None
     if last in _TRAILING.get(base, frozenset()) and not (stopped and punctuates):
         return Unfinished(f"ends in '{last}'")
-    if _dictated(spoken, base) and not (stopped and punctuates and not dictation_asked):
+    if _dictated(spoken, base, dictation_asked) and not (stopped and punctuates and not dictation_asked):
         return Unfinished("a number or spelling is being dictated", dictating=True)
     if dictation_asked and last in _FILLERS:
         return Unfinished("the agent asked for a number and it has not come yet")
@@ -145,10 +214,17 @@ def unfinished(text: str, language: str, *, punctuates: bool, dictation_asked: b
     return None
 
 
-def _dictated(spoken: list[str], base: str) -> bool:
-    tail = spoken[-3:]
+def _ends_in(joined: str, phrases: Iterable[str]) -> bool:
+    return any(joined == phrase or joined.endswith(" " + phrase) for phrase in phrases)
+
+
+def _dictated(spoken: list[str], base: str, asked: bool) -> bool:
+    """The last two words are digits or letters; one is enough where the agent has asked for such."""
     digits = _DIGIT_WORDS.get(base, frozenset())
-    return len(tail) >= 2 and all(w in digits or w.isdigit() or len(w) == 1 or "@" in w for w in tail[-2:])
+    tail = spoken[-1:] if asked and len(spoken[-1]) > 1 else spoken[-2:]
+    if len(tail) < 2 and not asked:
+        return False
+    return all(word in digits or word.isdigit() or len(word) == 1 or "@" in word for word in tail)
 
 
 def _base(language: str) -> str:

@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from voxtrad.audio._audioop import audioop
 from voxtrad.audio.frames import FRAME_MS, Framer, frame_bytes, silence
-from voxtrad.leg import Digit, Ended, LegEvent, LegGone, LegInfo
+from voxtrad.leg import Dialer, Digit, Ended, Hears, Leg, LegEvent, LegGone, LegInfo, Visit
 
 FRAME = FRAME_MS / 1000
 MOST_UNREAD = 500
@@ -38,6 +39,8 @@ class SimulatedPort:
         self._empty.set()
         self.moved = asyncio.Condition()
         """Notified with every frame."""
+        self.echo = 0.0
+        """How much of the agent's sound comes back with the caller's, as a factor of its amplitude."""
         self.caller_track = bytearray()
         self.agent_track = bytearray()
 
@@ -97,6 +100,8 @@ class SimulatedPort:
                 self._empty.set()
         self.caller_track += caller
         self.agent_track += agent
+        if self.echo:
+            caller = audioop.add(caller, audioop.mul(agent, 2, self.echo), 2)
         self._arrived.append(caller)
         self._arrival.set()
         async with self.moved:
@@ -128,6 +133,10 @@ class SimulatedPort:
         if self._closed.is_set():
             raise LegGone("the call is over")
 
+    def reconnect(self) -> None:
+        """What was said while nobody listened is gone."""
+        self._arrived.clear()
+
     async def close(self) -> None:
         self._closed.set()
         self._empty.set()
@@ -157,6 +166,14 @@ class SimulatedLeg:
         self.variables: dict[str, str] = {}
         self.sent_digits = ""
         self.proceeded: Place | None = None
+        self.hears: Hears | None = None
+        """What the caller hears on hold."""
+        self.talks_with: Leg | None = None
+        self.dialer: Dialer | None = None
+        self.visits: Callable[[Place], Awaitable[Visit]] | None = None
+        """What becomes of a visit to the dialplan; without it nobody comes back from there."""
+        self.failure: Exception | None = None
+        """What the script broke with."""
 
     @property
     def info(self) -> LegInfo:
@@ -181,12 +198,36 @@ class SimulatedLeg:
             self._tasks.append(asyncio.create_task(self._act(), name="simulated caller"))
 
     async def _act(self) -> None:
-        await self._script(self)
+        try:
+            await self._script(self)
+        except Exception as error:  # noqa: BLE001 - the caller's own trouble; whoever wrote the script looks at it
+            self.failure = error
         await self.end("the caller hung up")
 
     async def open_media(self) -> SimulatedPort:
+        if self.hears is not None:
+            self.hears = None
+            self.port.reconnect()
+            return self.port
         self._tasks.append(asyncio.create_task(self.port.run(), name="simulated media"))
         return self.port
+
+    async def hold(self, hears: Hears) -> None:
+        if self._ended:
+            raise LegGone("the caller is gone")
+        await self.port.flush()
+        self.hears, self.talks_with = hears, None
+
+    async def bridge_with(self, other: Leg) -> None:
+        if self._ended:
+            raise LegGone("the caller is gone")
+        self.hears, self.talks_with = "silence", other
+
+    async def visit(self, *, context: str, extension: str | None, priority: int | None, within: float) -> Visit:
+        if self.visits is None:
+            await self.proceed(context=context, extension=extension, priority=priority)
+            return "left"
+        return await self.visits(Place(context, extension, priority))
 
     async def send_digits(self, digits: str) -> None:
         self.sent_digits += digits

@@ -33,6 +33,7 @@ from voxtrad.providers.base import (
     ToolSpec,
     Transcript,
     TTSCapabilities,
+    Unreachable,
     WordTiming,
 )
 from voxtrad.telephony.simulated import SimulatedLeg
@@ -183,7 +184,7 @@ class Synthesis:
             for at in range(0, len(sound), step):
                 second = at / 2 / RATE
                 if failure is not None and second >= failure:
-                    raise ConnectionResetError("the voice died")
+                    raise Unreachable("the voice died", provider=self.name)
                 words = tuple(
                     WordTiming(i, i / CHARS_PER_SECOND) for i in starts if second <= i / CHARS_PER_SECOND < second + 0.1
                 )
@@ -293,6 +294,8 @@ async def play(
     )
     session = Session(leg, plan, publish=events.append, clock=clock)
     await session.run()
+    if leg.failure is not None:
+        raise leg.failure
     assert session.call is not None
     assert asyncio.all_tasks() == {asyncio.current_task()}, "nothing of a call may be left"
     return Played(session.call, leg, events, stt, model, voice)
