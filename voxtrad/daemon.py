@@ -225,6 +225,7 @@ class Server:
                 if self.telephony is not None:
                     tasks.append(group.create_task(self.telephony.run(), name="telephony"))
                 self.started.set()
+                log.info("serving", url=self.url, agents=list(self.config.agents))
                 await self._told.wait()
                 await self._drain()
                 await self._say_the_last_words()
@@ -239,6 +240,8 @@ class Server:
         self.gate.replace(tokens)
         self.metrics.configure(config)
         self.callbacks.public_url = str(config.server.public_url or self.url)
+        if self.telephony is not None:
+            self.telephony.read_variables(sorted(variables_needed(config)))
         await self.ledger.configure(kept)
         self.delivery.configure(kept.endpoints)
 
@@ -300,7 +303,7 @@ class Server:
         switchboard = self.core.switchboard
         log.info("stopping: live calls may finish, no more are taken", live=len(switchboard.calls))
         async with asyncio.TaskGroup() as group:
-            draining = group.create_task(switchboard.drain(self.config.server.drain_timeout))
+            draining = group.create_task(switchboard.drain(self.reloader.loaded.config.server.drain_timeout))
             hurrying = group.create_task(self._again.wait())
             await asyncio.wait([draining, hurrying], return_when=asyncio.FIRST_COMPLETED)
             draining.cancel()

@@ -68,6 +68,10 @@ class Reloader:
         except VoxtradError as error:
             log.error("not reloaded: the configuration cannot be put to work", why=why, reason=error.message)
             return Reloaded(ok=False, errors=(error.message,))
+        except Exception as error:
+            # The outermost supervisor of a reload: whatever breaks here, calls go on.
+            log.exception("not reloaded: a fault of voxtrad's own; the old configuration runs on", why=why)
+            return Reloaded(ok=False, errors=(f"internal error: {type(error).__name__}",))
         self.loaded = loaded
         self._watcher.follow(loaded.files, loaded.patterns)
         restart = tuple(restart_needed(self._started_with, loaded.config))

@@ -133,8 +133,15 @@ class Roster:
 
     async def prepare(self, rate: int) -> None:
         """Synthesize what the configuration itself says, for calls at this sample rate. Never raises."""
-        for desk in self._desks.values():
-            await self._cache.prepare(desk.providers.tts, desk.config.language, rate, _sentences(desk.config))
+        self.begin()  # its providers are in use, like by a call
+        try:
+            for desk in self._desks.values():
+                if not self._retired:
+                    await self._cache.prepare(desk.providers.tts, desk.config.language, rate, _sentences(desk.config))
+        except Exception:  # the outermost supervisor: without these sentences calls go on all the same
+            log.exception("sentences could not be synthesized ahead")
+        finally:
+            await self.end()
 
     async def retire(self) -> None:
         """Another roster takes the calls to come: close the providers once the last call here is over."""

@@ -14,6 +14,7 @@ from voxtrad.audio.wav import WavWriter, read_wav
 from voxtrad.cli.common import add_config_option, load_config, wants_color
 from voxtrad.cli.timeline import line
 from voxtrad.config.models import Config
+from voxtrad.config.secrets import secrets_in
 from voxtrad.daemon import Core
 from voxtrad.errors import VoxtradError
 from voxtrad.events.types import CallEnded, Event
@@ -51,8 +52,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 when the call took place, 1 when it failed."""
-    configure_log(level="info" if arguments.verbose else "error")
+    redaction = configure_log(level="info" if arguments.verbose else "error")
     config = load_config(arguments).config
+    redaction.hide(secrets_in(config))
     if arguments.agent not in config.agents:
         raise VoxtradError(f"there is no agent '{arguments.agent}'", hint=f"there are: {', '.join(config.agents)}")
     return asyncio.run(_call(config, arguments))

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import signal
+from typing import TYPE_CHECKING
 
 from voxtrad.cli.common import add_config_option, load_config
+
+if TYPE_CHECKING:
+    from voxtrad.config.loader import Loaded
 
 EXAMPLE = "voxtrad serve -c config/voxtrad.yaml"
 
@@ -14,15 +19,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs until SIGTERM or SIGINT. Exit code 1 when the configuration is not valid."""
+    """Runs until SIGTERM or SIGINT. Exit code 1 when the configuration is not valid, or cannot be put to work."""
     import uvloop
 
+    from voxtrad.config.secrets import secrets_in
     from voxtrad.config.settings import read_settings
     from voxtrad.daemon import serve
     from voxtrad.observability.log import configure as configure_log
 
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it is known what to reload
     settings = read_settings()
-    loaded = load_config(arguments)
-    configure_log(settings.log_level, settings.log_format)
-    uvloop.run(serve(loaded, lambda: load_config(arguments)))
+    redaction = configure_log(settings.log_level, settings.log_format)
+
+    def read() -> Loaded:
+        """Its secrets are hidden before anybody can log them; those of former ones stay so, as calls still use them."""
+        loaded = load_config(arguments)
+        redaction.hide(secrets_in(loaded.config))
+        return loaded
+
+    uvloop.run(serve(read(), read))
     return 0

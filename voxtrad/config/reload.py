@@ -27,10 +27,11 @@ RESTART: tuple[str, ...] = (
     "asterisk.username",
     "asterisk.password",
     "asterisk.app",
-    "asterisk.media.audiosocket.listen",
+    "asterisk.media",
     "server.listen",
     "server.tls",
     "server.data_dir",
+    "server.watch",
 )
 """What is set up once, at start."""
 
@@ -103,19 +104,30 @@ class ConfigWatcher:
         """The files of each change, once it has settled. Endless; cancel it to stop."""
         while True:
             self._moved.clear()
-            looks = awatch(
-                *self._folders(),
-                stop_event=self._moved,
-                recursive=False,
-                debounce=50,
-                rust_timeout=int(self._every * 1000),
-                yield_on_timeout=True,
-                ignore_permission_denied=True,
-            )
-            async with aclosing(looks):
+            async with aclosing(self._looks()) as looks:
                 async for _ in looks:
                     if changed := await self._settled():
                         yield changed
+
+    async def _looks(self) -> AsyncGenerator[None, None]:
+        """Whenever it is time to look: something was notified, or some time has passed."""
+        notified = awatch(
+            *await asyncio.to_thread(self._folders),
+            stop_event=self._moved,
+            recursive=False,
+            debounce=50,
+            rust_timeout=int(self._every * 1000),
+            yield_on_timeout=True,
+            ignore_permission_denied=True,
+        )
+        try:
+            async with aclosing(notified):
+                async for _ in notified:
+                    yield
+        except (OSError, RuntimeError):
+            # No notifications to be had: their number is limited, and folders come and go.
+            await asyncio.sleep(self._every)
+            yield
 
     def _folders(self) -> set[Path]:
         """Existing folders that hold the files, or will hold them."""
@@ -123,12 +135,12 @@ class ConfigWatcher:
         return {folder for folder in folders if folder.is_dir()} or {Path()}
 
     async def _settled(self) -> frozenset[Path]:
-        current = stamps(self._files, self._patterns)
+        current = await asyncio.to_thread(stamps, self._files, self._patterns)
         if current == self._known:
             return frozenset()
         while True:
             await asyncio.sleep(self._settle)
-            later = stamps(self._files, self._patterns)
+            later = await asyncio.to_thread(stamps, self._files, self._patterns)
             if later == current:
                 break
             current = later

@@ -44,12 +44,13 @@ _NUMBER_KEYS = frozenset({"caller", "dialled", "from", "number", "to"})
 
 def configure(
     level: Level = "info", format: Format = "auto", secrets: Iterable[str] = (), stream: TextIO | None = None
-) -> None:
-    """Send all log lines to `stream` (standard error) from now on; may be called again, as a reload does.
+) -> Redaction:
+    """Send all log lines to `stream` (standard error) from now on; may be called again.
 
-    `auto` is for people where the stream is a terminal. `secrets` are hidden wherever they appear; telephone numbers
-    are shortened to `+4420…12`, except at `debug`.
+    `auto` is for people where the stream is a terminal. `secrets` are hidden wherever they appear, and so is what the
+    redaction that is returned is told to hide later; telephone numbers are shortened to `+4420…12`, except at `debug`.
     """
+    redaction = Redaction(secrets, numbers=level != "debug")
     out = stream if stream is not None else sys.stderr
     people = format == "console" or (format == "auto" and out.isatty())
     handler = logging.StreamHandler(out)
@@ -61,7 +62,7 @@ def configure(
                 structlog.processors.TimeStamper(fmt="%H:%M:%S.%f" if people else "iso", utc=not people),
                 structlog.processors.StackInfoRenderer(),
                 structlog.processors.format_exc_info,
-                Redaction(secrets, numbers=level != "debug"),
+                redaction,
                 *_renderer(people, colors=out.isatty() and not os.environ.get("NO_COLOR")),
             ],
         )
@@ -84,6 +85,7 @@ def configure(
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+    return redaction
 
 
 _COMMON: tuple[Processor, ...] = (
@@ -104,13 +106,23 @@ class Redaction:
     """A structlog processor that hides secrets and shortens telephone numbers in every value of a line."""
 
     def __init__(self, secrets: Iterable[str], *, numbers: bool) -> None:
-        known = {secret for secret in secrets if secret}
-        self._short = frozenset(secret for secret in known if len(secret) < _SHORT)
-        long = {spelled for secret in known - self._short for spelled in _spellings(secret)}
-        patterns = [re.escape(spelled) for spelled in sorted(long, key=len, reverse=True)]
-        patterns += [rf"(?<=:){re.escape(secret)}(?=@)" for secret in self._short]  # in a URL
-        self._secrets = re.compile("|".join(patterns)) if patterns else None
         self._numbers = numbers
+        self._known: frozenset[str] = frozenset()
+        self._short: frozenset[str] = frozenset()
+        self._secrets: re.Pattern[str] | None = None
+        self.hide(secrets)
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Hide these as well from now on; what was hidden before stays so. May be called from any thread."""
+        known = self._known | {secret for secret in secrets if secret}
+        if known == self._known:
+            return
+        self._known = known
+        short = frozenset(secret for secret in known if len(secret) < _SHORT)
+        long = {spelled for secret in known - short for spelled in _spellings(secret)}
+        patterns = [re.escape(spelled) for spelled in sorted(long, key=len, reverse=True)]
+        patterns += [rf"(?<=:){re.escape(secret)}(?=@)" for secret in short]  # in a URL
+        self._short, self._secrets = short, re.compile("|".join(patterns)) if patterns else None
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
         return {key: value if key in _OWN_KEYS else self._value(key, value) for key, value in event.items()}

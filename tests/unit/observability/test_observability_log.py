@@ -209,3 +209,13 @@ def test_whatever_is_logged_holds_no_secret(secret: str, before: str, value: Any
 
     hidden = [text for text in texts(redacted) if secret in text]
     assert not hidden or secret in "(hidden)"
+
+
+def test_what_is_hidden_later_is_hidden_beside_what_was_before() -> None:
+    out = io.StringIO()
+    redaction = configure(stream=out, secrets=["the-first-secret"])
+    log = structlog.stdlib.get_logger("voxtrad.x")
+    redaction.hide(["the-second-secret", ""])
+    redaction.hide(["the-third-secret"])
+    log.info("the-first-secret the-second-secret the-third-secret")
+    assert lines(out)[0]["event"] == "(hidden) (hidden) (hidden)"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 
 import aiohttp
 import structlog
@@ -72,6 +73,10 @@ class AsteriskTelephony:
         finally:
             self._tasks = None
             await self._audiosocket.close()
+
+    def read_variables(self, names: Iterable[str]) -> None:
+        """From now on `LegInfo.variables` holds these channel variables."""
+        self.settings = replace(self.settings, variables=tuple(names))
 
     @property
     def state(self) -> State:

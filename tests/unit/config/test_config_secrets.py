@@ -1,0 +1,49 @@
+"""Every secret of a configuration is found, wherever it stands, and nothing that is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from provider_models import TYPES
+
+from voxtrad.config.loader import load
+from voxtrad.config.secrets import secrets_in
+from voxtrad.providers.registry import provider_types
+
+WEBHOOK = "whsec_dGhlIHNlY3JldCBvZiB0aGUgc2VjcmV0cyB0ZXN0IQ=="
+OLD = "whsec_dGhlIG9sZCBvbmUgb2YgdGhlIHNlY3JldHMgdGVzdCE="
+TOOL = "whsec_dGhlIHNlY3JldCBvZiB0aGUgdG9vbHMgdGVzdHMuLi4="
+TEXT = f"""
+asterisk: {{password: "${{env:PASSWORD}}", url: "http://user:in-the-url@pbx:8088"}}
+server: {{tokens: [{{name: crm, token: "${{file:token}}"}}]}}
+webhooks: [{{name: crm, url: "https://crm.example/", secret: [{WEBHOOK}, {OLD}]}}]
+providers: {{vendor: {{type: deepgram, api_key: vendors-api-key}}}}
+agents:
+  a: {{stt: vendor, llm: scripted, tts: espeak, variables: {{company: Acme-and-Sons, token: the-variable-token}}}}
+tools:
+  t: {{description: x, webhook: {{url: "http://127.0.0.1/", secret: {TOOL}}}, fixed: {{api_key: a-fixed-key}}}}
+  h:
+    description: x
+    http:
+      url: https://api.example/
+      headers: {{Authorization: "Bearer header-token", X-Tier: "{{{{ vars.token }}}}"}}
+"""
+
+
+def test_all_of_them(tmp_path: Path) -> None:
+    (tmp_path / "voxtrad.yaml").write_text(TEXT, encoding="utf-8")
+    (tmp_path / "token").write_text("the-token-of-crm\n", encoding="utf-8")
+    environment = {"PASSWORD": "pass-from-environment"}
+    config = load(tmp_path / "voxtrad.yaml", provider_types=TYPES, environment=environment, not_yet=()).config
+    whsec = {WEBHOOK, OLD, TOOL}
+    assert secrets_in(config) == {
+        "pass-from-environment", "in-the-url", "the-token-of-crm", "vendors-api-key", "the-variable-token",
+        "a-fixed-key", "Bearer header-token", "header-token",
+        *whsec, *(secret.removeprefix("whsec_") for secret in whsec),
+    }  # fmt: skip
+
+
+def test_none_of_the_starter_but_its_own() -> None:
+    starter = Path(__file__).parents[3] / "config/voxtrad.yaml"
+    found = secrets_in(load(starter, provider_types=provider_types(), environment={}).config)
+    assert {secret[:8] for secret in found} == {"voxtrad", "whsec_dG", "dGhlLXN0"}
