@@ -9,6 +9,7 @@ Audio on a port is always mono 16-bit little-endian linear PCM at `MediaPort.rat
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -16,6 +17,10 @@ from voxtrad.audio.frames import FRAME_MS as FRAME_MS
 from voxtrad.errors import VoxtradError
 
 Direction = Literal["inbound", "outbound"]
+Hears = Literal["ringing", "music", "silence"]
+"""What a party hears that is on hold."""
+Refusal = Literal["busy", "no_answer", "unavailable", "declined", "failed"]
+"""Why nobody took a call."""
 
 
 class LegError(VoxtradError):
@@ -24,6 +29,14 @@ class LegError(VoxtradError):
 
 class LegGone(LegError):
     """The leg has ended: the caller hung up, or the PBX destroyed the channel."""
+
+
+class NotReached(LegError):
+    """Nobody took a call that was made or led on."""
+
+    def __init__(self, message: str, why: Refusal) -> None:
+        super().__init__(message)
+        self.why: Refusal = why
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +147,23 @@ class Leg(Protocol):
     async def answer(self) -> None: ...
 
     async def open_media(self) -> MediaPort:
-        """Connect audio. Called once; allowed before `answer`, so that media is warm when the call is answered."""
+        """Connect audio. Allowed before `answer`, so that media is warm when the call is answered; again after `hold`.
+
+        What a port gave before `hold` is closed; another call without a `hold` before it is refused.
+        """
+        ...
+
+    async def hold(self, hears: Hears) -> None:
+        """Disconnect audio, or the other leg; until the next `open_media` or `bridge_with` the party hears this."""
+        ...
+
+    @property
+    def dialer(self) -> Dialer | None:
+        """Who can make legs that this one can be bridged with; None where nobody can."""
+        ...
+
+    async def bridge_with(self, other: Leg) -> None:
+        """Let this party and another, of the same `dialer`, talk with each other. Audio of both is disconnected."""
         ...
 
     async def send_digits(self, digits: str) -> None:
@@ -149,10 +178,42 @@ class Leg(Protocol):
         """Hand the leg back to the dialplan: at the place given, or at the line after `Stasis()` with all `None`."""
         ...
 
+    async def visit(self, *, context: str, extension: str | None, priority: int | None, within: float) -> Visit:
+        """Hand the leg to a place in the dialplan and, where that is one that comes back, wait for what becomes of it.
+
+        Raises `NotReached` when the party is back here (audio is to be opened again) or never left. Returns when they
+        are not to be expected back: `answered` by somebody, or `left` when nothing is told of it for `within` seconds.
+        """
+        ...
+
     async def hang_up(self, cause: str = "normal") -> None:
         """End the leg: `normal`, `busy`, `congestion` or `no_answer`. Does nothing when it has ended already."""
         ...
 
     async def release(self) -> None:
         """Free all that belongs to the leg (media, bridges). Never raises, may be called again."""
+        ...
+
+
+Visit = Literal["answered", "left"]
+
+
+class Dialer(Protocol):
+    """Makes legs."""
+
+    def dial(
+        self,
+        endpoint: str,
+        *,
+        timeout: float,
+        caller: str = "",
+        caller_name: str = "",
+        beside: LegInfo | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> AbstractAsyncContextManager[Leg]:
+        """Ring an endpoint (`PJSIP/200`, `Local/200@from-internal`) for `timeout` seconds; entered when it is answered.
+
+        Its display shows `caller`; empty is withheld. `beside` is the leg that it is rung for, `variables` are set on
+        the new one. Leaving the block, or being cancelled while it rings, hangs up. Raises `NotReached`.
+        """
         ...

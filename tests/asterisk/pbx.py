@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import csv
 import hashlib
 import shutil
 import socket
@@ -29,16 +30,34 @@ USERNAME, PASSWORD, APP = "voxtrad", "voxtrad-test", "voxtrad"
 MODULES = """
 res_timing_timerfd res_sorcery_config res_sorcery_memory res_sorcery_astdb res_pjproject res_pjsip res_pjsip_session
 res_pjsip_pubsub res_pjsip_sdp_rtp res_pjsip_caller_id res_pjsip_dtmf_info res_pjsip_endpoint_identifier_user
-res_pjsip_rfc3326 res_rtp_asterisk chan_pjsip
+res_pjsip_rfc3326 res_pjsip_registrar res_rtp_asterisk chan_pjsip
 codec_ulaw codec_alaw codec_g722 codec_resample format_pcm format_wav format_sln
 bridge_simple bridge_softmix bridge_holding bridge_native_rtp
 pbx_config app_dial app_playback app_stasis app_echo app_verbose app_read
-func_callerid func_channel func_cdr func_logic func_strings func_global func_timeout
+func_callerid func_channel func_cdr func_logic func_strings func_global func_timeout func_dialplan cdr_custom
 res_http_websocket res_websocket_client res_stasis res_stasis_answer res_stasis_playback res_stasis_recording
 res_stasis_snoop res_ari res_ari_applications res_ari_asterisk res_ari_bridges res_ari_channels res_ari_events
 res_ari_model res_ari_playbacks res_ari_recordings res_ari_sounds res_ari_endpoints
 res_audiosocket chan_audiosocket chan_websocket res_musiconhold res_clialiases
 """.split()
+
+PHONES = ("301", "302")
+"""Telephones that register, so that they can be called: `PJSIP/301`, or `Local/301@from-internal`."""
+PHONE = """\
+                [{user}](narrow)
+                callerid = "Phone {user}" <{user}>
+                aors = {user}
+                [{user}]
+                type = aor
+                max_contacts = 1
+                remove_existing = yes
+"""
+CDR = (
+    "CDR(clid)", "CDR(src)", "CDR(dst)", "CDR(channel)", "CDR(dstchannel)", "CDR(lastapp)", "CDR(disposition)",
+    "CDR(uniqueid)", "CDR(linkedid)", "CDR(voxtrad_call_id)", "CDR(voxtrad_outcome)", "CDR(voxtrad_summary)",
+)  # fmt: skip
+MUSIC_HZ = 1000.0
+"""What is played on hold is a tone."""
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
@@ -98,6 +117,19 @@ class Root:
             out.replace(wav)
             shutil.rmtree(made)
         return wav
+
+
+def write_music(path: Path, seconds: int = 10, rate: int = 8000) -> None:
+    import wave
+
+    import numpy as np
+
+    tone = 8000 * np.sin(2 * np.pi * MUSIC_HZ * np.arange(seconds * rate) / rate)
+    with wave.open(str(path), "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(rate)
+        writer.writeframes(tone.astype("<i2").tobytes())
 
 
 def _resample(source: Path, target: Path, rate: int) -> None:
@@ -174,6 +206,13 @@ class Pbx:
         """All that Asterisk logged so far."""
         return (self.folder / "log/messages").read_text(errors="replace")
 
+    def cdr(self) -> list[dict[str, str]]:
+        """The call detail records so far, by the names in `CDR` (`src`, `dst`, …)."""
+        path = self.folder / "log/cdr-custom/Master.csv"
+        names = [name.removeprefix("CDR(").removesuffix(")") for name in CDR]
+        with path.open(newline="") as lines:
+            return [dict(zip(names, row, strict=True)) for row in csv.reader(lines)]
+
     @contextlib.asynccontextmanager
     async def ari(self) -> AsyncIterator[PbxAri]:
         """A REST client that looks at this Asterisk and lets callers in."""
@@ -193,8 +232,10 @@ class Pbx:
 
     def _configure(self, leave_out: frozenset[str]) -> None:
         etc = self.folder / "etc"
-        for name in ("etc", "run", "log", "spool", "db"):
+        for name in ("etc", "run", "log", "spool", "db", "moh"):
             (self.folder / name).mkdir()
+        (self.folder / "log/cdr-custom").mkdir()
+        write_music(self.folder / "moh/music.wav")
         here = self.root.inside
         files = {
             "asterisk.conf": f"""\
@@ -212,7 +253,20 @@ class Pbx:
             "http.conf": paste.http_conf(self.http_port),
             "ari.conf": paste.ari_conf(USERNAME, PASSWORD),
             "rtp.conf": "[general]\nrtpstart = 30000\nrtpend = 39998\n",
-            "cdr.conf": "[general]\nenable = no\n",
+            "cdr.conf": "[general]\nenable = yes\nunanswered = yes\n",
+            "cdr_custom.conf": "[mappings]\nMaster.csv => "
+            + ",".join(f"${{CSV_QUOTE(${{{name}}})}}" for name in CDR)
+            + "\n",
+            "indications.conf": """\
+                [general]
+                country = us
+                [us]
+                description = United States / North America
+                ringcadence = 2000,4000
+                ring = 440+480/2000,0/4000
+                busy = 480+620/500,0/500
+                """,
+            "musiconhold.conf": f"[default]\nmode = files\ndirectory = {here(self.folder / 'moh')}\n",
             "stasis.conf": "[threadpool]\ninitial_size = 4\n",
             "pjsip.conf": f"""\
                 [global]
@@ -236,17 +290,23 @@ class Pbx:
                 callerid = "Wideband" <200>
                 disallow = all
                 allow = g722
-                """,
+                """
+            + "".join(PHONE.format(user=user) for user in PHONES),
             "modules.conf": "[modules]\nautoload = no\n"
             + "".join(f"load = {name}.so\n" for name in MODULES if name not in leave_out),
             "extensions.conf": paste.extensions_conf("1000", self.app)
+            + paste.transfer_conf(self.app, "telephones", seconds=3)
             + f"""\
+                [telephones]
+                exten => _30X,1,Dial(PJSIP/${{EXTEN}},30)
+                [from-internal]
                 exten => 1001,1,Stasis({self.app},support)
                  same => n,NoOp(came back)
                  same => n,Set(GLOBAL(CAME_BACK)=${{VOXTRAD_STATUS}}-${{MARK}})
                  same => n,Wait(30)
                 exten => 1003,1,Answer()
                  same => n,Echo()
+                include => telephones
                 exten => 1002,1,Set(AI_GREETING=Good day)
                  same => n,Set(TIER=gold)
                  same => n,Set(FROM_DID=442079460000)

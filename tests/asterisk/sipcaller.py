@@ -43,6 +43,8 @@ class SipCaller:
         self.answered = asyncio.Event()
         self.ended = asyncio.Event()
         self.end_reason = ""
+        self.shown = ""
+        self._ringing = asyncio.Event()
 
     # --- the call -----------------------------------------------------------------------------------------------------
 
@@ -79,6 +81,30 @@ class SipCaller:
                 await asyncio.sleep(0.25)  # a finger's time on the key
                 keys.sendto(b"\x00", ("127.0.0.1", self._keys_port))
 
+    # --- being called -------------------------------------------------------------------------------------------------
+
+    async def register(self) -> None:
+        """Be reachable for the PBX, as one of its `PHONES`."""
+        await self._start(register=True)
+        async with asyncio.timeout(10):
+            while "200 OK" not in (self._folder / "log").read_text(errors="replace"):
+                await self._more()
+
+    async def rings(self, timeout: float = 20.0) -> str:
+        """Wait for a call; returns who is calling, as the display shows it: `Name <number>`."""
+        async with asyncio.timeout(timeout):
+            await self._ringing.wait()
+        return self.shown
+
+    async def pick_up(self) -> None:
+        self._command("accept")
+        async with asyncio.timeout(10):
+            await self.answered.wait()
+
+    def refuse(self) -> None:
+        """Busy (486). The telephone is good for one such call only: baresip may break at the next."""
+        self._command("hangup")
+
     async def hang_up(self) -> None:
         if not self.ended.is_set():
             self._command("hangup")
@@ -86,6 +112,11 @@ class SipCaller:
                 await self.ended.wait()
 
     # --- what the caller hears ----------------------------------------------------------------------------------------
+
+    @property
+    def folder(self) -> Path:
+        """A place for what the caller says; gone with the caller."""
+        return self._folder
 
     def heard(self) -> NDArray[np.int16]:
         """All that was heard so far; every received frame once, in order."""
@@ -141,7 +172,7 @@ class SipCaller:
                     await self._more()
                 return heard
         except TimeoutError:
-            raise AssertionError(f"not heard in {timeout} s: {self.heard().size} samples came") from None
+            raise AssertionError(f"{self._user}: not heard in {timeout} s: {self.heard().size} samples came") from None
 
     # ------------------------------------------------------------------------------------------------------------------
 
@@ -165,12 +196,13 @@ class SipCaller:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    async def _start(self) -> None:
+    async def _start(self, *, register: bool = False) -> None:
         inside = self._root.inside
         _write_with_silence(self._folder / "silence.wav", None)
         (self._folder / "contacts").touch()
         (self._folder / "accounts").write_text(
-            f"<sip:{self._user}@127.0.0.1:{self._pbx.sip_port}>;regint=0;audio_codecs={self._codec}\n"
+            f"<sip:{self._user}@127.0.0.1:{self._pbx.sip_port}>;regint={60 * register};auth_pass=none"
+            f";audio_codecs={self._codec}\n"
         )
         modules = self._root.path / "usr/lib/baresip/modules"
         lines = [
@@ -178,6 +210,7 @@ class SipCaller:
             f"audio_player aufile,{inside(self._folder / 'player.wav')}",
             f"audio_source aufile,{inside(self._folder / 'silence.wav')}",
             f"audio_alert aufile,{inside(self._folder / 'alert.wav')}",
+            *(f"{tone}_aufile none" for tone in ("ring", "ringback", "busy", "error", "notfound", "callwaiting")),
             "ausrc_format s16", "auplay_format s16", "auenc_format s16", "audec_format s16", "audio_buffer 20-160",
             "rtp_ports 40000-49998", "jitter_buffer_type off", f"snd_path {inside(self._folder)}",
             f"ctrl_tcp_listen 127.0.0.1:{self._control_port}", f"cons_listen 127.0.0.1:{self._keys_port}",
@@ -210,6 +243,10 @@ class SipCaller:
                 event = json.loads(await reader.readexactly(length))
                 await reader.readexactly(1)
                 match event.get("type"):
+                    case "CALL_INCOMING":
+                        number = str(event.get("peeruri", "")).removeprefix("sip:").partition("@")[0]
+                        self.shown = f"{event.get('peerdisplayname', '')} <{number}>"
+                        self._ringing.set()
                     case "CALL_ESTABLISHED":
                         self.answered.set()
                     case "CALL_CLOSED":
@@ -241,6 +278,14 @@ class SipCaller:
     async def _more(self) -> None:
         """Another process writes the file and gives no event: look again a frame later."""
         await asyncio.sleep(0.02)
+
+
+@contextlib.asynccontextmanager
+async def telephone(pbx: Pbx, user: str = "301") -> AsyncIterator[SipCaller]:
+    """A telephone that waits to be called."""
+    async with sip_caller(pbx, user=user) as phone:
+        await phone.register()
+        yield phone
 
 
 @contextlib.asynccontextmanager

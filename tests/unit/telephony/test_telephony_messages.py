@@ -12,6 +12,7 @@ from voxtrad.telephony.asterisk.messages import (
     AriProtocolError,
     Channel,
     ChannelOver,
+    Dialled,
     DigitReceived,
     Other,
     StasisStart,
@@ -39,23 +40,28 @@ def test_events_that_matter_to_a_call() -> None:
     )
     digit = {"type": "ChannelDtmfReceived", "digit": "#", "duration_ms": 100, "channel": CHANNEL}
     assert parse_event(json.dumps(digit)) == DigitReceived("1795378302.1", "#")
+    dial = {"type": "Dial", "dialstatus": "BUSY", "peer": {"id": "voxtrad-1"}}
+    assert parse_event(json.dumps(dial)) == Dialled("", "voxtrad-1", "BUSY")
+    assert parse_event(json.dumps({**dial, "caller": CHANNEL})) == Dialled("1795378302.1", "voxtrad-1", "BUSY")
     assert parse_event('{"type":"ApplicationReplaced","application":"voxtrad"}') == ApplicationReplaced()
     assert parse_event('{"type":"ChannelVarset","value":"x"}') == Other("ChannelVarset")
 
 
 @pytest.mark.parametrize(
-    ("event", "cause"),
+    ("event", "cause", "code", "hung_up"),
     [
-        ({"type": "StasisEnd"}, ""),
-        ({"type": "ChannelHangupRequest", "cause": 16}, "Normal Clearing"),
-        ({"type": "ChannelHangupRequest", "cause": 99}, "cause 99"),
-        ({"type": "ChannelHangupRequest", "soft": True}, ""),
-        ({"type": "ChannelHangupRequest", "cause": 0}, ""),
-        ({"type": "ChannelDestroyed", "cause": 17, "cause_txt": "User busy"}, "User busy"),
+        ({"type": "StasisEnd"}, "", 0, False),
+        ({"type": "ChannelHangupRequest", "cause": 16}, "Normal Clearing", 16, True),
+        ({"type": "ChannelHangupRequest", "cause": 99}, "cause 99", 99, True),
+        ({"type": "ChannelHangupRequest", "cause": True}, "", 0, True),
+        ({"type": "ChannelHangupRequest", "soft": True}, "", 0, True),
+        ({"type": "ChannelHangupRequest", "cause": 0}, "", 0, True),
+        ({"type": "ChannelDestroyed", "cause": 17, "cause_txt": "User busy"}, "User busy", 17, True),
     ],
 )
-def test_each_way_in_which_a_channel_ends(event: dict[str, object], cause: str) -> None:
-    assert parse_event(json.dumps({**event, "channel": CHANNEL})) == ChannelOver("1795378302.1", cause)
+def test_each_way_in_which_a_channel_ends(event: dict[str, object], cause: str, code: int, hung_up: bool) -> None:
+    over = ChannelOver("1795378302.1", cause, code, hung_up)
+    assert parse_event(json.dumps({**event, "channel": CHANNEL})) == over
 
 
 @pytest.mark.parametrize(
@@ -83,9 +89,11 @@ def test_any_text_gives_an_event_or_a_typed_error(text: str) -> None:
 @settings(deadline=None)
 @given(
     kind=st.sampled_from(
-        ["StasisStart", "StasisEnd", "ChannelDtmfReceived", "ChannelHangupRequest", "ChannelDestroyed"]
+        ["StasisStart", "StasisEnd", "ChannelDtmfReceived", "ChannelHangupRequest", "ChannelDestroyed", "Dial"]
     ),
-    fields=st.dictionaries(st.sampled_from(["args", "cause", "cause_txt", "digit"]), JSON),
+    fields=st.dictionaries(
+        st.sampled_from(["args", "cause", "cause_txt", "digit", "dialstatus", "peer", "caller"]), JSON
+    ),
     channel=JSON | st.dictionaries(st.sampled_from(["id", "name", "caller", "dialplan"]), JSON),
     cut=st.integers(0, 400),
 )

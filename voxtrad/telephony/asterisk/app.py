@@ -7,27 +7,31 @@ compares its live legs with the PBX's list after every gap in the events. What a
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 
 import aiohttp
 import structlog
 
-from voxtrad.leg import LegError, LegGone
+from voxtrad.leg import LegError, LegGone, LegInfo, NotReached
 from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused
 from voxtrad.telephony.asterisk.audiosocket import AudioSocketTransport
 from voxtrad.telephony.asterisk.connection import EventsConnection, State
+from voxtrad.telephony.asterisk.dialling import Ringing, caller_id
 from voxtrad.telephony.asterisk.facts import AUDIOSOCKET_MODULE, WEBSOCKET_MODULE, Choice, Facts, choose
 from voxtrad.telephony.asterisk.leg import AsteriskLeg
 from voxtrad.telephony.asterisk.media import MediaTransport, Metronome, Pulse
-from voxtrad.telephony.asterisk.messages import AriEvent, ChannelOver, DigitReceived, StasisStart
+from voxtrad.telephony.asterisk.messages import AriEvent, ChannelOver, Dialled, DigitReceived, StasisStart
 from voxtrad.telephony.asterisk.settings import AsteriskSettings
 from voxtrad.telephony.asterisk.websocket import WebSocketTransport
 
 log = structlog.stdlib.get_logger(__name__)
 
 _SETTLE = 1.0
+_OVERTIME = 5.0  # after which a channel that Asterisk should have given up is given up by us
 _OWN = "voxtrad-"  # how the ids of channels begin that we make: their StasisStart is no call
 
 
@@ -52,6 +56,7 @@ class AsteriskTelephony:
         self._legs: dict[str, AsteriskLeg] = {}
         self._leg_over = Pulse()
         self._entering: dict[str, asyncio.Future[None]] = {}
+        self._ringing: dict[str, Ringing] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._facts: Facts | None = None
         self._choice: Choice | None = None
@@ -147,25 +152,117 @@ class AsteriskTelephony:
         future.add_done_callback(lambda _: self._entering.pop(channel_id, None))
         return future
 
+    @property
+    def dialer(self) -> AsteriskTelephony:
+        return self
+
+    @contextlib.asynccontextmanager
+    async def dial(
+        self,
+        endpoint: str,
+        *,
+        timeout: float,
+        caller: str = "",
+        caller_name: str = "",
+        beside: LegInfo | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[AsteriskLeg]:
+        """See `Dialer.dial`."""
+        channel_id = self.new_id("dial")
+        ringing = self._ringing[channel_id] = Ringing(endpoint)
+        leg: AsteriskLeg | None = None
+        try:
+            await self._originate(
+                channel_id, endpoint, timeout, caller_id(caller_name, caller), beside, variables or {}
+            )
+            async with asyncio.timeout(timeout + _OVERTIME):
+                start = await ringing.answered
+            leg = self._legs[channel_id] = AsteriskLeg(start, self._ari, self)
+            await leg.describe()
+            yield leg
+        except TimeoutError as error:
+            if leg is not None:
+                raise
+            raise NotReached(f"{endpoint}: Asterisk tells nothing of the call", "no_answer") from error
+        finally:
+            self._ringing.pop(channel_id, None)
+            try:
+                await self._hang_up(channel_id)
+            finally:
+                if leg is not None:
+                    await leg.release()
+                    del self._legs[channel_id]
+                    self._leg_over.fire()
+
+    async def _originate(
+        self,
+        channel_id: str,
+        endpoint: str,
+        timeout: float,
+        shown: str | None,
+        beside: LegInfo | None,
+        variables: Mapping[str, str],
+    ) -> None:
+        try:
+            await self._ari.post(
+                "channels",
+                {
+                    "endpoint": endpoint, "app": self.settings.app, "channelId": channel_id,
+                    "timeout": math.ceil(timeout), "variables": {**variables, "VOXTRAD_OWNER": self.settings.instance},
+                    **({"callerId": shown} if shown is not None else {}),
+                    **({"originator": beside.id} if beside is not None else {}),
+                },
+            )  # fmt: skip
+        except AriRefused as error:
+            if error.status in (401, 403):
+                raise
+            raise NotReached(f"{endpoint} cannot be called: {error.message}", "unavailable") from error
+
+    async def _hang_up(self, channel_id: str) -> None:
+        try:
+            await self._ari.delete(f"channels/{channel_id}")
+        except AriRefused as error:
+            if error.status != 404:
+                log.warning("a call that we made could not be hung up", channel=channel_id, reason=error.message)
+        except AriError as error:
+            log.warning("a call that we made could not be hung up", channel=channel_id, reason=error.message)
+
     # --- what happens in Asterisk -------------------------------------------------------------------------------------
 
     def _happened(self, event: AriEvent) -> None:
         match event:
-            case StasisStart(channel):
-                if channel.id.startswith(_OWN):
-                    if (entering := self._entering.get(channel.id)) and not entering.done():
-                        entering.set_result(None)
-                elif self._tasks is not None:
-                    leg = self._legs[channel.id] = AsteriskLeg(event, self._ari, self)
-                    self._tasks.create_task(self._serve(leg), name=f"leg-{channel.id}")
+            case StasisStart():
+                self._entered(event)
             case DigitReceived(channel_id, digit):
-                if leg_there := self._legs.get(channel_id):
-                    leg_there.pressed(digit)
+                if leg := self._legs.get(channel_id):
+                    leg.pressed(digit)
             case ChannelOver(channel_id, cause):
-                if leg_there := self._legs.get(channel_id):
-                    leg_there.left(cause)
+                if ringing := self._ringing.get(channel_id):
+                    ringing.over(event)
+                if leg := self._legs.get(channel_id):
+                    leg.left(cause, hung_up=event.hung_up)
+            case Dialled(caller_id, channel_id, status):
+                if ringing := self._ringing.get(channel_id):
+                    ringing.progressed(status)
+                if status == "ANSWER" and (leg := self._legs.get(caller_id)):
+                    leg.connected()
             case _:
                 pass
+
+    def _entered(self, start: StasisStart) -> None:
+        """A channel has come into the application: one of ours, one that comes back, or a call."""
+        channel_id = start.channel.id
+        if channel_id.startswith(_OWN):
+            if (entering := self._entering.get(channel_id)) and not entering.done():
+                entering.set_result(None)
+            if ringing := self._ringing.get(channel_id):
+                ringing.entered(start)
+            return
+        if (known := self._legs.get(channel_id)) and known.visiting:
+            known.back()
+        elif self._tasks is not None:
+            leg = self._legs[channel_id] = AsteriskLeg(start, self._ari, self)
+            self._tasks.create_task(self._serve(leg), name=f"leg-{channel_id}")
 
     async def _serve(self, leg: AsteriskLeg) -> None:
         """One leg from its ring to its end. The outermost supervisor: nothing that breaks here reaches other calls."""

@@ -1,7 +1,8 @@
 """An Asterisk channel in our Stasis application as a `Leg`.
 
 Asks ARI for what the leg is told to do, and is told by `app.py` what happened to the channel. Which media transport
-carries the audio is not its business: it puts the media channel and the caller into one bridge, and removes both.
+carries the audio is not its business: it puts the media channel and the caller into one bridge, or another leg's
+channel, and removes both.
 """
 
 from __future__ import annotations
@@ -13,7 +14,22 @@ from typing import Protocol
 import structlog
 
 from voxtrad.events.types import JSON
-from voxtrad.leg import Digit, Ended, LegError, LegEvent, LegGone, LegInfo, MediaPort
+from voxtrad.leg import (
+    Dialer,
+    Digit,
+    Ended,
+    Hears,
+    Leg,
+    LegError,
+    LegEvent,
+    LegGone,
+    LegInfo,
+    MediaPort,
+    NotReached,
+    Refusal,
+    Visit,
+)
+from voxtrad.telephony.asterisk import paste
 from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused
 from voxtrad.telephony.asterisk.facts import Choice, rate_for
 from voxtrad.telephony.asterisk.media import MediaChannel, MediaTransport
@@ -27,6 +43,11 @@ _ENTER_TIMEOUT = 5.0
 _OWN_VARIABLES = ("VOXTRAD_AGENT", "AI_AGENT", "AI_GREETING", "DIALED_NUMBER", "FROM_DID")
 _LINKED_ID, _FORMATS = "CHANNEL(linkedid)", "CHANNEL(audionativeformat)"
 _REASONS = frozenset({"normal", "busy", "congestion", "no_answer"})
+_INDICATIONS: Mapping[Hears, str] = {"ringing": "ring", "music": "moh"}
+_DIAL_STATUS: Mapping[str, Refusal] = {
+    "BUSY": "busy", "NOANSWER": "no_answer", "CHANUNAVAIL": "unavailable", "CONGESTION": "unavailable",
+    "DONTCALL": "declined", "TORTURE": "declined",
+}  # fmt: skip
 
 
 class Exchange(Protocol):
@@ -40,6 +61,9 @@ class Exchange(Protocol):
 
     @property
     def choice(self) -> Choice: ...
+
+    @property
+    def dialer(self) -> Dialer: ...
 
     def new_id(self, what: str) -> str:
         """An id for a channel or bridge of ours, by which `entered` and the event routing know it."""
@@ -72,6 +96,10 @@ class AsteriskLeg:
         self._media: MediaChannel | None = None
         self._media_id: str | None = None
         self._bridge_id: str | None = None
+        self._indicating: str | None = None
+        """What Asterisk plays to the party, by ARI's name for it."""
+        self._visit: asyncio.Future[Visit | None] | None = None
+        """Done when it is known what became of a channel that visits the dialplan: None when it has come back."""
 
     # --- what the application tells -----------------------------------------------------------------------------------
 
@@ -106,10 +134,29 @@ class AsteriskLeg:
         if not self._ended and self._events.qsize() < _MOST_DIGITS:
             self._events.put_nowait(Digit(digit))
 
-    def left(self, cause: str) -> None:
+    def left(self, cause: str, *, hung_up: bool = True) -> None:
         """The channel has hung up or left the application. Said several times by Asterisk; the first counts."""
+        if self._visit is not None and not hung_up:
+            return
         self._gone = True
         self._end(self._leaving or cause or "Normal Clearing")
+        if self._visit is not None and not self._visit.done():
+            self._visit.set_exception(LegGone("the call has ended"))
+
+    @property
+    def visiting(self) -> bool:
+        """The channel is in the dialplan, and expected back."""
+        return self._visit is not None
+
+    def back(self) -> None:
+        """The channel has entered the application again."""
+        if self._visit is not None and not self._visit.done():
+            self._visit.set_result(None)
+
+    def connected(self) -> None:
+        """Somebody has answered the channel's call."""
+        if self._visit is not None and not self._visit.done():
+            self._visit.set_result("answered")
 
     async def let_go(self) -> None:
         """The call's owner is done with it: a caller who is still here goes on in the dialplan, then all is freed."""
@@ -139,19 +186,67 @@ class AsteriskLeg:
 
     async def open_media(self) -> MediaPort:
         self._check()
+        if self._media_id is not None:
+            raise LegError("audio is connected already")
         exchange = self._exchange
-        self._media_id, self._bridge_id = exchange.new_id("media"), exchange.new_id("bridge")
+        media_id = self._media_id = exchange.new_id("media")
         rate = rate_for(self._formats, wideband=exchange.choice.wideband, forced=exchange.settings.rate)
-        entered = exchange.entered(self._media_id)
-        await self._do(f"bridges/{self._bridge_id}", {"type": "mixing", "name": exchange.settings.instance})
-        self._media = await exchange.transport.open(self._media_id, rate, self._media_lost)
+        entered = exchange.entered(media_id)
+        joining = await self._bridge()
+        self._media = await exchange.transport.open(media_id, rate, lambda: self._media_lost(media_id))
         try:
             async with asyncio.timeout(_ENTER_TIMEOUT):
                 await entered
         except TimeoutError:
             raise LegError("the media channel did not enter the Stasis application in time") from None
-        await self._do(f"bridges/{self._bridge_id}/addChannel", {"channel": [self._media_id, self.info.id]})
+        await self._indicate("silence")
+        await self._do(f"bridges/{self._bridge_id}/addChannel", {"channel": [media_id, *joining]})
         return self._media
+
+    async def hold(self, hears: Hears) -> None:
+        self._check()
+        await self._close_media()
+        await self._indicate(hears)
+
+    @property
+    def dialer(self) -> Dialer:
+        return self._exchange.dialer
+
+    async def bridge_with(self, other: Leg) -> None:
+        if not isinstance(other, AsteriskLeg) or other.dialer is not self.dialer:
+            raise LegError("the two legs are not of the same PBX")
+        self._check()
+        other._check()
+        await self._close_media()
+        await other._close_media()
+        await other._drop_bridge()
+        joining = await self._bridge()
+        await self._indicate("silence")
+        await self._do(f"bridges/{self._bridge_id}/addChannel", {"channel": [*joining, other.info.id]})
+
+    async def visit(self, *, context: str, extension: str | None, priority: int | None, within: float) -> Visit:
+        self._check()
+        if extension is not None and await self._exists(context, extension, priority or 1) is False:
+            raise NotReached(f"the dialplan has no {extension}@{context}", "unavailable")
+        if not await self._exists(context, paste.RETURNS, 1):
+            await self.proceed(context=context, extension=extension, priority=priority)
+            return "left"
+        await self._close_media()
+        await self._drop_bridge()
+        subscription = f"applications/{self._exchange.settings.app}/subscription"
+        await self._ari.post(subscription, {"eventSource": [self._source]})
+        self._visit = asyncio.get_running_loop().create_future()
+        try:
+            await self._set(paste.RETURNED, "")
+            await self._continue(context, extension, priority)
+            outcome = await self._visited(self._visit, within)
+        finally:
+            self._visit = None
+            await self._free(self._ari.delete(subscription, {"eventSource": self._source}))
+        if outcome is None:
+            status = await self._variable(paste.RETURNED)
+            raise NotReached(f"{extension}@{context}: {status or 'came back'}", _DIAL_STATUS.get(status, "failed"))
+        return outcome
 
     async def send_digits(self, digits: str) -> None:
         await self._do(f"{self._channel}/dtmf", {"dtmf": digits})
@@ -162,11 +257,10 @@ class AsteriskLeg:
             await self._set(name, value)
 
     async def proceed(self, *, context: str | None, extension: str | None, priority: int | None) -> None:
-        where: dict[str, JSON] = {"context": context, "extension": extension, "priority": priority}
         self._check()
         self._leaving = "handed back to the dialplan"
         try:
-            await self._do(f"{self._channel}/continue", {key: value for key, value in where.items() if value})
+            await self._continue(context, extension, priority)
         except LegError:
             self._leaving = ""
             raise
@@ -183,16 +277,9 @@ class AsteriskLeg:
                 raise
 
     async def release(self) -> None:
-        media, self._media = self._media, None
-        media_id, self._media_id = self._media_id, None
-        bridge_id, self._bridge_id = self._bridge_id, None
         self._end("released")
-        if media_id is not None:
-            await self._free(self._ari.delete(f"channels/{media_id}"))
-        if bridge_id is not None:
-            await self._free(self._ari.delete(f"bridges/{bridge_id}"))
-        if media is not None:
-            await media.close()
+        await self._close_media()
+        await self._drop_bridge()
 
     # ------------------------------------------------------------------------------------------------------------------
 
@@ -203,8 +290,76 @@ class AsteriskLeg:
                 self._media.end()
             self._events.put_nowait(Ended(cause))
 
-    def _media_lost(self) -> None:
-        self._end("the media connection was lost")
+    def _media_lost(self, media_id: str) -> None:
+        if media_id == self._media_id:
+            self._end("the media connection was lost")
+
+    async def _bridge(self) -> list[str]:
+        """Have a bridge; returns the channels that are still to be put into it."""
+        if self._bridge_id is not None:
+            return []
+        self._bridge_id = self._exchange.new_id("bridge")
+        await self._do(f"bridges/{self._bridge_id}", {"type": "mixing", "name": self._exchange.settings.instance})
+        return [self.info.id]
+
+    async def _drop_bridge(self) -> None:
+        bridge_id, self._bridge_id = self._bridge_id, None
+        if bridge_id is not None:
+            await self._free(self._ari.delete(f"bridges/{bridge_id}"))
+
+    async def _close_media(self) -> None:
+        media, self._media = self._media, None
+        media_id, self._media_id = self._media_id, None
+        if media is not None:
+            media.end()
+        if media_id is not None:
+            await self._free(self._ari.delete(f"channels/{media_id}"))
+        if media is not None:
+            await media.close()
+
+    async def _indicate(self, hears: Hears) -> None:
+        """Have Asterisk play something to the party, in the place of what it plays now."""
+        wanted, playing = _INDICATIONS.get(hears), self._indicating
+        if wanted == playing:
+            return
+        self._indicating = None
+        if playing is not None:
+            await self._free(self._ari.delete(f"{self._channel}/{playing}"))
+        if wanted is not None:
+            await self._do(f"{self._channel}/{wanted}")
+            self._indicating = wanted
+
+    async def _continue(self, context: str | None, extension: str | None, priority: int | None) -> None:
+        where: dict[str, JSON] = {"context": context, "extension": extension, "priority": priority}
+        await self._indicate("silence")
+        await self._do(f"{self._channel}/continue", {key: value for key, value in where.items() if value})
+
+    async def _visited(self, visit: asyncio.Future[Visit | None], within: float) -> Visit | None:
+        """What became of a visit; None when the party has come back. Otherwise they are not ours any more."""
+        outcome: Visit | None = "left"
+        try:
+            async with asyncio.timeout(within):
+                outcome = await visit
+        except TimeoutError:
+            log.info("nothing is known of a caller who was led on", leg=self.info.id, seconds=within)
+        finally:
+            if outcome is not None:
+                self._gone = True
+                self._end("handed back to the dialplan")
+        return outcome
+
+    @property
+    def _source(self) -> str:
+        """The channel, by its name as a source of events."""
+        return f"channel:{self.info.id}"
+
+    async def _exists(self, context: str, extension: str, priority: int) -> bool | None:
+        """Whether the dialplan has a place; None where Asterisk cannot tell (func_dialplan is not loaded)."""
+        try:
+            answer = await self._variable(f"DIALPLAN_EXISTS({context},{extension},{priority})")
+        except AriRefused:
+            return None
+        return answer not in ("", "0")
 
     def _check(self) -> None:
         if self._ended:

@@ -44,6 +44,20 @@ class ChannelOver:
     channel_id: str
     cause: str
     """In the PBX's words; empty when the event names none."""
+    code: int = 0
+    """The cause by its number in ITU-T Q.850; 0 when the event names none."""
+    hung_up: bool = True
+    """False for `StasisEnd`: the channel has left the application and may well live on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """How far it is with a channel that is being called, on behalf of another or of nobody."""
+
+    caller_id: str
+    channel_id: str
+    status: str
+    """`RINGING`, `ANSWER`, `BUSY`, `NOANSWER`, `CHANUNAVAIL`, …; empty when it begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +72,7 @@ class Other:
     type: str
 
 
-AriEvent = StasisStart | DigitReceived | ChannelOver | ApplicationReplaced | Other
+AriEvent = StasisStart | DigitReceived | ChannelOver | Dialled | ApplicationReplaced | Other
 
 # ITU-T Q.850 causes, in Asterisk's words.
 _CAUSES = {
@@ -87,9 +101,16 @@ def parse_event(text: str) -> AriEvent:
         case "ChannelDtmfReceived":
             return DigitReceived(_text(_object(value, "channel"), "id"), _text(value, "digit"))
         case "StasisEnd":
-            return ChannelOver(_text(_object(value, "channel"), "id"), "")
+            return ChannelOver(_text(_object(value, "channel"), "id"), "", hung_up=False)
         case "ChannelHangupRequest" | "ChannelDestroyed":
-            return ChannelOver(_text(_object(value, "channel"), "id"), _cause(value))
+            return ChannelOver(_text(_object(value, "channel"), "id"), _cause(value), _code(value))
+        case "Dial":
+            caller = _object(value, "caller", optional=True)
+            return Dialled(
+                caller_id=_text(caller, "id", optional=True),
+                channel_id=_text(_object(value, "peer"), "id"),
+                status=_text(value, "dialstatus", optional=True),
+            )
         case "ApplicationReplaced":
             return ApplicationReplaced()
         case _:
@@ -113,10 +134,13 @@ def _cause(event: Mapping[str, object]) -> str:
     text = event.get("cause_txt")
     if isinstance(text, str) and text:
         return text
-    cause = event.get("cause")
-    if isinstance(cause, int) and cause > 0:
-        return _CAUSES.get(cause) or f"cause {cause:.0f}"
-    return ""
+    code = _code(event)
+    return (_CAUSES.get(code) or f"cause {code}") if code else ""
+
+
+def _code(event: Mapping[str, object]) -> int:
+    code = event.get("cause")
+    return code if isinstance(code, int) and not isinstance(code, bool) and 0 < code < 1000 else 0
 
 
 def _object(value: Mapping[str, object], key: str, *, optional: bool = False) -> Mapping[str, object]:

@@ -5,6 +5,11 @@ README, `voxtrad doctor` and the tests take them from here, so that what is docu
 
 from __future__ import annotations
 
+RETURNS = "voxtrad-returns"
+"""An extension that marks a context as one that comes back: `transfer_conf` has it, and a context of one's own may."""
+RETURNED = "VOXTRAD_RETURNED"
+"""The channel variable in which such a context tells why it comes back: a `DIALSTATUS`."""
+
 
 def http_conf(port: int = 8088, address: str = "127.0.0.1") -> str:
     """`/etc/asterisk/http.conf`: ARI, its events and the media websockets all go through this one port.
@@ -36,5 +41,24 @@ exten => {extension},1,NoOp(voxtrad)
  same => n(busy),Busy(20)
  same => n,Hangup()
  same => n(failed),Congestion(10)   ; or: Dial(Local/200@from-internal)
+ same => n,Hangup()
+"""
+
+
+def transfer_conf(app: str = "voxtrad", context: str = "from-internal", seconds: int = 25) -> str:
+    """A context for `continue` destinations that calls an extension and, when nobody takes the call, comes back.
+
+    The same conversation goes on then: `reception: {continue: {context: voxtrad-transfer, extension: "200"}}`.
+    """
+    return f"""\
+[voxtrad-transfer]
+exten => {RETURNS},1,NoOp(voxtrad waits for who comes back from here)
+exten => _[0-9*#+]!,1,Dial(Local/${{EXTEN}}@{context},{seconds})
+ same => n,Set({RETURNED}=${{DIALSTATUS}})
+ same => n,Stasis({app})
+ same => n,GotoIf($["${{STASISSTATUS}}" = "FAILED"]?failed)
+ same => n,GotoIf($["${{VOXTRAD_STATUS}}" = "FAILED"]?failed)
+ same => n,Hangup()
+ same => n(failed),Congestion(10)
  same => n,Hangup()
 """
