@@ -21,7 +21,10 @@ def build_app(house: House, gate: Gate, table: Sequence[Endpoint]) -> web.Applic
     """All endpoints of the table."""
     app = web.Application(middlewares=[problems], client_max_size=MAX_BODY)
     for endpoint in table:
-        app.router.add_route(endpoint.method, endpoint.path, _guarded(house, gate, endpoint))
+        handle = _guarded(house, gate, endpoint)
+        app.router.add_route(endpoint.method, endpoint.path, handle)
+        if endpoint.method == "GET" and endpoint.scope is None:
+            app.router.add_route("HEAD", endpoint.path, handle)  # how some probes ask
     document = json.dumps(build_document(table), ensure_ascii=False)
 
     async def describe(request: web.Request) -> web.Response:

@@ -129,7 +129,7 @@ async def index(asked: Asked[CallsQuery, Nothing]) -> CallPage:
     try:
         page = await asked.house.records.read(partial(list_calls, wanted=wanted))
     except BadCursor as error:
-        raise Problem(422, "'after' is no page's cursor") from error
+        raise Problem(404, "there is no such page") from error
     return CallPage(items=[CallSummary.model_validate(item) for item in page.items], next=page.next)
 
 
@@ -178,7 +178,7 @@ async def transfer(asked: Asked[Nothing, TransferTo]) -> None:
     call, destination = _call(asked.house, asked.path["id"]), asked.body.destination
     known = asked.house.loaded().config.destinations
     if destination not in known:
-        raise Problem(422, f"there is no destination '{destination}'", more={"destinations": list(known)})
+        raise Problem(404, f"there is no destination '{destination}'", more={"destinations": list(known)})
     try:
         await call.transfer(destination)
     except HandoverFailed as error:
@@ -205,7 +205,7 @@ async def originate(asked: Asked[Nothing, Originate]) -> None:
 
 def _running(house: House, query: CallsQuery) -> CallPage:
     if query.after is not None:
-        raise Problem(422, "running calls come on one page")
+        raise Problem(404, "there is no such page: running calls come on one")
     found = [_summary(live) for live in reversed(list(house.watch.live.values())) if _wanted(live, query)]
     return CallPage(items=[CallSummary.model_validate(item) for item in found[: query.limit]], next=None)
 

@@ -171,7 +171,7 @@ async def messages(asked: Asked[MessagesQuery, Nothing]) -> Messages:
     try:
         page = await asked.house.records.read(partial(list_messages, wanted=wanted))
     except BadCursor as error:
-        raise Problem(422, "'after' is no page's cursor") from error
+        raise Problem(404, "there is no such page") from error
     return Messages.model_validate({"items": page.items, "next": page.next})
 
 

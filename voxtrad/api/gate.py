@@ -101,7 +101,7 @@ def _ours(request: web.Request) -> None:
     if not is_loopback(_name(f"//{host}")):
         raise Problem(403, "without tokens only localhost is served; set server.tokens to be reached by another name")
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+    if origin is not None and origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower()):
         raise Problem(403, "without tokens no other site's page is served")
 
 

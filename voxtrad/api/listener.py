@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +13,11 @@ from aiohttp import web
 from voxtrad.config.server import ServerConfig, TlsConfig
 from voxtrad.errors import VoxtradError
 
+_HINTS = {
+    errno.EADDRINUSE: "another program listens there: stop it, or set server.listen",
+    errno.EADDRNOTAVAIL: "this machine does not have that address: see server.listen",
+    errno.EACCES: "a port below 1024 needs rights: see server.listen",
+}
 FAREWELL = 5.0
 """Seconds that requests under way may take when the server stops."""
 
@@ -31,8 +38,9 @@ async def listening(app: web.Application, server: ServerConfig) -> AsyncIterator
         try:
             await site.start()
         except OSError as error:
-            hint = "does another program listen there?" if error.errno is not None else None
-            raise CannotListen(f"cannot listen at {server.listen}: {error.strerror or error}", hint=hint) from error
+            reason = os.strerror(error.errno).lower() if error.errno else str(error)
+            hint = _HINTS.get(error.errno or 0)
+            raise CannotListen(f"cannot listen at {server.listen}: {reason}", hint=hint) from error
         bound = runner.addresses[0][1]
         yield f"{'http' if context is None else 'https'}://{host}:{bound}"
     finally:

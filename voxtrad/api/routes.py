@@ -22,7 +22,7 @@ TABLE: tuple[Endpoint, ...] = (
     # --- calls --------------------------------------------------------------------------------------------------------
     endpoint(
         "GET", "/v1/calls", calls.index, query=calls.CallsQuery, body=Nothing, scope="read", answer=calls.CallPage,
-        problems=(422, 503), summary="Calls, newest first: those that run and those that were.",
+        problems=(404, 503), summary="Calls, newest first: those that run and those that were.",
     ),
     endpoint(
         "POST", "/v1/calls", calls.originate, query=Nothing, body=calls.Originate, scope="calls", status=204,
@@ -67,7 +67,7 @@ TABLE: tuple[Endpoint, ...] = (
     ),
     endpoint(
         "GET", "/v1/events/messages", events.messages, query=events.MessagesQuery, body=Nothing, scope="events",
-        answer=events.Messages, problems=(503,), summary="What webhook endpoints were sent or are owed.",
+        answer=events.Messages, problems=(404, 503), summary="What webhook endpoints were sent or are owed.",
     ),
     endpoint(
         "POST", "/v1/events/replay", events.replay, query=Nothing, body=events.Replay, scope="events",

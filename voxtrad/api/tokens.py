@@ -1,6 +1,6 @@
 """Who may do what: bearer tokens with scopes, and how often somebody may guess.
 
-Pure: the time goes in, nothing is read or written, but for `made_token`, which keeps the token of `tokens: auto`.
+Pure: the time goes in, nothing is read or written, but for `tokens: auto`, whose token is kept in a file.
 """
 
 from __future__ import annotations
@@ -15,8 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+import structlog
+
 from voxtrad.config.server import Scope, ServerConfig
 from voxtrad.errors import VoxtradError
+
+log = structlog.stdlib.get_logger(__name__)
 
 ALL: frozenset[Scope] = frozenset(get_args(Scope))
 TOKEN_FILE = "token"
@@ -57,7 +61,9 @@ class Tokens:
         Raises `TokenError` where others could come in without a token, or `tokens: auto` cannot keep one.
         """
         if server.tokens == "auto":
-            return cls([(Client("auto", ALL), made_token(server.data_dir))])
+            token = made_token(server.data_dir)
+            log.info("the API's token", file=str(server.data_dir / TOKEN_FILE))
+            return cls([(Client("auto", ALL), token)])
         listen = listen or server.listen
         if not server.tokens and not is_loopback(listen.rpartition(":")[0].strip("[]")):
             raise TokenError(

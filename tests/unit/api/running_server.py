@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -169,3 +170,33 @@ async def running(config: Path, change: Callable[[Server], None] = lambda server
             if not run.done():
                 async with asyncio.timeout(20):
                     await run
+
+
+@contextmanager
+def in_thread(config: Path) -> Iterator[Server]:
+    """The same in a thread with a loop of its own, for clients that block."""
+    loop = asyncio.new_event_loop()
+    ready, leave = threading.Event(), asyncio.Event()
+    found: list[Server] = []
+
+    async def serve() -> None:
+        async with running(config) as house:
+            found.append(house.server)
+            ready.set()
+            await leave.wait()
+
+    def work() -> None:
+        try:
+            loop.run_until_complete(serve())
+        finally:
+            ready.set()
+            loop.close()
+
+    thread = threading.Thread(target=work, name="server")
+    thread.start()
+    try:
+        ready.wait()
+        yield found[0]
+    finally:
+        loop.call_soon_threadsafe(leave.set)
+        thread.join()
