@@ -1,11 +1,21 @@
-"""What all tests share: tests marked `virtual_time` run on a loop that jumps from timer to timer."""
+"""What all tests share: tests marked `virtual_time` run on a loop that jumps from timer to timer; logs are plain."""
 
 import asyncio
 from collections.abc import Callable, Mapping
 
 import pytest
+import structlog
 
 from tests.virtual_time import VirtualTimeLoop
+
+# Without this, structlog draws tracebacks with all their variables where `rich` is installed: minutes for deep values.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -23,6 +23,7 @@ from voxtrad.events.types import (
     PromisedEvent,
     ToolCalled,
     ToolCompleted,
+    TransferDenied,
 )
 from voxtrad.ledger.privacy import mask, mask_number, redact, redact_text, strictest
 
@@ -147,6 +148,8 @@ def every_event(word: str) -> Iterator[Event]:
                 values[field.name] = {} if "Mapping" in str(field.type) else 0.5
             elif field.type == "str":
                 values[field.name] = word
+            elif kind is TransferDenied and field.name == "reason":
+                values[field.name] = "unknown"
             elif "Mapping" in str(field.type) or "JSON" in str(field.type):
                 row = {"text": word, "deep": [{word: word}]}
                 values[field.name] = [row] if "Sequence" in str(field.type) else row
