@@ -287,6 +287,9 @@ class Call:
         if self._listener is not None:
             await self._listener.agent_played(text)
 
+    def agent_starved(self) -> None:
+        self._reporter.starved()
+
     def want_filler(self) -> None:
         """The caller has heard nothing for too long."""
         self._fill.set()

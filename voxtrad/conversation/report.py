@@ -18,6 +18,7 @@ from voxtrad.events.types import (
     AgentSpeechEnded,
     AgentSpeechStarted,
     AgentThinking,
+    AudioUnderrun,
     BargeIn,
     CallAnswered,
     CallEnded,
@@ -186,6 +187,11 @@ class Reporter:
         self._publish(SilenceDetected(call_id=self.call_id, agent=self.agent, seconds=seconds))
 
     # --- the agent ----------------------------------------------------------------------------------------------------
+
+    def starved(self) -> None:
+        """The caller heard a gap in the middle of a sentence."""
+        self.note("underrun", "the rest of the sentence was not synthesized in time")
+        self._publish(AudioUnderrun(call_id=self.call_id, agent=self.agent))
 
     def audible(self) -> None:
         """The agent begins to be heard."""

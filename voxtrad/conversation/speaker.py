@@ -45,6 +45,10 @@ class Audience(Protocol):
         """The utterance is over; `text` is what was heard of it."""
         ...
 
+    def agent_starved(self) -> None:
+        """All audio was heard in the middle of a sentence: the rest of it came too late."""
+        ...
+
 
 class _Saying(UtteranceAudio):
     """An utterance, and the work of saying it."""
@@ -320,8 +324,12 @@ class Speaker:
                 utterance.sent += len(portion)
                 await self._port.play(portion)
             elif not utterance.finished:
+                sent, midst = utterance.sent, utterance.sounding and utterance.under_way
                 self._news.clear()
                 await self._news.wait()
+                late = sent == utterance.sent < len(utterance.audio) and self._port.queued <= self._port.heard
+                if midst and late and not utterance.interrupted:
+                    self._audience.agent_starved()
             else:
                 flushes = self._flushes
                 await self._port.drained()

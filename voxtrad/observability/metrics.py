@@ -65,7 +65,7 @@ class Metrics:
             "Speech into the agent's: barge_in ended it, false only held it up, continued took the question back.",
             "kind",
         )
-        self.dead_air = counter("dead_air", "Times that nobody spoke for 4 s though an answer was due.")
+        self.dead_air = counter("dead_air", "Times that nobody was heard for 4 s, and it was not the caller's silence.")
         self.provider_requests = counter("provider_requests", "Requests to providers.", "provider", "kind", "outcome")
         self.provider_fallbacks = counter("provider_fallbacks", "Times that another provider took over.", "kind")
         self.llm_tokens = counter("llm_tokens", "Tokens of language models.", "provider", "kind")

@@ -37,8 +37,6 @@ TOOL_OUTCOMES = ("ok", "error", "timeout", "refused")
 INTERRUPTIONS: Mapping[str, str] = {"flush": "barge_in", "resume": "false", "merge_and_restart": "continued"}
 """Decisions about turns, as kinds of interruptions: the agent was interrupted; it paused for nothing and went on; the
 caller went on speaking before the answer was heard."""
-DEAD_AIR = "dead_air"
-"""The decision that tells of it."""
 TRANSFER_OUTCOMES = ("answered", "handed_over", "busy", "no_answer", "unavailable", "declined", "abandoned", "failed")
 TRANSFER_DENIALS = ("unknown_destination", "not_allowed")
 DELIVERIES = ("delivered", "retry", "dead", "gone")

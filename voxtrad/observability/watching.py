@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from voxtrad.events.bus import Bus, Tap
 from voxtrad.events.types import (
-    JSON,
     AudioUnderrun,
     BargeIn,
     CallEnded,
     CallStarted,
+    DeadAir,
     Decision,
     Event,
+    LatencyAdded,
     StageMeasured,
     TokensUsed,
     ToolCompleted,
@@ -25,11 +24,9 @@ from voxtrad.observability import names
 from voxtrad.observability.metrics import Metrics
 from voxtrad.observability.names import known
 
-_WAITED_FOR = ("endpointing", "llm_first_sentence", "tts_first_byte")
-"""Stages that make up, one after the other, what a turn waits for."""
 WATCHED: tuple[type[Event], ...] = (
-    CallStarted, CallEnded, TurnEnded, StageMeasured, BargeIn, Decision, TokensUsed, ToolCompleted, TransferCompleted,
-    TransferFailed, TransferDenied, AudioUnderrun,
+    CallStarted, CallEnded, TurnEnded, LatencyAdded, StageMeasured, BargeIn, Decision, DeadAir, TokensUsed,
+    ToolCompleted, TransferCompleted, TransferFailed, TransferDenied, AudioUnderrun,
 )  # fmt: skip
 
 
@@ -56,8 +53,8 @@ class Watching:
                 metrics.call_duration.labels(agent).observe(event.duration)
             case TurnEnded():
                 metrics.turn_latency.labels(agent).observe(event.latency)
-                if (added := added_latency(event.latency, event.stages)) is not None:
-                    metrics.added_latency.observe(added)
+            case LatencyAdded():
+                metrics.added_latency.observe(event.seconds)
             case StageMeasured():
                 kind = names.STAGE_KINDS.get(event.stage)
                 provider = known(event.provider, metrics.names.providers[kind]) if kind else ""
@@ -65,7 +62,10 @@ class Watching:
             case BargeIn():
                 metrics.barge_in_stop.observe(event.stop_ms / 1000)
             case Decision():
-                self._decided(event.what)
+                if kind := names.INTERRUPTIONS.get(event.what):
+                    metrics.interruptions.labels(kind).inc()
+            case DeadAir():
+                metrics.dead_air.inc()
             case TokensUsed():
                 provider = known(event.provider, metrics.names.providers["llm"])
                 metrics.llm_tokens.labels(provider, "prompt").inc(event.prompt_tokens)
@@ -83,18 +83,3 @@ class Watching:
                 metrics.audio_underruns.inc()
             case _:
                 pass
-
-    def _decided(self, what: str) -> None:
-        if kind := names.INTERRUPTIONS.get(what):
-            self._metrics.interruptions.labels(kind).inc()
-        elif what == names.DEAD_AIR:
-            self._metrics.dead_air.inc()
-
-
-def added_latency(latency: float, stages: Mapping[str, JSON]) -> float | None:
-    """What is left of a turn's latency without waiting for recogniser, model and synthesis; None where one is unknown.
-
-    Pure. A draft that was begun before the turn was certain makes the parts overlap: then nothing is left.
-    """
-    waited = [value for stage in _WAITED_FOR if isinstance(value := stages.get(stage), int | float)]
-    return max(0.0, latency - sum(waited)) if len(waited) == len(_WAITED_FOR) else None

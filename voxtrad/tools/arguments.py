@@ -62,7 +62,8 @@ class ArgumentCheck:
             raise ToolError("The arguments cannot be checked.") from error
         for slip in wrong:
             if slip.validator == "enum" and slip.path and slip.path[0] in self._guarded:
-                raise ToolDenied(_describe(slip))
+                wanted = str(slip.instance) if slip.path[0] == "destination" else None
+                raise ToolDenied(_describe(slip), destination=wanted)
         if wrong:
             raise ToolError("Wrong arguments: " + "; ".join(map(_describe, wrong[:_SHOWN])))
         return arguments

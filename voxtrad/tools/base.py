@@ -94,7 +94,11 @@ class ToolUnavailable(ToolError):
 
 
 class ToolDenied(ToolError):
-    """Somebody's words asked for what the configuration does not give."""
+    """Somebody's words asked for what the configuration does not give; where to, if it was a transfer."""
+
+    def __init__(self, message: str, *, destination: str | None = None) -> None:
+        super().__init__(message)
+        self.destination = destination
 
 
 # --- what a tool is ---------------------------------------------------------------------------------------------------

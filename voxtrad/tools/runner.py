@@ -17,7 +17,7 @@ from typing import Literal
 import structlog
 
 from voxtrad.config.templates import TemplateRenderError
-from voxtrad.events.types import ErrorOccurred, Event, SecurityDenied, ToolCalled, ToolCompleted
+from voxtrad.events.types import ErrorOccurred, Event, SecurityDenied, ToolCalled, ToolCompleted, TransferDenied
 from voxtrad.leg import LegGone
 from voxtrad.providers.base import JSON, ToolCall, ToolSpec
 from voxtrad.tools.arguments import ArgumentCheck
@@ -209,7 +209,8 @@ class ToolRunner:
         try:
             outcome = await work
             if isinstance(outcome.then, Transfer) and outcome.then.destination not in self._destinations:
-                raise ToolDenied(f"There is no destination named {outcome.then.destination[:64]!r}.")
+                name = outcome.then.destination
+                raise ToolDenied(f"There is no destination named {name[:64]!r}.", destination=name)
             whole = _text(outcome.result)
             text = _bounded(whole)
             word, result = "ok", outcome.result if text == whole else text
@@ -246,6 +247,10 @@ class ToolRunner:
                 )
 
     def _deny(self, run: _Run, error: ToolDenied) -> None:
+        if error.destination is not None:
+            known = error.destination in self._destinations
+            reason: Literal["not_allowed", "unknown_destination"] = "not_allowed" if known else "unknown_destination"
+            self._publish(TransferDenied(call_id=run.call_id, agent=run.agent, reason=reason))
         self._publish(
             SecurityDenied(call_id=run.call_id, agent=run.agent, what=f"tool {run.tool[:64]}", reason=error.message)
         )
