@@ -41,7 +41,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from voxtrad.conversation.floor import AGENT_HEARD, HELD, TABLE, Fact, Floor, Kind, Turn, TurnDecision, TurnPolicy
-from voxtrad.conversation.hearing import ECHO_TAIL, HANGOVER, EchoGuard, Settled, Speech, Utterance
+from voxtrad.conversation.hearing import ECHO_TAIL, HANGOVER, LATE, EchoGuard, Settled, Speech, Utterance
 from voxtrad.conversation.quiet import Quiet
 from voxtrad.conversation.utterances import Backchannel, asks_for_dictation, echoes, same_words
 
@@ -82,6 +82,8 @@ class TurnMachine:
         """A turn was taken back, and waits for more words or to be handed over again."""
         self._murmur: tuple[float, Utterance] | None = None
         """Backchannel that was dropped, and when: an answer, if the agent is about to finish."""
+        self._wordless: tuple[float, Utterance] | None = None
+        """What was dropped because no words came for it, and when: they may come late."""
         self._over = False
 
     # --- facts from the ears ------------------------------------------------------------------------------------------
@@ -272,6 +274,7 @@ class TurnMachine:
             "interruptible": self._interruptible,
             "dictation_asked": self._dictation_asked,
             "merged": self._merged,
+            "wordless": self._wordless[0] if self._wordless is not None else None,
             "murmur": self._murmur[1].text if self._murmur is not None else None,
             "held_since": self._held_since,
             "held_for": self._held_for,
@@ -297,7 +300,12 @@ class TurnMachine:
         return [TurnDecision(Kind.SPEECH_ENDED, t, reason, seconds=speech.voiced_until - speech.started)]
 
     def _open(self, t: float) -> Utterance:
-        speech = self._speech
+        """An utterance begins; or words come, late, for a sound that was taken for none."""
+        speech, wordless = self._speech, self._wordless
+        self._wordless = None
+        if wordless is not None and not speech.going_on and t - wordless[0] <= LATE:
+            self._utterance = wordless[1]
+            return wordless[1]
         started = speech.started if speech.going_on else t
         self._utterance = Utterance(started, t, sounded=speech.going_on, worded_at=t)
         return self._utterance
@@ -471,6 +479,7 @@ class TurnMachine:
         decisions = self._forget_draft(t, reason)
         if not utterance.text:
             self._echo.mistaken()
+            self._wordless = (t, utterance)
         elif self.floor in AGENT_HEARD:
             self._murmur = (t, utterance)
         self._settle(t)

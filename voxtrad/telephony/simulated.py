@@ -39,6 +39,8 @@ class SimulatedPort:
         self._empty.set()
         self.moved = asyncio.Condition()
         """Notified with every frame."""
+        self.began = 0.0
+        """When the first frame began; the tracks begin with it."""
         self.echo = 0.0
         """How much of the agent's sound comes back with the caller's, as a factor of its amplitude."""
         self.caller_track = bytearray()
@@ -81,7 +83,7 @@ class SimulatedPort:
 
     async def run(self) -> None:
         """Move audio, frame by frame, until the port is closed."""
-        due = self._clock()
+        due = self.began = self._clock()
         while not self._closed.is_set():
             due += FRAME
             with contextlib.suppress(TimeoutError):
@@ -239,17 +241,17 @@ class SimulatedLeg:
         if self._ended:
             raise LegGone("the caller is gone")
         self.proceeded = Place(context, extension, priority)
-        await self.end("led on in the dialplan")
+        await self.end("led on in the dialplan", handed_back=True)
 
     async def hang_up(self, cause: str = "normal") -> None:
         await self.end(cause)
 
-    async def end(self, cause: str) -> None:
+    async def end(self, cause: str, *, handed_back: bool = False) -> None:
         """The leg is over, by either side."""
         if self._ended:
             return
         self._ended = True
-        self._events.put_nowait(Ended(cause))
+        self._events.put_nowait(Ended(cause, handed_back))
         await self.port.close()
 
     async def release(self) -> None:

@@ -1,142 +1,97 @@
-"""Scenes of a conversation in virtual time: what a caller does, and what voxtrad makes of it."""
+"""Scenes of a conversation in virtual time: whole calls, and their ends."""
 
 from __future__ import annotations
 
 import pytest
-from stage import Caller, Model, Played, Recogniser, Synthesis, play, timeline
+from stage import FOREVER, Caller, Job, Model, Recogniser, Synthesis, asks, hangs_up_after, play, timeline
 
-from voxtrad.events.types import AgentResponse, BargeIn, CallEnded, UserTranscript
+from voxtrad.conversation.call import Call
+from voxtrad.events.types import (
+    AgentSpeechEnded,
+    AgentSpeechStarted,
+    CallStarted,
+    DtmfReceived,
+    LatencyAdded,
+    SilenceDetected,
+    StageMeasured,
+    TurnEnded,
+)
+from voxtrad.leg import LegGone
+from voxtrad.tools.base import EndCall, Outcome
 
 pytestmark = pytest.mark.virtual_time
-
-
-def texts(played: Played) -> list[str]:
-    return [event.text for event in played.of(UserTranscript)]
 
 
 async def test_greeting_question_answer() -> None:
     async def scene(caller: Caller) -> None:
         await caller.quiet()
         await caller.says("where is my order")
-        await caller.hears_agent()
-        await caller.quiet()
+        await caller.answered()
 
     played = await play(scene, config={"greeting": "Hello, this is Acme."}, model=Model([["It was sent today."]]))
-    assert texts(played) == ["where is my order"]
+    assert played.turns() == ["where is my order"]
     assert played.dialogue() == [
         ("assistant", "Hello, this is Acme."),
         ("user", "where is my order"),
         ("assistant", "It was sent today."),
     ]
-    (ended,) = played.of(CallEnded)
-    assert ended.outcome == "caller_hangup"
-    assert ended.latency["turns"] == 1
+    assert played.ended.outcome == "caller_hangup"
+    assert played.ended.latency["turns"] == 1
+    assert [entry["speaker"] for entry in played.ended.transcript] == ["agent", "caller", "agent"]
 
 
-async def test_barge_in_keeps_what_was_heard() -> None:
-    long = "This is a very long text that goes on and on. " * 6
-
-    async def scene(caller: Caller) -> None:
-        await caller.says("tell me")
-        await caller.hears_agent()
-        await caller.waits(2.0)
-        await caller.says("stop it please")
-        await caller.hears_agent()
-        await caller.quiet()
-
-    played = await play(scene, model=Model([[long], ["Sorry."]]))
-    print(timeline(played))
-    (barge_in,) = played.of(BargeIn)
-    assert 0 < len(barge_in.heard) < len(long) / 3
-    first = played.of(AgentResponse)[0]
-    assert first.interrupted and first.text == barge_in.heard.strip()
-    assert played.dialogue()[1] == ("assistant", barge_in.heard.strip())
-    assert played.call.agent.history[1].interrupted
-    assert texts(played) == ["tell me", "stop it please"]
-    assert barge_in.stop_ms <= 350
-    assert played.model.cancelled + len(played.voice.spoken) > 0
-
-
-async def test_backchannel_pauses_and_goes_on() -> None:
-    text = "This is a long answer. It has several sentences. They are all of interest to you."
-
-    async def scene(caller: Caller) -> None:
-        await caller.says("tell me")
-        await caller.hears_agent()
-        await caller.waits(1.0)
-        await caller.says("uh-huh", 0.4)
-        await caller.quiet(2.5)
-
-    played = await play(scene, model=Model([[text]]))
-    assert not played.of(BargeIn)
-    assert [event.text for event in played.of(AgentResponse)] == [text]
-    assert texts(played) == ["tell me"]
-
-
-async def test_cough_costs_well_under_a_second() -> None:
-    async def scene(caller: Caller) -> None:
-        await caller.says("tell me")
-        await caller.hears_agent()
-        await caller.waits(1.0)
-        await caller.noise(0.3)
-        await caller.quiet(2.5)
-
-    played = await play(scene, model=Model([["This is a long answer, of which every word matters to you."]]))
-    assert not played.of(BargeIn)
-    assert not played.of(AgentResponse)[0].interrupted
-
-
-async def test_caller_goes_on_while_the_agent_thinks() -> None:
-    async def scene(caller: Caller) -> None:
-        await caller.says("I want to order a pizza")
-        await caller.waits(0.8)
-        await caller.says("and a salad please")
-        await caller.hears_agent()
-        await caller.quiet()
-
-    played = await play(scene, model=Model([["A pizza."], ["A pizza and a salad."]], delay=1.5))
-    assert texts(played) == ["I want to order a pizza", "I want to order a pizza and a salad please"]
-    assert played.dialogue() == [
-        ("user", "I want to order a pizza and a salad please"),
-        ("assistant", "A pizza and a salad."),
-    ]
-    assert played.model.cancelled == 1
-
-
-async def test_late_final_is_waited_for_and_no_final_is_not() -> None:
-    async def scene(caller: Caller) -> None:
-        await caller.says("<nothing>", 1.0)
-        await caller.waits(2.0)
-        await caller.says("is anybody there")
-        await caller.hears_agent()
-        await caller.quiet()
-
-    played = await play(scene, stt=Recogniser(delay=1.2))
-    assert texts(played) == ["is anybody there"]
-
-
-async def test_filler_while_the_model_takes_long() -> None:
+async def test_every_stage_of_a_turn_is_measured() -> None:
     async def scene(caller: Caller) -> None:
         await caller.says("where is my order")
-        await caller.hears_agent()
-        await caller.quiet(3)
+        await caller.answered()
 
-    played = await play(scene, config={"filler": ["One moment."]}, model=Model([[4.0, "It was sent."]]))
-    assert played.voice.spoken[0] == "One moment."
-    assert played.dialogue()[-1] == ("assistant", "It was sent.")
+    played = await play(
+        scene, stt=Recogniser(delay=0.2), model=Model([["It was sent today."]], delay=0.25), voice=Synthesis(delay=0.1)
+    )
+    stages = {event.stage: event.seconds for event in played.of(StageMeasured)}
+    assert stages["endpointing"] == pytest.approx(0.5, abs=0.021)
+    assert stages["stt_final"] == pytest.approx(0.4, abs=0.021)  # 200 ms without voice, then the recogniser's delay
+    assert stages["llm_first_token"] == pytest.approx(0.25, abs=0.001)
+    assert stages["llm_first_sentence"] == pytest.approx(0.25 + 4 * 0.02, abs=0.001)
+    assert stages["tts_first_byte"] == pytest.approx(0.1, abs=0.001)
+    assert stages["playout"] == pytest.approx(0.0, abs=0.001)
+    (turn,) = played.of(TurnEnded)
+    assert turn.latency == pytest.approx(0.5 + 0.33 + 0.1, abs=0.03)
+    assert dict(turn.stages) == stages
+    (added,) = played.of(LatencyAdded)
+    assert added.seconds == pytest.approx(0.0, abs=0.001)
+    assert "endpointing 5" in timeline(played)
 
 
-async def test_broken_model_apologises_and_leads_on() -> None:
+async def test_agent_listens_first_without_a_greeting_and_answers_without_a_lead_in() -> None:
     async def scene(caller: Caller) -> None:
-        await caller.says("where is my order")
-        await caller.waits(20)
+        await caller.waits(3)
+        await caller.says("hello there")
+        await caller.answered()
 
-    sorry = "I am sorry, something is not working here."
-    played = await play(scene, model=Model([[ConnectionResetError("gone")]]), cached=[sorry])
-    (ended,) = played.of(CallEnded)
-    assert ended.outcome == "failed"
-    assert played.leg.proceeded is not None
-    assert len(played.leg.port.agent_track.strip(b"\0")) / 16000 > 2
+    played = await play(scene, model=Model([["Good morning."]], delay=0.0), voice=Synthesis(delay=0.0))
+    (start, _), *_ = played.agent_spans
+    assert start - played.caller_spans[0][1] < 0.6
+
+
+@pytest.mark.parametrize("lead_in", ["0s", "300ms", "1s"])
+async def test_greeting_has_a_lead_in(lead_in: str) -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.answered()
+
+    played = await play(scene, config={"greeting": {"text": "Hello.", "lead_in": lead_in}}, cached=["Hello."])
+    seconds = {"0s": 0.0, "300ms": 0.3, "1s": 1.0}[lead_in]
+    (start, _), *_ = played.agent_spans
+    assert seconds <= start < seconds + 0.05, "cached audio starts within 50 ms of being due"
+
+
+async def test_what_is_slow_to_come_needs_no_lead_in() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.answered()
+
+    played = await play(scene, config={"greeting": "Hello."}, voice=Synthesis(delay=0.5))
+    (start, _), *_ = played.agent_spans
+    assert start == pytest.approx(0.5, abs=0.05)
 
 
 async def test_silent_caller_is_asked_and_in_the_end_hung_up() -> None:
@@ -145,21 +100,271 @@ async def test_silent_caller_is_asked_and_in_the_end_hung_up() -> None:
 
     played = await play(scene, config={"greeting": "Hello."})
     assert played.voice.spoken == ["Hello.", "Are you still there?"]
-    (ended,) = played.of(CallEnded)
-    assert ended.outcome == "idle"
-    assert 30 < ended.duration < 40
+    assert played.said() == ["Hello.", "Are you still there?", "Are you still there?"]
+    assert played.ended.outcome == "idle"
+    assert 30 < played.ended.duration < 40
+    assert len(played.of(SilenceDetected)) == 3
+    gaps = [b[0] - a[1] for a, b in zip(played.agent_spans, played.agent_spans[1:], strict=False)]
+    assert all(10.0 <= gap < 10.3 for gap in gaps), "counted from the end of the agent's speech"
 
 
-@pytest.mark.parametrize("tenths", range(0, 80, 3))
-async def test_hang_up_at_any_moment(tenths: int) -> None:
+@pytest.mark.parametrize("then", ["hangup", "continue", {"continue": {"context": "night", "extension": "7"}}])
+async def test_idle_then(then: object) -> None:
     async def scene(caller: Caller) -> None:
-        await caller.waits(tenths / 10)
+        await caller.waits(300)
+
+    played = await play(scene, config={"idle": {"after": 2, "say": [], "then": then}})
+    assert played.ended.outcome == "idle"
+    assert (played.leg.proceeded is None) == (then == "hangup")
+    if isinstance(then, dict):
+        assert played.leg.proceeded is not None and played.leg.proceeded.context == "night"
+
+
+async def test_caller_who_talks_is_never_nudged() -> None:
+    async def scene(caller: Caller) -> None:
+        for _ in range(4):
+            await caller.says("and then I went to the shop and " * 4)
+            await caller.waits(1.0)
+        await caller.says("that is all")
+        await caller.answered()
+
+    played = await play(scene, config={"idle": {"after": 3}})
+    assert not played.of(SilenceDetected)
+    assert len(played.turns()) == 1
+
+
+async def test_speech_and_keys_reset_the_idle_count() -> None:
+    async def scene(caller: Caller) -> None:
+        for _ in range(3):
+            await caller.hears_agent()
+            await caller.quiet(1.0)
+            await caller.says("I am here")
+            await caller.answered()
+        caller.presses("5")
+        await caller.waits(200)
+
+    played = await play(scene, config={"idle": {"after": 5, "max": 1}})
+    assert played.said().count("Are you still there?") == 4
+    assert played.ended.outcome == "idle"
+
+
+async def test_call_lasts_no_longer_than_allowed() -> None:
+    async def scene(caller: Caller) -> None:
+        while True:
+            await caller.says("tell me more")
+            await caller.answered()
+
+    played = await play(scene, config={"max_duration": "20s"}, model=Model(otherwise=["There is a lot to say. " * 3]))
+    assert played.ended.outcome == "max_duration"
+    assert played.ended.duration == pytest.approx(20, abs=0.5)
+
+
+async def test_tools_that_raise_a_timeout_are_not_the_end_of_the_call() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.says("where is my order")
+        await caller.answered()
+
+    job = Job(outcome=TimeoutError("the tool's own"))
+    played = await play(scene, tools=[job], model=Model([[asks()], ["I cannot see it."]]))
+    assert played.ended.outcome == "caller_hangup"
+    assert played.said() == ["I cannot see it."]
+
+
+# --- ends -------------------------------------------------------------------------------------------------------------
+
+
+def end_call() -> Job:
+    return Job("end_call", outcome=Outcome({"status": "ok"}, then=EndCall()))
+
+
+async def test_goodbye_is_heard_and_then_the_agent_hangs_up() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.says("that was all")
+        await caller.waits(60)
+
+    played = await play(scene, tools=[end_call()], model=Model([["Goodbye, and thank you.", asks("end_call")]]))
+    assert played.said() == ["Goodbye, and thank you."]
+    assert played.ended.outcome == "completed"
+    assert len(played.leg.port.agent_track) / 2 / 8000 - played.agent_spans[-1][1] < 0.1
+
+
+@pytest.mark.parametrize("after", [0.1, 0.5, 1.0, 1.3, 1.45])
+async def test_speaking_up_during_the_goodbye_keeps_the_call(after: float) -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.says("that was all")
+        await caller.hears_agent()
+        await caller.waits(after)
+        await caller.says("one more thing please", 1.0)
+        await caller.answered()
+        await caller.waits(1)
+
+    goodbye = "Goodbye, and thank you."  # 1.5 s
+    played = await play(
+        scene, tools=[end_call()], model=Model([[goodbye, asks("end_call")], ["What can I do for you?"]])
+    )
+    assert played.turns() == ["that was all", "one more thing please"]
+    assert played.said()[-1] == "What can I do for you?"
+    assert played.ended.outcome == "caller_hangup"
+
+
+async def test_noise_at_the_end_of_the_goodbye_does_not_keep_the_call() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.says("that was all")
+        await caller.hears_agent()
+        await caller.waits(1.4)
+        await caller.noise(0.3)
+        await caller.waits(60)
+
+    played = await play(scene, tools=[end_call()], model=Model([["Goodbye, and thank you.", asks("end_call")]]))
+    assert played.ended.outcome == "completed"
+    assert played.ended.duration < 10
+
+
+LONG = "A long answer that goes on and on, of which nobody knows the end. It has two sentences. And a third."
+
+
+async def talk(caller: Caller) -> None:
+    await caller.quiet(0.3)
+    await caller.says("where is my order")
+    await caller.hears_agent()
+    await caller.waits(1.0)
+    await caller.says("uh-huh", 0.3)
+    await caller.waits(1.5)
+    await caller.says("no stop", 0.6)
+    await caller.waits(1.0)
+    await caller.says("and tell me about the other one", 1.5)
+    caller.presses("12#")
+    await caller.waits(4.0)
+    await caller.answered()
+
+
+@pytest.mark.parametrize("tenths", range(0, 200, 2))
+async def test_caller_hangs_up_at_any_moment(tenths: int) -> None:
+    played = await play(
+        hangs_up_after(tenths / 10, talk),
+        config={"greeting": "Hello, this is Acme.", "filler": ["One moment."]},
+        tools=[Job(seconds=2.5, say="I am looking.")],
+        model=Model([[asks()], [LONG], ["Sorry. " + LONG], [LONG]], delay=0.7),
+        dead_air=True,
+    )
+    assert played.ended.outcome == "caller_hangup"
+    assert len(played.of(CallStarted)) == 1
+    assert len(played.of(AgentSpeechStarted)) == len(played.of(AgentSpeechEnded))
+    assert played.stt.closed
+    ended = played.at(type(played.ended))[0]
+    assert all(span[1] <= ended + 0.03 for span in played.agent_spans), "nothing is said after the end"
+
+
+@pytest.mark.parametrize("tenths", range(0, 160, 4))
+async def test_we_hang_up_at_any_moment(tenths: int) -> None:
+    """An administrator ends the call, whatever is going on in it."""
+
+    async def scene(caller: Caller) -> None:
+        await talk(caller)
+        await caller.waits(30)
+
+    def limit(seconds: float) -> dict[str, object]:
+        return {"greeting": "Hello, this is Acme.", "max_duration": max(0.05, seconds)}
 
     played = await play(
         scene,
-        config={"greeting": "Hello, this is Acme."},
-        voice=Synthesis(),
-        model=Model([["A long answer that nobody waits for."]]),
+        config=limit(tenths / 10),
+        tools=[Job(seconds=2.5)],
+        model=Model([[asks()], [LONG], ["Sorry. " + LONG], [LONG]], delay=0.7),
+        dead_air=True,
     )
-    (ended,) = played.of(CallEnded)
-    assert ended.outcome == "caller_hangup"
+    assert played.ended.outcome == "max_duration"
+    assert played.ended.duration == pytest.approx(max(0.05, tenths / 10), abs=0.1)
+
+
+async def test_what_was_said_last_is_not_lost() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.quiet()
+        await caller.says("thank you and goodbye")
+        await caller.waits(0.35)
+
+    played = await play(scene, config={"greeting": "Hello."})
+    assert played.turns() == ["thank you and goodbye"]
+    assert played.dialogue()[-1] == ("user", "thank you and goodbye")
+    assert played.decided()[-1] == "left_unanswered"
+
+
+async def test_tool_under_way_at_the_hang_up_may_finish_and_a_long_one_is_stopped() -> None:
+    for seconds, done in ((5.0, 1), (50.0, 0)):
+
+        async def scene(caller: Caller) -> None:
+            await caller.says("send the parcel")
+            await caller.waits(2.0)
+
+        job = Job(seconds=seconds)
+        played = await play(scene, tools=[job], model=Model([[asks()]]))
+        assert job.done == done
+        assert played.ended.duration < 6, "the time after the hang-up is no part of the call"
+
+
+async def test_caller_is_gone_before_the_answer() -> None:
+    async def scene(caller: Caller) -> None: ...
+
+    stt = Recogniser(opening=1.0)
+
+    async def gone(call: Call) -> None:
+        raise LegGone("the caller is gone")
+
+    played = await play(scene, stt=stt, dialogue=gone)
+    assert played.ended.outcome == "caller_hangup"
+    assert not played.decided("answered")
+
+
+# --- keys -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("keys", "turn", "at_once"), [("1234#", "1234", True), ("42", "42", False), ("#", "#", False)])
+async def test_keys_are_a_turn(keys: str, turn: str, at_once: bool) -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.quiet()
+        caller.presses(keys)
+        await caller.answered()
+
+    played = await play(scene, config={"greeting": "Please enter your order number."})
+    assert played.turns() == [turn]
+    assert [event.digit for event in played.of(DtmfReceived)] == list(keys)
+    pressed = played.at(DtmfReceived)[-1]
+    assert (played.when("end_turn")[0] - pressed < 0.1) == at_once
+
+
+async def test_key_interrupts_the_agent() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.hears_agent()
+        await caller.waits(1)
+        caller.presses("2#")
+        await caller.quiet(0.3)
+        await caller.answered()
+
+    menu = "For sales press one. For support press two. For anything else stay on the line."
+    played = await play(scene, config={"greeting": menu})
+    assert played.turns() == ["2"]
+    assert played.said()[0] != menu
+    assert played.call.agent.history[0].interrupted
+    assert played.agent_spans[0][1] < played.at(DtmfReceived)[0] + 0.05
+
+
+async def test_key_while_the_agent_thinks_belongs_to_the_turn() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.says("my number is on the keys")
+        await caller.waits(1.0)
+        caller.presses("77#")
+        await caller.answered()
+
+    played = await play(scene, model=Model([["What is it?"], ["Thank you."]], delay=1.5))
+    assert played.turns()[-1] == "my number is on the keys 77"
+    assert played.dialogue() == [("user", "my number is on the keys 77"), ("assistant", "Thank you.")]
+
+
+async def test_stalled_model_of_a_caller_who_hangs_up() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.says("hello")
+        await caller.waits(8)
+
+    played = await play(scene, model=Model([[FOREVER]]))
+    assert played.ended.outcome == "caller_hangup"
+    assert played.model.cancelled == 1
