@@ -41,7 +41,13 @@ BUILT_IN: Final[Mapping[Kind, Mapping[str, str]]] = MappingProxyType(
                 "elevenlabs": "voxtrad.providers.tts.elevenlabs",
             },
         ),
-        "vad": MappingProxyType({"energy": "voxtrad.providers.vad.energy", "webrtc": "voxtrad.providers.vad.webrtc"}),
+        "vad": MappingProxyType(
+            {
+                "energy": "voxtrad.providers.vad.energy",
+                "webrtc": "voxtrad.providers.vad.webrtc",
+                "silero": "voxtrad.providers.vad.silero",
+            },
+        ),
     }
 )
 """The modules that voxtrad brings. Each exports its type as `PROVIDER`."""

@@ -1,12 +1,16 @@
-"""Both detectors, on noise, on speech made by espeak, and on digital silence."""
+"""All detectors, on noise, on speech made by espeak, and on digital silence."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from voxtrad.providers.extras import MissingExtra
 from voxtrad.providers.options import Embedded
 from voxtrad.providers.registry import BUILT_IN, provider_types
 from voxtrad.providers.tts.espeak import Espeak, EspeakOptions
@@ -85,3 +89,47 @@ def test_the_energy_floor_follows_a_noise_that_stays():
     assert heard[0] and not any(heard[-100:])
     loud = frames(noise(1, 8000, -15), 8000)
     assert all(vad.voiced(frame) for frame in loud)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+async def test_a_call_is_heard_the_same_beside_others(name):
+    """A detector's calls share no state, whatever else they share."""
+    found = provider_types()["vad"][name]
+    shared = found.build(name, Embedded(), found.options())
+    said, loud = frames(await speech(8000), 8000), frames(noise(3, 8000, -20), 8000)
+    alone = shared.open(rate=8000)
+    expected = [alone.voiced(frame) for frame in said]
+    one, other = shared.open(rate=8000), shared.open(rate=8000)
+    heard = []
+    for frame, disturbance in zip(said, loud * 10, strict=False):
+        other.voiced(disturbance)
+        heard.append(one.voiced(frame))
+    assert heard == expected
+
+
+def test_silero_tells_speech_from_noise_as_loud_as_it():
+    vad = detector("silero", 8000)
+    assert not any(vad.voiced(frame) for frame in frames(noise(5, 8000, -25), 8000)[25:])
+
+
+def test_silero_keeps_pytorch_out():
+    """The package that brings the model would import it."""
+    code = (
+        "import sys; from voxtrad.providers.vad.silero import PROVIDER as p;"
+        "from voxtrad.providers.options import Embedded;"
+        "p.build('silero', Embedded(), p.options()).open(rate=8000).voiced(bytes(640));"
+        "print([name for name in ('torch', 'silero_vad') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_silero_says_what_to_install(monkeypatch):
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "onnxruntime", None)
+        with pytest.raises(MissingExtra) as raised:
+            detector("silero", 8000)
+        assert raised.value.hint == "pip install 'voxtrad[silero]'"
+    monkeypatch.setattr("voxtrad.providers.vad.silero.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra) as raised:
+        detector("silero", 8000)
+    assert raised.value.hint is not None and raised.value.hint.startswith("pip install --no-deps silero-vad")
