@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
+from typing import TYPE_CHECKING
 
 from voxtrad.cli.common import add_config_option, config_path, load_config, wants_color
-from voxtrad.config.diagnostics import ConfigError, Diagnostic, as_github, as_json, as_text, shown_path
+from voxtrad.config.diagnostics import ConfigError, Diagnostic, Place, as_github, as_json, as_text, shown_path
 
-EXAMPLE = "voxtrad check -c config/voxtrad.yaml --format github"
+if TYPE_CHECKING:
+    from voxtrad.cli.remarks import Told
+    from voxtrad.config.loader import Loaded
+    from voxtrad.remarks import Remark
+
+EXAMPLE = "voxtrad check -c config/voxtrad.yaml --online\n  voxtrad check --format github"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_config_option(parser)
+    parser.add_argument("--online", action="store_true", help="ask the PBX, the providers and the URLs of tools, too")
     parser.add_argument("--format", choices=("text", "json", "github"), default="text", help="how to say it")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 when the configuration is valid (warnings may be printed), 1 when it is not."""
     try:
-        found: tuple[Diagnostic, ...] = load_config(arguments).warnings
+        loaded = load_config(arguments)
+        found = loaded.warnings
+        if arguments.online:
+            remarks = _online(loaded, printing=arguments.format == "text")
+            found += tuple(_diagnostic(remark, loaded) for remark in remarks if remark.level != "ok")
     except ConfigError as error:
         found = error.diagnostics
     errors = sum(diagnostic.severity == "error" for diagnostic in found)
@@ -33,6 +45,49 @@ def run(arguments: argparse.Namespace) -> int:
             print(as_text(found, color=color), end="\n" if found else "")
             print(_summary(str(shown_path(config_path(arguments))), errors, len(found) - errors))
     return 1 if errors else 0
+
+
+def _online(loaded: Loaded, *, printing: bool) -> list[Remark]:
+    """What came of asking everything that the configuration names."""
+    from voxtrad.cli.remarks import Told
+    from voxtrad.config.secrets import secrets_in
+    from voxtrad.observability.log import configure as configure_log
+
+    configure_log("error", secrets=secrets_in(loaded.config))
+    told = Told(printing=printing, only_ok=True)
+    asyncio.run(_ask(loaded, told))
+    return told.remarks
+
+
+async def _ask(loaded: Loaded, told: Told) -> None:
+    from voxtrad.daemon import asterisk_settings
+    from voxtrad.outbound.client import OutboundClient
+    from voxtrad.probing import probe
+    from voxtrad.providers.registry import provider_types
+    from voxtrad.telephony.asterisk.ari import open_session
+    from voxtrad.telephony.asterisk.examination import ask
+
+    if loaded.config.asterisk is not None:
+        async with open_session() as http:
+            await ask(http, asterisk_settings(loaded.config), told)
+    async with OutboundClient() as client:
+        await probe(loaded.config, provider_types(), client, told)
+
+
+def _diagnostic(remark: Remark, loaded: Loaded) -> Diagnostic:
+    """The remark at the place that it is about, or at the nearest above it that was written."""
+    path, origin = remark.path, loaded.origins.get(remark.path)
+    while origin is None and path:
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        origin = loaded.origins.get(path)
+    place = Place(origin.file, origin.line, 1) if origin else None
+    return Diagnostic(
+        remark.text,
+        place,
+        remark.path,
+        hint=remark.hint,
+        severity="error" if remark.level == "error" else "warning",
+    )
 
 
 def _summary(path: str, errors: int, warnings: int) -> str:

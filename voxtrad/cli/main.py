@@ -29,6 +29,9 @@ class Command:
 COMMANDS: tuple[Command, ...] = (
     Command("serve", "voxtrad.cli.serve", "answer calls: the daemon"),
     Command("check", "voxtrad.cli.check", "say all that is wrong with a configuration"),
+    Command(
+        "doctor", "voxtrad.cli.doctor", "look at the PBX, the providers and the URLs, and print the lines to paste"
+    ),
     Command("explain", "voxtrad.cli.explain", "show which agent takes a call and why, and where its values come from"),
     Command("schema", "voxtrad.cli.schema", "print the JSON Schema of the configuration, for editors"),
     Command("call", "voxtrad.cli.call", "hold a whole call with an agent, with real audio and no PBX"),
@@ -50,19 +53,8 @@ class CommandModule(Protocol):
 
 def main(argv: Sequence[str] | None = None, commands: Sequence[Command] = COMMANDS) -> int:
     """Runs a command and returns its exit code: 0 well, 1 not, 2 for a wrong command line, 130 when interrupted."""
-    given = list(sys.argv[1:] if argv is None else argv)
-    chosen = next((word for word in given if not word.startswith("-")), None)
-    parser, module = _parser(chosen, commands)
-    if chosen is not None and given[0] != chosen and given[0] not in _BEFORE_A_COMMAND:
-        parser.error(f"options come after the command: voxtrad COMMAND {given[0]} …")
-    if chosen is not None and module is None:
-        parser.error(_unknown(chosen, commands))
-    arguments = parser.parse_args(given)
-    if module is None:
-        parser.print_help()
-        return 2
     try:
-        return module.run(arguments)
+        return _run(list(sys.argv[1:] if argv is None else argv), commands)
     except VoxtradError as error:
         _say(error)
         return 1
@@ -74,6 +66,20 @@ def main(argv: Sequence[str] | None = None, commands: Sequence[Command] = COMMAN
         return 130
     except Exception as error:  # noqa: BLE001 - the outermost supervisor of a command
         return _give_up(error)
+
+
+def _run(given: list[str], commands: Sequence[Command]) -> int:
+    chosen = next((word for word in given if not word.startswith("-")), None)
+    parser, module = _parser(chosen, commands)
+    if chosen is not None and given[0] != chosen and given[0] not in _BEFORE_A_COMMAND:
+        parser.error(f"options come after the command: voxtrad COMMAND {given[0]} …")
+    if chosen is not None and module is None:
+        parser.error(_unknown(chosen, commands))
+    arguments = parser.parse_args(given)
+    if module is None:
+        parser.print_help()
+        return 2
+    return module.run(arguments)
 
 
 _BEFORE_A_COMMAND = ("-h", "--help", "--version")

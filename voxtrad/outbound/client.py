@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import os
 import socket
 import zlib
 from collections.abc import Callable, Mapping
@@ -136,7 +137,7 @@ class OutboundClient:
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, _Refused):
                 raise AddressRefused(f"{where} is refused: {error.os_error.strerror}") from error
-            raise ConnectFailed(f"cannot connect to {where}: {error.os_error.strerror or error.os_error}") from error
+            raise ConnectFailed(f"cannot connect to {where}: {_reason(error.os_error)}") from error
         except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError) as error:
             raise BadAnswer(f"{where} broke the HTTP protocol") from error
         except (aiohttp.ClientConnectionError, ConnectionError) as error:
@@ -183,6 +184,11 @@ def _session(
         headers={"User-Agent": f"voxtrad/{__version__}", "Accept-Encoding": "identity"},
         auto_decompress=False,
     )
+
+
+def _reason(error: OSError) -> str:
+    """In the system's words where it has some: the library's own name the address once more."""
+    return os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error.strerror or error)
 
 
 def _target(url: str | URL) -> URL:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 from collections.abc import Mapping
 
 import aiohttp
@@ -100,8 +101,8 @@ def describe(error: Exception) -> str:
     """A connection error in a few words that stay the same from one attempt to the next."""
     if isinstance(error, TimeoutError):
         return "time-out"
-    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.strerror:
-        return error.os_error.strerror
+    if isinstance(error, aiohttp.ClientConnectorError) and (error.os_error.errno or 0) > 0:
+        return os.strerror(error.os_error.errno or 0).lower()
     return str(error) or type(error).__name__
 
 
