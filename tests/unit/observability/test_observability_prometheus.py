@@ -24,7 +24,7 @@ from voxtrad.events.types import AgentSpeechEnded
 DEPLOY = Path(__file__).parents[3] / "deploy"
 RULES = DEPLOY / "prometheus" / "voxtrad.rules.yml"
 RULE_TESTS = DEPLOY / "prometheus" / "voxtrad.rules.test.yml"
-DASHBOARD = DEPLOY / "grafana" / "voxtrad.json"
+DASHBOARD = DEPLOY / "grafana" / "dashboards" / "voxtrad.json"
 
 
 @dataclass(frozen=True)

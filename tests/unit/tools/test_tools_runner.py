@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from voxtrad.config.templates import Condition, Template, TemplateTree
-from voxtrad.events.types import Event, SecurityDenied, ToolCalled, ToolCompleted
+from voxtrad.events.types import Event, SecurityDenied, ToolCalled, ToolCompleted, TransferDenied
 from voxtrad.leg import LegGone
 from voxtrad.providers.base import JSON, ToolCall, ToolSpec
 from voxtrad.tools.base import (
@@ -199,6 +199,10 @@ def denials(house: House) -> list[tuple[str, str]]:
     return [(event.what, event.reason) for event in house.events if isinstance(event, SecurityDenied)]
 
 
+def denied_transfers(house: House) -> list[str]:
+    return [event.reason for event in house.events if isinstance(event, TransferDenied)]
+
+
 async def test_a_tool_that_was_not_given(house: House) -> None:
     runner = house.runner(EndCallTool())
     assert runner.implemented("rm_rf")
@@ -211,10 +215,14 @@ async def test_a_tool_that_was_not_given(house: House) -> None:
 async def test_a_guarded_value(house: House) -> None:
     schema = {"type": "object", "properties": {"destination": {"enum": ["billing"]}}}
     tool = Doing(failing(AssertionError()), parameters=schema, guarded=frozenset({"destination"}))
-    answer = await house.call(house.runner(tool), arguments={"destination": "+1900"})
+    runner = house.runner(tool, destinations=["billing", "sales"])
+    answer = await house.call(runner, arguments={"destination": "+1900"})
     assert "'+1900' is not one of ['billing']" in json.loads(answer.result)["error"]
+    assert denied_transfers(house) == ["unknown_destination"]
     assert house.completed == [("tool", "refused")]
     assert len(denials(house)) == 1
+    await house.call(runner, arguments={"destination": "sales"})
+    assert denied_transfers(house)[1:] == ["not_allowed"]
 
 
 async def test_a_tool_may_refuse_by_itself(house: House) -> None:
@@ -232,6 +240,7 @@ async def test_nothing_leads_to_an_unknown_destination(house: House, destination
         assert answer.then is None
         assert "no destination" in answer.result
         assert len(denials(house)) == 1
+        assert denied_transfers(house) == ["unknown_destination"]
 
 
 @pytest.mark.parametrize(("when", "open_"), [("vars.tier == 'gold'", True), ("vars.verified", False), ("1 / 0", False)])
