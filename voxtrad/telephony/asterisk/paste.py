@@ -28,15 +28,16 @@ def extensions_conf(extension: str = "1000", app: str = "voxtrad", context: str 
     """`/etc/asterisk/extensions.conf` (on FreePBX `extensions_custom.conf`).
 
     `VOXTRAD_STATUS` tells how voxtrad gave the call back: empty when the conversation ended as it should, `BUSY` when
-    there was no room for it, `FAILED` when something broke. `STASISSTATUS` is `FAILED` when no server is connected.
+    there was no room for it, `FAILED` when something broke, `UNROUTED` when no route matched, `REJECTED` when the lookup
+    did not want it. `STASISSTATUS` is `FAILED` when no server is connected.
     """
     return f"""\
 [{context}]
 exten => {extension},1,NoOp(voxtrad)
  same => n,Stasis({app})
  same => n,GotoIf($["${{STASISSTATUS}}" = "FAILED"]?failed)
- same => n,GotoIf($["${{VOXTRAD_STATUS}}" = "FAILED"]?failed)
  same => n,GotoIf($["${{VOXTRAD_STATUS}}" = "BUSY"]?busy)
+ same => n,GotoIf($["${{VOXTRAD_STATUS}}" != ""]?failed)
  same => n,Hangup()
  same => n(busy),Busy(20)
  same => n,Hangup()
