@@ -29,10 +29,15 @@ BUILT_IN: Final[Mapping[Kind, Mapping[str, str]]] = MappingProxyType(
                 "sphinx": "voxtrad.providers.stt.sphinx",
                 "openai": "voxtrad.providers.stt.openai",
                 "deepgram": "voxtrad.providers.stt.deepgram",
+                "assemblyai": "voxtrad.providers.stt.assemblyai",
             },
         ),
         "llm": MappingProxyType(
-            {"scripted": "voxtrad.providers.llm.scripted", "openai": "voxtrad.providers.llm.openai"},
+            {
+                "scripted": "voxtrad.providers.llm.scripted",
+                "openai": "voxtrad.providers.llm.openai",
+                "anthropic": "voxtrad.providers.llm.anthropic",
+            },
         ),
         "tts": MappingProxyType(
             {

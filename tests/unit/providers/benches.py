@@ -10,6 +10,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Literal, TypeVar
 
+from tests.fakes import anthropic_server
+from tests.fakes.anthropic_server import fake_anthropic
+from tests.fakes.assemblyai_server import fake_assemblyai
 from tests.fakes.deepgram_server import fake_deepgram
 from tests.fakes.elevenlabs_server import fake_elevenlabs
 from tests.fakes.openai_server import Answer, Chunks, Cut, Error, Stall, Text, fake_openai
@@ -115,9 +118,58 @@ async def elevenlabs(trouble: Trouble = "none") -> AsyncIterator[TextToSpeech]:
         await provider.aclose()
 
 
+_ASSEMBLYAI: dict[Trouble, dict[str, object]] = {
+    "none": {},
+    "stall": {"behaviour": "no begin"},
+    "cut": {"behaviour": "cut"},
+    "malformed": {"behaviour": "malformed"},
+    "bad key": {"key": "another"},
+    "rate limit": {"refusal": (3009, "Unauthorized Connection: Too many concurrent sessions")},
+    "server error": {"refusal": (3005, "Session Cancelled: An error occurred")},
+    "nobody there": {},
+}
+
+
+def assemblyai(**options) -> Bench[SpeechToText]:
+    @asynccontextmanager
+    async def bench(trouble: Trouble = "none") -> AsyncIterator[SpeechToText]:
+        async with fake_assemblyai(formatted="goodbye", **_ASSEMBLYAI[trouble]) as server:
+            url = NOBODY if trouble == "nobody there" else server.url
+            provider = make("stt", "assemblyai", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, options)
+            yield provider
+            await provider.aclose()
+
+    return bench
+
+
+_ANTHROPIC: dict[Trouble, anthropic_server.Answer] = {
+    "none": anthropic_server.Text(["Hello", " there."]),
+    "stall": anthropic_server.Stall(),
+    "cut": anthropic_server.Cut(),
+    "malformed": anthropic_server.Raw("event: content_block_delta\ndata: {not json\n\n"),
+    "bad key": anthropic_server.Error(401, "authentication_error", f"invalid x-api-key {KEY}"),
+    "rate limit": anthropic_server.Error(429, "rate_limit_error", headers={"retry-after": "3"}),
+    "server error": anthropic_server.Error(529, "overloaded_error", "Overloaded"),
+    "nobody there": anthropic_server.Text([]),
+}
+
+
+@asynccontextmanager
+async def anthropic(trouble: Trouble = "none") -> AsyncIterator[LanguageModel]:
+    async with fake_anthropic(_ANTHROPIC[trouble]) as server:
+        url = NOBODY if trouble == "nobody there" else server.url
+        provider = make("llm", "anthropic", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, {})
+        yield provider
+        await provider.aclose()
+
+
 _RULES = {"rules": [{"match": "hello", "say": "Hello there."}]}
 
-LLM: dict[str, Bench[LanguageModel]] = {"scripted": embedded("llm", "scripted", _RULES), "openai": openai("llm")}
+LLM: dict[str, Bench[LanguageModel]] = {
+    "scripted": embedded("llm", "scripted", _RULES),
+    "openai": openai("llm"),
+    "anthropic": anthropic,
+}
 TTS: dict[str, Bench[TextToSpeech]] = {
     "espeak": embedded("tts", "espeak", {}),
     "openai": openai("tts"),
@@ -128,6 +180,8 @@ STT: dict[str, Bench[SpeechToText]] = {
     "openai": openai("stt"),
     "deepgram": deepgram("nova-3"),
     "deepgram flux": deepgram("flux-general-en"),
+    "assemblyai": assemblyai(),
+    "assemblyai without turns": assemblyai(ends_turns=False, format_turns=True),
 }
 EMBEDDED = {"scripted", "espeak", "sphinx"}
 """These have no server that could make trouble."""

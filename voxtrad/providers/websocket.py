@@ -1,0 +1,113 @@
+"""Websockets for vendors whose SDK has none that can be awaited: opening one, and receiving from it.
+
+What a status, a close code or a message of a vendor stands for is told by the vendor's module; nothing here knows one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+
+import aiohttp
+
+from voxtrad.providers.base import (
+    BadKey,
+    BadRequest,
+    MalformedAnswer,
+    ProviderError,
+    ProviderTimeout,
+    QuotaExceeded,
+    RateLimited,
+    Unreachable,
+)
+
+_MOST = 16 * 1024 * 1024
+"""Bytes of one message; of speech in base64, minutes."""
+
+OfClose = Callable[[int | None, str], ProviderError]
+"""What a close code and its reason mean."""
+
+
+class Sockets:
+    """Where a provider's sockets come from: one session for all calls."""
+
+    def __init__(self, provider: str, timeout: float) -> None:
+        self._provider = provider
+        self._timeout = timeout
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """Made when it is first needed: a session belongs to a running loop."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession()
+        return self._session
+
+    async def open(
+        self,
+        url: str,
+        *,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        receive: float | None = None,
+        heartbeat: float | None = None,
+    ) -> aiohttp.ClientWebSocketResponse:
+        """Connect. `receive` is how long a message may take, `heartbeat` the seconds between pings: a peer that does
+        not answer them is gone. Raises `ProviderError`.
+        """
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self.session.ws_connect(
+                    url,
+                    params=query,
+                    headers=headers,
+                    timeout=aiohttp.ClientWSTimeout(ws_receive=receive, ws_close=1.0),
+                    heartbeat=heartbeat,
+                    max_msg_size=_MOST,
+                )
+        except aiohttp.WSServerHandshakeError as error:
+            raise of_status(error.status, self._provider) from None  # it carries the request's headers, so the key
+        except TimeoutError as error:
+            raise ProviderTimeout("the connection was not answered in time", provider=self._provider) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unreachable(f"the connection failed ({type(error).__name__})", provider=self._provider) from error
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+
+async def receive(socket: aiohttp.ClientWebSocketResponse, provider: str, of_close: OfClose) -> dict[str, object]:
+    """The next message, an object. Raises `ProviderError` for silence, a closed socket, and what is no object."""
+    try:
+        message = await socket.receive()
+    except TimeoutError as error:
+        raise ProviderTimeout("nothing came in time", provider=provider) from error
+    if message.type is not aiohttp.WSMsgType.TEXT:
+        if message.type is aiohttp.WSMsgType.BINARY:
+            raise MalformedAnswer("bytes where a message was expected", provider=provider)
+        reason = message.extra if message.type is aiohttp.WSMsgType.CLOSE else ""
+        raise of_close(socket.close_code, str(reason or ""))
+    try:
+        parsed: object = json.loads(message.data)
+    except ValueError as error:
+        raise MalformedAnswer("a message that is not JSON", provider=provider) from error
+    if not isinstance(parsed, dict):
+        raise MalformedAnswer("a message that is not an object", provider=provider)
+    return parsed
+
+
+def of_status(status: int, provider: str) -> ProviderError:
+    """An HTTP status other than success."""
+    match status:
+        case 401 | 403:
+            return BadKey(f"the credentials were refused ({status})", provider=provider, hint="check api_key")
+        case 402:
+            return QuotaExceeded("the account is out of credit (402)", provider=provider, hint="check the billing")
+        case 429:
+            return RateLimited("too many requests at once (429)", provider=provider)
+        case 400 | 404 | 422:
+            return BadRequest(f"refused ({status})", provider=provider, hint="check the provider's options")
+        case _:
+            return Unreachable(f"the server failed ({status})", provider=provider)
