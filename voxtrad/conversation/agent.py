@@ -13,9 +13,9 @@ from typing import Protocol
 
 from voxtrad.config.templates import Template
 from voxtrad.conversation.drafts import Draft
-from voxtrad.conversation.failures import patiently
 from voxtrad.conversation.history import History, Part
 from voxtrad.conversation.spoken import Spoken
+from voxtrad.conversation.streams import patiently
 from voxtrad.events.types import Event, TokensUsed
 from voxtrad.providers.base import (
     JSON,
@@ -124,6 +124,8 @@ class Reply:
             async for delta in self._round(agent.offered() if rounds < MAX_ROUNDS else (), calls):
                 yield delta
             if calls:
+                if self.text:
+                    yield self._paragraph()
                 async for said in self._use(calls):
                     yield said
                 if self.then is not None or self.tool_calls:
@@ -169,6 +171,11 @@ class Reply:
             return draft.events()
         self.asked_at = self.asked_at or self._agent.clock()
         return self._agent.ask(tools)
+
+    def _paragraph(self) -> str:
+        """The end of what is written before a tool runs: it is to be said now, not when the tool has answered."""
+        self._parts[-1].text += "\n\n"
+        return "\n\n"
 
     def _begin(self) -> Part:
         part = self._agent.writer.begin()

@@ -150,7 +150,7 @@ class Utterance:
     """When its text last became another."""
     final_at: float | None = None
     drafted: str = ""
-    _counted: str = ""
+    _counted: tuple[str, bool] = ("", False)
     _content: int = 0
     _judged: tuple[str, bool] | None = None
     _more: Unfinished | None = None
@@ -179,8 +179,10 @@ class Utterance:
 
     def content(self, backchannel: Backchannel) -> int:
         """How many of its words are more than backchannel."""
-        if self._counted != self.text:
-            self._counted, self._content = self.text, backchannel.content_words(self.text)
+        key = (self.text, bool(self.partial))
+        if self._counted != key:
+            self._counted = key
+            self._content = backchannel.content_words(self.text, more_to_come=bool(self.partial))
         return self._content
 
     def unfinished(self, language: str, *, punctuates: bool, dictation_asked: bool) -> Unfinished | None:

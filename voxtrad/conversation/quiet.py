@@ -112,11 +112,12 @@ class Quiet:
     def _due(self) -> float:
         """When the agent is to fill the silence."""
         policy = self._policy
+        silent_since = max(self._busy_since, self._last_sound)
         latest = max(self._last_sound + policy.dead_air, self._busy_since + 1.0) - FILL_LEAD
         if self._filled_at is None:
-            return min(max(self._busy_since, self._last_sound) + policy.fill_after, latest)
-        due = min(self._filled_at + policy.fill_every, latest)
-        return max(due, self._filled_at + min(policy.fill_after, policy.fill_every))
+            return min(silent_since + policy.fill_after, latest)
+        due = max(silent_since + policy.fill_after, self._filled_at + policy.fill_every)
+        return max(min(due, latest), self._filled_at + policy.fill_after)
 
     def snapshot(self) -> dict[str, object]:
         """The whole state, to print."""

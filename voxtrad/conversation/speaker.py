@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from voxtrad.conversation.failures import single
 from voxtrad.conversation.hearing import ECHO_TAIL
 from voxtrad.conversation.speech_text import SpeechText
 from voxtrad.conversation.spoken import Piece, Spoken, SpokenAudio, UtteranceAudio
+from voxtrad.conversation.streams import with_pauses
 from voxtrad.leg import LegGone, MediaPort
 from voxtrad.providers.base import ProviderTimeout, SpeechChunk, Voice
 
@@ -27,6 +29,9 @@ PORTION = 25
 FIRST_AUDIO = 10.0
 NEXT_AUDIO = 3.0
 """Seconds that the synthesis may be silent: before a sentence, and in the middle of one when all of it was heard."""
+HESITATION = 0.4
+"""Seconds without another word after which a sentence that looks whole is said, although more may follow it."""
+_WHOLE_SENTENCE = re.compile(r"(?:[^\W\d_]{4,}[.…]|[a-zß-ÿ]{2,}[.…]|[!?。！？।॥؟])[\"'”’»)\]」』）]*\s*$")
 ECHO_FRAMES = round(ECHO_TAIL * 1000) // FRAME_MS
 
 
@@ -134,13 +139,13 @@ class Speaker:
         if utterance is None or utterance.interrupted:
             return
         piece = await self._insert(utterance, what)
-        while utterance is self._utterance and not utterance.interrupted:
-            ahead = piece.end - utterance.sample(self._port.heard)
-            if ahead <= 0:
-                break
-            await asyncio.sleep(max(ahead / utterance.rate, FRAME_MS / 1000))
-        else:
-            return
+        while (ahead := piece.end - utterance.sample(self._port.heard)) > 0:
+            self._news.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(ahead / utterance.rate, FRAME_MS / 1000)):
+                    await self._news.wait()
+            if utterance is not self._utterance or utterance.interrupted:
+                return
         if utterance.sounding and not utterance.answers(utterance.length):
             utterance.sounding = False
             await self._audience.agent_filled()
@@ -209,10 +214,15 @@ class Speaker:
 
     async def _read(self, utterance: _Saying, deltas: AsyncIterator[str]) -> AsyncGenerator[tuple[str, str], None]:
         cutter = SpeechText(self._language)
-        async for delta in deltas:
-            utterance.written += delta
-            for sentence in cutter.push(delta):
-                yield sentence.source, sentence.text
+        async with contextlib.aclosing(with_pauses(deltas, HESITATION)) as stream:
+            async for delta in stream:
+                if delta is not None:
+                    utterance.written += delta
+                    sentences = cutter.push(delta)
+                else:
+                    sentences = cutter.flush() if _WHOLE_SENTENCE.search(utterance.written) else []
+                for sentence in sentences:
+                    yield sentence.source, sentence.text
         for sentence in cutter.flush():
             yield sentence.source, sentence.text
 
@@ -293,11 +303,13 @@ class Speaker:
     async def _chunk(self, stream: AsyncIterator[SpeechChunk], utterance: _Saying, piece: Piece) -> SpeechChunk | None:
         patience = (FIRST_AUDIO if piece.start is None else NEXT_AUDIO) + self._ahead(utterance)
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(patience) as limit:
                 return await anext(stream)
         except StopAsyncIteration:
             return None
         except TimeoutError:
+            if not limit.expired():
+                raise
             raise ProviderTimeout(f"no audio of a sentence came for {patience:.1f} s", provider="tts") from None
 
     def _add(self, utterance: _Saying, piece: Piece, pcm: bytes) -> None:
@@ -324,17 +336,22 @@ class Speaker:
                 utterance.sent += len(portion)
                 await self._port.play(portion)
             elif not utterance.finished:
-                sent, midst = utterance.sent, utterance.sounding and utterance.under_way
-                self._news.clear()
-                await self._news.wait()
-                late = sent == utterance.sent < len(utterance.audio) and self._port.queued <= self._port.heard
-                if midst and late and not utterance.interrupted:
-                    self._audience.agent_starved()
+                await self._starve(utterance)
             else:
                 flushes = self._flushes
                 await self._port.drained()
                 if flushes == self._flushes and utterance.sent == len(utterance.audio):
                     return
+
+    async def _starve(self, utterance: _Saying) -> None:
+        """Wait for more audio. In the middle of a sentence, once all of it was heard, the caller hears the gap."""
+        sentence = utterance.under_way if utterance.sounding else None
+        length = sentence.length if sentence is not None else 0
+        self._news.clear()
+        await self._news.wait()
+        late = sentence is not None and sentence.length > length and self._port.queued <= self._port.heard
+        if late and not utterance.interrupted:
+            self._audience.agent_starved()
 
     async def _begin(self, utterance: _Saying) -> None:
         """The first audio, or the first after something that only filled the time."""

@@ -131,9 +131,9 @@ class UtteranceAudio:
         return any(piece.source and piece.start is not None and piece.start < sample for piece in self.pieces)
 
     @property
-    def under_way(self) -> bool:
-        """The audio ends in the middle of a sentence, and the rest of it is to come."""
-        return not self.finished and any(piece.under_way for piece in self.pieces)
+    def under_way(self) -> Piece | None:
+        """The sentence in the middle of which the audio ends, while the rest of it is to come."""
+        return next((piece for piece in self.pieces if piece.under_way), None) if not self.finished else None
 
     # --- where it is --------------------------------------------------------------------------------------------------
 

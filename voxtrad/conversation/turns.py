@@ -349,7 +349,7 @@ class TurnMachine:
         words = f"{count} word{'s' * (count != 1)}: '{utterance.text}'"
         over_agent = floor in AGENT_HEARD
         began = max(speech.started, self._audible_at) if over_agent else speech.started
-        lasting = t - began if speech.going_on else -1.0
+        lasting = speech.voiced_until - began if speech.going_on else -1.0
         if count >= (max(1, policy.min_words) if over_agent else 1):
             return self._fact(Fact.MEANT, t, words)
         if not policy.partials and lasting >= policy.min_speech:

@@ -154,9 +154,13 @@ class Backchannel:
         listed = BACKCHANNELS.get(_base(language), ()) if ignore is None else ignore
         self._phrases = {tuple(words(phrase)) for phrase in listed} - {()}
         self._longest = max(map(len, self._phrases), default=0)
+        self._beginnings = {phrase[:n] for phrase in self._phrases for n in range(1, len(phrase))}
 
-    def content_words(self, text: str) -> int:
-        """How many words of a transcript are more than backchannel."""
+    def content_words(self, text: str, *, more_to_come: bool = False) -> int:
+        """How many words of a transcript are more than backchannel.
+
+        `more_to_come`: it is a partial one, so an "I" at its end may become an "I see".
+        """
         spoken = words(text)
         count = position = 0
         while position < len(spoken):
@@ -165,6 +169,8 @@ class Backchannel:
                     position += length
                     break
             else:
+                if more_to_come and tuple(spoken[position:]) in self._beginnings:
+                    break
                 count += 1
                 position += 1
         return count

@@ -22,8 +22,7 @@ from voxtrad.config.models import AgentConfig, ProviderChoice
 from voxtrad.config.templates import Template
 from voxtrad.conversation.call import Call, Handover
 from voxtrad.conversation.dialogue import converse
-from voxtrad.conversation.plan import Plan, Providers
-from voxtrad.conversation.session import Session
+from voxtrad.conversation.session import Plan, Providers, Session
 from voxtrad.conversation.speech_cache import SpeechCache
 from voxtrad.events.types import AgentResponse, CallEnded, DeadAir, Decision, Event, SilenceDetected, UserTranscript
 from voxtrad.leg import Leg, LegInfo
@@ -400,6 +399,9 @@ class Played:
         """What was decided, in order; only these kinds if any are named."""
         return [e.what for e in self.of(Decision) if not what or e.what in what]
 
+    def reasons(self, what: str) -> list[str]:
+        return [e.reason for e in self.of(Decision) if e.what == what]
+
     def when(self, what: str) -> list[float]:
         """When it was decided, in seconds since the media began."""
         began = self.leg.port.began
@@ -535,6 +537,10 @@ async def play(
     assert asyncio.all_tasks() == {asyncio.current_task()}, "nothing of a call may be left"
     assert voice.open_voices == 0, "a voice was left open"
     _assert_history_is_sound(played.call.agent.history)
+    for at in played.when("fill"):
+        assert not any(start < at - 0.02 < end for start, end in played.agent_spans), (
+            f"filled no silence\n{timeline(played)}"
+        )
     if not dead_air:
         assert played.longest_silence() < DEAD_AIR, f"dead air: {played.silences()}\n{timeline(played)}"
         assert not played.of(DeadAir), timeline(played)

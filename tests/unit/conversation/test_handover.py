@@ -1,0 +1,501 @@
+"""Callers who are handed on, in virtual time: to the dialplan, to another agent, to a person; and back when nobody is
+there. Real sessions on simulated legs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+import pytest
+from stage import RATE, Caller, LoudIsSpeech, Model, Recogniser, Synthesis, agent_config
+
+from voxtrad.config.models import AgentDestination, ContinueDestination, Destination, DialDestination
+from voxtrad.conversation.call import Call
+from voxtrad.conversation.dialogue import converse
+from voxtrad.conversation.handover import Switch
+from voxtrad.conversation.plan import Plan, Providers
+from voxtrad.conversation.session import Session
+from voxtrad.conversation.speech_cache import SpeechCache
+from voxtrad.events.types import (
+    AgentResponse,
+    CallAnswered,
+    CallEnded,
+    CallStarted,
+    CallTransferred,
+    Event,
+    SecurityDenied,
+    TransferCompleted,
+    TransferDenied,
+    TransferFailed,
+    TransferStarted,
+    UserTranscript,
+)
+from voxtrad.leg import Leg, LegGone, LegInfo, NotReached, Refusal, Visit
+from voxtrad.providers.base import JSON, ToolCall
+from voxtrad.telephony.simulated import Place, SimulatedLeg
+from voxtrad.tools.base import CallActions
+from voxtrad.tools.builtin.transfer import TransferTool
+from voxtrad.tools.runner import ToolRunner
+
+pytestmark = pytest.mark.virtual_time
+
+DIAL = {"name": "reception", "dial": "PJSIP/200", "timeout": 20}
+TO_RECEPTION = ToolCall("t1", "transfer", {"destination": "reception"})
+
+
+class Ears(Recogniser):
+    """A recogniser that is opened again for each stretch of the call in which an agent listens."""
+
+    async def open(self, **how: object) -> Recogniser:
+        self.events_out = asyncio.Queue()
+        return self
+
+
+@dataclass
+class Reception:
+    """Somebody who can be called: answers after `after` seconds and does what `does` says, or refuses."""
+
+    does: Callable[[SimulatedLeg], Awaitable[None]] | None = None
+    after: float = 3.0
+    refuses: Refusal = "no_answer"
+    leg: SimulatedLeg | None = None
+    rung: list[dict[str, object]] = field(default_factory=list)
+    hung_up: bool = False
+
+    @contextlib.asynccontextmanager
+    async def dial(self, endpoint: str, **how: object) -> AsyncIterator[Leg]:
+        self.rung.append({"endpoint": endpoint, **how})
+        try:
+            await asyncio.sleep(self.after)
+            if self.does is None:
+                raise NotReached("refused", self.refuses)
+            info = LegInfo(id="other", channel="Simulated/2", caller="", dialled="")
+            self.leg = SimulatedLeg(info, self.does, rate=RATE, clock=asyncio.get_running_loop().time)
+            await self.leg.answer()
+            yield self.leg
+        finally:
+            self.hung_up = True
+            if self.leg is not None:
+                await self.leg.release()
+
+
+@dataclass
+class Done:
+    session: Session
+    leg: SimulatedLeg
+    events: list[Event]
+
+    def of(self, kind: type[Event]) -> list[Event]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def ended(self) -> CallEnded:
+        (ended,) = self.of(CallEnded)
+        return ended  # type: ignore[return-value]
+
+    def said(self) -> list[tuple[str, str]]:
+        return [(e.agent, e.text) for e in self.of(AgentResponse)]
+
+
+async def run(
+    scene: Callable[[Caller], Awaitable[None]],
+    destination: Mapping[str, object],
+    model: Model,
+    *,
+    reception: Reception | None = None,
+    visits: Callable[[Place], Awaitable[Visit]] | None = None,
+    second: Model | None = None,
+    config: Mapping[str, object] | None = None,
+    dialogue: Callable[[Call], Awaitable[None]] = converse,
+) -> Done:
+    clock = asyncio.get_running_loop().time
+    kinds: dict[str, type[DialDestination | ContinueDestination | AgentDestination]] = {
+        "dial": DialDestination, "continue": ContinueDestination, "agent": AgentDestination,
+    }  # fmt: skip
+    kind = next(kind for key, kind in kinds.items() if key in destination)
+    destinations: dict[str, Destination] = {"reception": kind.model_validate(destination)}
+    events: list[Event] = []
+    stt = Ears()
+    leg = SimulatedLeg(
+        LegInfo(id="leg", channel="Simulated/1", caller="100", caller_name="Ada", dialled="1000", greeting="Good day."),
+        lambda leg: scene(Caller(leg, stt)),
+        rate=RATE,
+        clock=clock,
+    )
+    leg.dialer, leg.visits = reception, visits
+    cache = SpeechCache(None)
+    tools = {"transfer": TransferTool({"reception": ""})}
+
+    def toolbox(facts: Mapping[str, JSON], actions: CallActions, group: asyncio.TaskGroup) -> ToolRunner:
+        return ToolRunner(
+            tools, call=facts, destinations=["reception"], actions=actions, group=group, publish=events.append
+        )
+
+    def plan(agent: str, call_id: str, variables: Mapping[str, JSON]) -> Plan:
+        own = {"greeting": "I am sales.", **({} if agent == "sales" else (config or {}))}
+        return Plan(
+            call_id=call_id,
+            config=agent_config(name=agent, **own),
+            providers=Providers(stt, second if agent == "sales" and second else model, Synthesis(), LoudIsSpeech()),
+            dialogue=dialogue,
+            kept=cache.voice,
+            toolbox=toolbox,
+            handover=switch,
+            variables=variables,
+        )
+
+    switch = Switch(destinations, plan)
+    session = Session(leg, plan("support", "c_1", {"order": "A17"}), publish=events.append, clock=clock)
+    await session.run()
+    assert asyncio.all_tasks() == {asyncio.current_task()}, "nothing of a call may be left"
+    assert leg.failure is None, leg.failure
+    return Done(session, leg, events)
+
+
+async def asks_for_a_person(caller: Caller) -> None:
+    await caller.hears_agent()
+    await caller.quiet()
+    await caller.says("a person please")
+
+
+def names(events: list[Event]) -> list[tuple[str, str]]:
+    wanted = (TransferStarted, TransferCompleted, TransferFailed, CallTransferred)
+    return [(e.name, getattr(e, "outcome", "")) for e in events if isinstance(e, wanted)]
+
+
+COMPLETED = [("transfer.started", ""), ("transfer.completed", "answered"), ("call.transferred", "")]
+
+
+async def test_a_person_is_called_and_talks_until_they_leave() -> None:
+    heard: list[object] = []
+
+    async def person(other: SimulatedLeg) -> None:
+        await asyncio.sleep(120)
+
+    reception = Reception(person)
+
+    async def scene(caller: Caller) -> None:
+        await asks_for_a_person(caller)
+        await caller.leg.until(lambda: caller.leg.hears == "ringing")
+        await caller.leg.until(lambda: caller.leg.talks_with is not None)
+        before = len(caller.stt.heard)
+        assert reception.leg is caller.leg.talks_with
+        await caller.says("the agent is not to hear this")
+        caller.leg.press("7")
+        await caller.waits(60)  # longer than any idle prompt
+        heard.append(len(caller.stt.heard) - before)
+        await caller.waits(1000)
+
+    done = await run(scene, DIAL, Model([["I put you through.", TO_RECEPTION]]), reception=reception)
+    assert heard == [0]
+    assert names(done.events) == COMPLETED
+    assert done.ended.outcome == "transferred"
+    assert [e.text for e in done.of(UserTranscript)] == ["a person please"]
+    assert done.said() == [("support", "Good day."), ("support", "I put you through.")]
+    (rung,) = reception.rung
+    assert (rung["endpoint"], rung["caller"], rung["caller_name"], rung["timeout"]) == ("PJSIP/200", "100", "Ada", 20)
+    assert done.leg.variables["VOXTRAD_CALL_ID"] == "c_1"
+    assert done.leg.variables["VOXTRAD_OUTCOME"] == "transferred"
+    assert 100 < done.ended.duration < 150 and reception.hung_up
+    assert not [e for e in done.events if getattr(e, "digit", None)]
+
+
+async def test_the_agent_comes_back_when_the_person_leaves() -> None:
+    async def person(other: SimulatedLeg) -> None:
+        await asyncio.sleep(40)
+
+    async def scene(caller: Caller) -> None:
+        await asks_for_a_person(caller)
+        await caller.leg.until(lambda: caller.leg.talks_with is not None)
+        await caller.leg.until(lambda: caller.leg.talks_with is None)
+        await caller.hears_agent()
+        await caller.quiet()
+        await caller.says("no thank you")
+        await caller.hears_agent()
+        await caller.quiet()
+
+    model = Model([["Hold on.", TO_RECEPTION], ["I am back. Anything else?"], ["Goodbye."]])
+    done = await run(scene, {**DIAL, "after": "agent"}, model, reception=Reception(person))
+    assert names(done.events) == COMPLETED
+    assert [text for _, text in done.said()] == ["Good day.", "Hold on.", "I am back. Anything else?", "Goodbye."]
+    assert done.ended.outcome == "caller_hangup"
+    assert any(m.role == "system" and "who has left" in m.content for m in model.asked[1])
+    assert [e.text for e in done.of(UserTranscript)] == ["a person please", "no thank you"]
+
+
+@pytest.mark.parametrize("why", ["busy", "no_answer", "unavailable"])
+async def test_nobody_takes_the_call_and_the_agent_says_so(why: Refusal) -> None:
+    async def scene(caller: Caller) -> None:
+        await asks_for_a_person(caller)
+        await caller.leg.until(lambda: caller.leg.hears == "ringing")
+        await caller.hears_agent()
+        await caller.quiet()
+        await caller.says("never mind")
+        await caller.hears_agent()
+        await caller.quiet()
+
+    model = Model([["Hold on.", TO_RECEPTION], ["They are not there."], ["All right."]])
+    done = await run(scene, DIAL, model, reception=Reception(refuses=why))
+    assert names(done.events) == [("transfer.started", ""), ("transfer.failed", why)]
+    assert [text for _, text in done.said()][2:] == ["They are not there.", "All right."]
+    assert "That did not work" in model.asked[1][-1].content
+    assert [e.text for e in done.of(UserTranscript)] == ["a person please", "never mind"]
+    assert len(done.of(CallStarted)) == len(done.of(CallAnswered)) == 1
+
+
+async def test_the_caller_hangs_up_while_it_rings() -> None:
+    async def scene(caller: Caller) -> None:
+        await asks_for_a_person(caller)
+        await caller.leg.until(lambda: caller.leg.hears == "ringing")
+        await caller.waits(1)
+
+    reception = Reception(lambda leg: asyncio.sleep(100), after=10)
+    done = await run(scene, DIAL, Model([["Hold on.", TO_RECEPTION]]), reception=reception)
+    assert names(done.events) == [("transfer.started", ""), ("transfer.failed", "abandoned")]
+    assert done.ended.outcome == "caller_hangup" and done.ended.duration < 10 and reception.hung_up
+
+
+async def test_the_caller_hangs_up_while_people_talk() -> None:
+    async def scene(caller: Caller) -> None:
+        await asks_for_a_person(caller)
+        await caller.leg.until(lambda: caller.leg.talks_with is not None)
+        await caller.waits(5)
+
+    reception = Reception(lambda leg: asyncio.sleep(1000))
+    done = await run(scene, DIAL, Model([["Hold on.", TO_RECEPTION]]), reception=reception)
+    assert names(done.events) == COMPLETED
+    assert done.ended.outcome == "transferred" and reception.hung_up
+
+
+ATTENDED = {
+    **DIAL,
+    "mode": "attended",
+    "brief": "{{ call.from }} asks for {{ vars.order }}.",
+    "question": "One or two?",
+}
+
+
+@pytest.mark.parametrize(
+    ("keys", "outcome"),
+    [("1", "answered"), ("51", "answered"), ("2", "declined"), ("", "no_answer"), ("x", "declined")],
+)
+async def test_a_person_hears_a_brief_and_decides(keys: str, outcome: str) -> None:
+    said = 0.0
+
+    async def person(other: SimulatedLeg) -> None:
+        nonlocal said
+        await other.spoken_to()
+        for key in keys:
+            await asyncio.sleep(1)
+            if key == "x":
+                return
+            other.press(key)
+        await other.until(lambda: bool(other.hears) or other.port.heard > 60 * RATE)
+        await asyncio.sleep(30)
+
+    async def scene(caller: Caller) -> None:
+        await asks_for_a_person(caller)
+        if outcome == "answered":
+            await caller.leg.until(lambda: caller.leg.talks_with is not None)
+            await caller.waits(5)
+        else:
+            await caller.leg.until(lambda: caller.leg.hears == "music")
+            await caller.hears_agent()
+            await caller.quiet()
+
+    model = Model([["Hold on.", TO_RECEPTION], ["I am sorry."]])
+    reception = Reception(person)
+    done = await run(scene, {**ATTENDED, "caller_hears": "music"}, model, reception=reception)
+    ending = COMPLETED[1:] if outcome == "answered" else [("transfer.failed", outcome)]
+    assert names(done.events)[1:] == ending
+    assert reception.leg is not None and reception.leg.port.agent_track.count(b"\0\0" * 80) >= 0
+    assert any(reception.leg.port.agent_track)
+    if outcome != "answered":
+        assert done.said()[-1] == ("support", "I am sorry.")
+
+
+async def test_the_summary_is_the_models_or_else_the_last_turns() -> None:
+    spoken: list[str] = []
+
+    async def scene(caller: Caller) -> None:
+        await asks_for_a_person(caller)
+        await caller.waits(60)
+
+    async def person(other: SimulatedLeg) -> None:
+        await other.spoken_to()
+        await asyncio.sleep(2)
+        other.press("1")
+        await asyncio.sleep(5)
+
+    for answer, expected in (
+        (["SUMMARY: Ada wants\n a person."], "Ada wants a person."),
+        (["I only answer by rules."], "Agent: Good day. Caller: a person please Agent: Hold on."),
+        ([ToolCall("t9", "transfer", {})], "Agent: Good day. Caller: a person please Agent: Hold on."),
+        ([ConnectionResetError("gone")], None),
+        ([30.0, "SUMMARY: too late"], "Agent: Good day. Caller: a person please Agent: Hold on."),
+    ):
+        if expected is None:
+            continue
+        model = Model([["Hold on.", TO_RECEPTION], answer])
+        reception = Reception(person, after=10)
+        done = await run(scene, {**DIAL, "mode": "attended"}, model, reception=reception)
+        spoken.append(done.leg.variables["VOXTRAD_SUMMARY"])
+        assert spoken[-1] == expected
+        assert names(done.events) == COMPLETED
+
+
+async def test_another_agent_takes_over() -> None:
+    async def scene(caller: Caller) -> None:
+        await asks_for_a_person(caller)
+        await caller.hears_agent()
+        await caller.quiet(1.5)
+        await caller.says("one bicycle")
+        await caller.hears_agent()
+        await caller.quiet()
+
+    model = Model([["I give you to sales.", TO_RECEPTION], ["SUMMARY: Ada wants to buy."]])
+    second = Model([["Gladly."]])
+    done = await run(scene, {"name": "reception", "agent": "sales"}, model, second=second)
+    assert done.said() == [
+        ("support", "Good day."), ("support", "I give you to sales."), ("sales", "I am sales."), ("sales", "Gladly."),
+    ]  # fmt: skip
+    assert names(done.events) == COMPLETED
+    assert [(e.agent, e.text) for e in done.of(UserTranscript)] == [
+        ("support", "a person please"),
+        ("sales", "one bicycle"),
+    ]
+    assert done.ended.agent == "sales" and done.ended.outcome == "caller_hangup"
+    assert len(done.of(CallStarted)) == len(done.of(CallAnswered)) == 1
+    assert "Ada wants to buy." in second.asked[0][0].content
+    assert done.session.call is not None and done.session.call.agent.variables["order"] == "A17"
+    assert [entry["text"] for entry in done.ended.transcript] == [
+        "Good day.", "a person please", "I give you to sales.", "I am sales.", "one bicycle", "Gladly.",
+    ]  # fmt: skip
+
+
+PLACE = {"name": "reception", "continue": {"context": "voxtrad-transfer", "extension": "200", "priority": 1}}
+
+
+async def test_a_place_in_the_dialplan_keeps_the_caller() -> None:
+    async def scene(caller: Caller) -> None:
+        await asks_for_a_person(caller)
+        await caller.waits(60)
+
+    model = Model([["Hold on.", TO_RECEPTION], ["SUMMARY: Ada wants a person."]])
+    done = await run(scene, PLACE, model)
+    assert done.leg.proceeded == Place("voxtrad-transfer", "200", 1)
+    assert done.ended.outcome == "handed_over"
+    assert names(done.events)[1:] == [("transfer.completed", "handed_over"), ("call.transferred", "")]
+    assert done.leg.variables["VOXTRAD_SUMMARY"] == "Ada wants a person."
+    assert done.leg.variables["VOXTRAD_OUTCOME"] == "handed_over"
+
+
+@pytest.mark.parametrize("privacy", ["redacted", "none"])
+async def test_what_is_private_is_not_left_on_the_channel(privacy: str) -> None:
+    async def scene(caller: Caller) -> None:
+        await asks_for_a_person(caller)
+        await caller.waits(60)
+
+    model = Model([["Hold on.", TO_RECEPTION], ["SUMMARY: secret"]])
+    done = await run(scene, PLACE, model, config={"privacy": privacy, "greeting": ""})
+    assert done.leg.variables["VOXTRAD_SUMMARY"] == ""
+
+
+@pytest.mark.parametrize("what", ["answered", "busy", "gone"])
+async def test_a_place_in_the_dialplan_that_comes_back(what: str) -> None:
+    async def visits(place: Place) -> Visit:
+        assert place == Place("voxtrad-transfer", "200", 1)
+        await asyncio.sleep(5)
+        match what:
+            case "answered":
+                return "answered"
+            case "busy":
+                raise NotReached("BUSY", "busy")
+        await done_leg[0].end("Normal Clearing")
+        raise LegGone("the call has ended")
+
+    done_leg: list[SimulatedLeg] = []
+
+    async def scene(caller: Caller) -> None:
+        done_leg.append(caller.leg)
+        await asks_for_a_person(caller)
+        if what == "busy":
+            await caller.waits(4)
+            await caller.hears_agent()
+            await caller.quiet()
+            await caller.says("never mind")
+            await caller.hears_agent()
+            await caller.quiet()
+        else:
+            await caller.waits(100)
+
+    model = Model([["Hold on.", TO_RECEPTION], ["SUMMARY: x"], ["It is busy."], ["All right."]])
+    done = await run(scene, PLACE, model, visits=visits)
+    if what == "busy":
+        assert names(done.events)[1:] == [("transfer.failed", "busy")]
+        assert [text for _, text in done.said()][2:] == ["It is busy.", "All right."]
+        assert done.ended.outcome == "caller_hangup"
+    elif what == "answered":
+        assert names(done.events) == COMPLETED and done.ended.outcome == "transferred"
+    else:
+        assert names(done.events)[1:] == [("transfer.failed", "abandoned")]
+        assert done.ended.outcome == "caller_hangup"
+
+
+async def test_no_words_reach_a_destination_that_is_not_configured() -> None:
+    async def dialogue(call: Call) -> None:
+        await call.answer()
+        with pytest.raises(Exception, match="there is no destination") as failed:
+            await call.transfer("PJSIP/premium")
+        assert type(failed.value).__name__ == "HandoverFailed"
+        await call.say("Still here.")
+
+    async def scene(caller: Caller) -> None:
+        await caller.waits(10)
+
+    reception = Reception()
+    done = await run(scene, DIAL, Model(), reception=reception, dialogue=dialogue)
+    assert not reception.rung
+    assert len(done.of(SecurityDenied)) == len(done.of(TransferDenied)) == 1
+    assert done.said() == [("support", "Still here.")]
+
+
+async def test_a_transfer_from_outside_interrupts_the_dialogue_and_lets_it_go_on() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.hears_agent()
+        await caller.quiet()
+        (call,) = calls
+        transfer = asyncio.create_task(call.transfer("reception"))
+        await asyncio.wait([transfer])
+        assert "busy" in str(transfer.exception())
+        await caller.says("hello")
+        await caller.hears_agent()
+        await caller.quiet()
+
+    calls: list[Call] = []
+
+    async def dialogue(call: Call) -> None:
+        calls.append(call)
+        await converse(call)
+
+    done = await run(scene, DIAL, Model([["Hi."]]), reception=Reception(refuses="busy"), dialogue=dialogue)
+    assert [text for _, text in done.said()] == ["Good day.", "Hi."]
+    assert [e.text for e in done.of(UserTranscript)] == ["hello"]
+
+
+async def test_a_broken_conversation_is_led_to_a_person() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.hears_agent()
+        await caller.quiet()
+        await caller.says("hello")
+        await caller.leg.until(lambda: caller.leg.talks_with is not None)
+        await caller.waits(30)
+
+    failing = Model([[ConnectionResetError("gone")]] * 4)
+    reception = Reception(lambda leg: asyncio.sleep(10))
+    config = {"on_failure": {"transfer": "reception"}, "greeting": "", "apology": "Sorry."}
+    done = await run(scene, DIAL, failing, reception=reception, config=config)
+    assert names(done.events) == COMPLETED
+    assert done.said()[-1] == ("support", "Sorry.") and done.ended.outcome == "failed"

@@ -1,0 +1,619 @@
+"""Scenes about the time between question and answer: fillers, tools, stalls, and whatever breaks in it."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+from stage import (
+    CHARS_PER_SECOND,
+    FOREVER,
+    Caller,
+    Job,
+    Model,
+    Recogniser,
+    Synthesis,
+    asks,
+    later,
+    play,
+    timeline,
+    voice_of,
+)  # fmt: skip
+
+from voxtrad.conversation.call import Call
+from voxtrad.conversation.handover import HandoverFailed
+from voxtrad.events.types import CallFailed, DeadAir, DtmfReceived, ToolCompleted
+from voxtrad.leg import Leg, LegError
+from voxtrad.providers.base import Unreachable
+from voxtrad.tools.base import CallActions, Outcome, Proceed, ToolError, Transfer
+
+pytestmark = pytest.mark.virtual_time
+
+SORRY = "I am sorry, something is not working here."
+GONE = Unreachable("the vendor is gone", provider="vendor")
+
+
+async def asks_once(caller: Caller) -> None:
+    await caller.says("where is my order")
+    await caller.answered(3.5)
+
+
+async def waits_long(caller: Caller) -> None:
+    await caller.says("where is my order")
+    await caller.waits(60)
+
+
+# --- never silent -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.5, 1.2, 2.0, 3.0, 5.0, 9.0, 14.0])
+async def test_slow_model_is_bridged_by_fillers(delay: float) -> None:
+    played = await play(asks_once, model=Model([["It was sent."]], delay=delay))
+    assert played.said() == ["It was sent."]
+    assert played.dialogue() == [("user", "where is my order"), ("assistant", "It was sent.")]
+    fills = played.when("fill")
+    assert bool(fills) == (delay > 1.5)
+    if fills:
+        assert fills[0] - played.when("end_turn")[0] == pytest.approx(1.5, abs=0.05)
+    assert all(b - a > 3.0 for a, b in pairwise(fills))
+
+
+async def test_fillers_take_turns() -> None:
+    played = await play(asks_once, config={"filler": ["One.", "Two.", "Three."]}, model=Model(delay=14.0))
+    assert played.reasons("fill") == ["One.", "Two.", "Three.", "One."]
+
+
+@pytest.mark.parametrize(("after", "every"), [(0.5, 2.0), (1.0, 3.0), (3.0, 6.0)])
+async def test_when_to_fill_can_be_set(after: float, every: float) -> None:
+    played = await play(
+        asks_once, config={"fill": {"after": after, "every": every}, "filler": ["One."]}, model=Model(delay=12.0)
+    )
+    fills = played.when("fill")
+    # Four seconds after the caller's last sound it would be dead air, and half a second of them told the turn's end.
+    assert fills[0] - played.when("end_turn")[0] == pytest.approx(min(after, 4.0 - 0.5 - 0.75), abs=0.05)
+    assert fills[1] - fills[0] == pytest.approx(min(every, len("One.") / CHARS_PER_SECOND + 3.25), abs=0.1)
+
+
+async def test_without_fillers_the_silence_is_counted() -> None:
+    played = await play(asks_once, config={"filler": []}, model=Model(delay=6.0), dead_air=True)
+    assert [round(event.seconds) for event in played.of(DeadAir)] == [4]
+
+
+async def test_waiting_for_an_unfinished_turn_is_part_of_the_silence() -> None:
+    """Three seconds for what may follow "and": the agent fills sooner after them."""
+
+    async def scene(caller: Caller) -> None:
+        await caller.says("I want a pizza and")
+        await caller.answered(3.5)
+
+    played = await play(scene, model=Model(delay=5.0))
+    assert played.when("fill")[0] - played.caller_spans[0][1] < 3.5
+
+
+async def test_tools_own_words_come_before_the_agents_fillers() -> None:
+    job = Job(seconds=30.0, say="I am looking it up.", outcome=Outcome("sent"))
+    played = await play(asks_once, tools=[job], model=Model([[asks()], ["It was sent."]]))
+    told = played.reasons("fill")
+    assert told[:3] == ["I am looking it up.", "One moment, please.", "Just a moment longer."]
+    assert 6 <= len(told) <= 9
+    assert played.said() == ["It was sent."]
+    assert job.done == 1
+
+
+async def test_text_before_a_tool_is_said_while_the_tool_runs() -> None:
+    job = Job(seconds=2.5, outcome=Outcome("sent"))
+    played = await play(asks_once, tools=[job], model=Model([["Let me look", asks()], ["It was sent."]]))
+    assert played.agent_spans[0][0] - played.when("end_turn")[0] < 0.5
+    assert played.said() == ["Let me look \n\nIt was sent."]
+    assert [content for role, content in played.dialogue() if role == "assistant"] == ["Let me look", "It was sent."]
+
+
+async def test_sentence_is_said_when_the_model_hesitates_after_it() -> None:
+    played = await play(asks_once, model=Model([["I am looking for it. ", 2.5, "Here it is."]]))
+    assert played.agent_spans[0][0] - played.when("end_turn")[0] < 1.0
+    assert played.said() == ["I am looking for it.  Here it is."]
+
+
+async def test_model_that_stalls_after_three_words_is_given_up() -> None:
+    played = await play(waits_long, model=Model([["I am looking", FOREVER]]))
+    assert played.ended.outcome == "failed"
+    assert "did not come within 15 s" in played.ended.reason
+    assert len(played.when("fill")) >= 3
+    assert played.leg.proceeded is not None
+
+
+async def test_model_that_stalls_in_the_middle_of_an_answer() -> None:
+    text = "Your order was sent on Monday. It should be there "
+    played = await play(waits_long, model=Model([[text, FOREVER]]))
+    assert played.ended.outcome == "failed"
+    assert played.said() == ["Your order was sent on Monday.", SORRY], "half a sentence is not said"
+    assert played.dialogue()[1] == ("assistant", "Your order was sent on Monday.")
+
+
+@pytest.mark.parametrize("stall", [1.0, 2.5, 6.0])
+async def test_model_that_stalls_for_a_while_in_the_middle(stall: float) -> None:
+    played = await play(asks_once, model=Model([["Your order was sent. ", stall, "It comes today."]]))
+    assert played.said() == ["Your order was sent.  It comes today."]
+    assert played.dialogue()[1] == ("assistant", "Your order was sent.  It comes today.")
+
+
+async def test_filler_is_interrupted_like_anything_else_and_the_turn_goes_on() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.says("where is my order")
+        await caller.hears_agent()
+        await caller.waits(0.2)
+        await caller.says("the red one", 0.8)
+        await caller.answered(3.5)
+
+    played = await play(scene, model=Model([["Wrong."], ["It was sent."]], delay=3.0))
+    assert played.dialogue() == [("user", "where is my order the red one"), ("assistant", "It was sent.")]
+
+
+async def test_caller_goes_on_after_a_filler() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.says("where is my order")
+        await caller.answered(0.1)
+        await caller.says("the red one", 0.8)
+        await caller.answered(3.5)
+
+    played = await play(scene, model=Model([["Wrong."], ["It was sent."]], delay=4.0))
+    assert played.dialogue() == [("user", "where is my order the red one"), ("assistant", "It was sent.")]
+    assert played.decided("merge_and_restart", "flush") == ["merge_and_restart"]
+
+
+async def test_noise_over_a_filler_loses_nothing() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.says("where is my order")
+        await caller.hears_agent()
+        await caller.waits(0.2)
+        await caller.noise(1.3)
+        await caller.answered(3.5)
+
+    played = await play(scene, model=Model([["Lost."], ["It was sent."]], delay=4.0))
+    assert played.dialogue() == [("user", "where is my order"), ("assistant", "It was sent.")]
+
+
+# --- the model --------------------------------------------------------------------------------------------------------
+
+
+async def test_empty_answer_is_asked_for_again() -> None:
+    played = await play(asks_once, model=Model([[], ["It was sent."]]))
+    assert played.said() == ["It was sent."]
+    assert played.dialogue() == [("user", "where is my order"), ("assistant", "It was sent.")]
+
+
+async def test_model_that_never_answers_is_broken() -> None:
+    played = await play(waits_long, model=Model(otherwise=[]))
+    assert played.ended.outcome == "failed"
+    assert "no answer" in played.ended.reason
+    assert played.said() == [SORRY]
+
+
+async def test_silence_after_a_tool_is_asked_about_once_and_then_accepted() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.says("wait a moment")
+        await caller.waits(8)
+
+    played = await play(scene, tools=[Job()], model=Model([[asks()]], otherwise=[]), dead_air=True)
+    assert len(played.model.asked) == 3
+    assert played.ended.outcome == "caller_hangup"
+
+
+async def test_endless_tool_calls_end() -> None:
+    played = await play(
+        asks_once, tools=[Job()], model=Model([*[[asks(call_id=f"t{n}")] for n in range(5)], ["Done."]])
+    )
+    assert played.said() == ["Done."]
+    assert len(played.model.asked) == 6
+
+
+@pytest.mark.parametrize("where", ["at once", "after words", "after a sentence", "after a tool", "in the greeting"])
+async def test_broken_model_is_apologised_for(where: str) -> None:
+    answers = {
+        "at once": [[GONE]],
+        "after words": [["It was", GONE]],
+        "after a sentence": [["Your order was sent on Monday. It", GONE]],
+        "after a tool": [[asks()], [GONE]],
+        "in the greeting": [[GONE]],
+    }[where]
+    played = await play(waits_long, tools=[Job()], model=Model(answers))
+    assert played.ended.outcome == "failed"
+    assert "the vendor is gone" in played.ended.reason
+    assert played.said()[-1] == SORRY
+    assert played.dialogue()[-1] == ("assistant", SORRY)
+    assert len(played.of(CallFailed)) == 1
+    assert played.leg.proceeded is not None
+    if where == "after a sentence":
+        assert played.said() == ["Your order was sent on Monday.", SORRY], "what there was is heard to its end"
+        assert played.agent_spans[0][1] - played.agent_spans[0][0] > 2.0
+
+
+@pytest.mark.parametrize("kind", [RuntimeError("a bug"), TimeoutError("some other clock"), KeyError("x")])
+async def test_bug_in_a_provider_is_apologised_for_too(kind: Exception) -> None:
+    played = await play(waits_long, model=Model([[kind]]))
+    assert played.ended.outcome == "failed"
+    assert type(kind).__name__ in played.ended.reason
+    assert played.said() == [SORRY]
+
+
+# --- the voice --------------------------------------------------------------------------------------------------------
+
+
+async def test_voice_that_dies_before_any_audio() -> None:
+    played = await play(waits_long, voice=Synthesis(fails={"It was": 0.0}), model=Model([["It was sent."]]))
+    assert played.ended.outcome == "failed"
+    assert played.said() == [SORRY]
+    assert played.dialogue() == [("user", "where is my order"), ("assistant", SORRY)]
+
+
+async def test_voice_that_dies_in_the_middle_of_a_sentence() -> None:
+    text = "Your order was sent on Monday. It should have been there by now, I think."
+    played = await play(waits_long, voice=Synthesis(fails={"It should": 1.0}), model=Model([[text]]))
+    assert played.ended.outcome == "failed"
+    first, apology = played.said()
+    assert apology == SORRY
+    assert first.startswith("Your order was sent on Monday. It should") and "now" not in first
+    assert played.dialogue()[1] == ("assistant", first)
+
+
+@pytest.mark.parametrize("second", [0.0, 1.0])
+async def test_voice_that_stalls(second: float) -> None:
+    text = "Your order was sent on Monday. It should have been there by now, I think."
+    played = await play(waits_long, voice=Synthesis(stalls={"It should": second}), model=Model([[text]]))
+    assert played.ended.outcome == "failed"
+    assert "no audio" in played.ended.reason
+    assert played.said()[-1] == SORRY
+
+
+async def test_apology_that_was_not_kept_is_spoken_if_the_voice_still_works() -> None:
+    played = await play(waits_long, config={"apology": "Sorry, {{ call.from }}."}, model=Model([[GONE]]))
+    assert played.said() == ["Sorry, 100."]
+
+
+async def test_no_voice_at_all_leads_the_caller_on() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.waits(30)
+
+    played = await play(scene, voice=Synthesis(broken=GONE), config={"apology": "Unheard {{ call.id }}."})
+    assert played.ended.outcome == "failed"
+    assert played.leg.proceeded is not None
+    assert played.stt.closed
+
+
+async def test_greeting_whose_voice_fails() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.waits(30)
+
+    played = await play(scene, config={"greeting": "Hello."}, voice=Synthesis(fails={"Hello": 0.0}))
+    assert played.ended.outcome == "failed"
+    assert played.said() == [SORRY]
+
+
+async def test_filler_that_cannot_be_said_breaks_nothing() -> None:
+    played = await play(
+        asks_once,
+        config={"filler": ["For {{ call.from }}."]},
+        voice=Synthesis(fails={"For": 0.0}),
+        model=Model([["It was sent."]], delay=3.0),
+        dead_air=True,
+    )
+    assert played.said() == ["It was sent."]
+
+
+# --- the recogniser ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at", [0.0, 0.5, 1.3, 2.2])
+@pytest.mark.parametrize("how", ["fails", "stops"])
+async def test_recogniser_that_dies(at: float, how: str) -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.waits(0.3)
+        later(at, caller.stt.tell, GONE if how == "fails" else None)
+        await caller.says("where is my order")
+        await caller.waits(30)
+
+    played = await play(scene, model=Model([["It was sent. " * 4]]))
+    assert played.ended.outcome == "failed"
+    assert played.said()[-1] == SORRY
+    assert played.leg.proceeded is not None
+    if len(played.said()) == 2:
+        assert played.call.agent.history[1].interrupted
+
+
+async def test_recogniser_that_cannot_be_reached() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.waits(30)
+
+    played = await play(scene, stt=Recogniser(broken=GONE))
+    assert played.ended.outcome == "failed"
+    assert played.said() == [SORRY]
+    assert "vendor is gone" in played.ended.reason
+
+
+async def test_recogniser_that_does_not_connect_in_time() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.waits(30)
+
+    played = await play(scene, stt=Recogniser(opening=100.0))
+    assert played.ended.outcome == "failed"
+    assert played.said() == [SORRY]
+
+
+# --- what becomes of the caller ---------------------------------------------------------------------------------------
+
+
+async def test_on_failure_transfer() -> None:
+    to: list[str] = []
+
+    async def handover(call: Call, leg: Leg, name: str) -> None:
+        to.append(name)
+        await call.proceed(extension="200", reason=f"to {name}")
+
+    played = await play(
+        waits_long, config={"on_failure": {"transfer": "reception"}}, model=Model([[GONE]]), handover=handover
+    )
+    assert to == ["reception"]
+    assert played.ended.outcome == "failed"
+    assert played.said() == [SORRY]
+
+
+async def test_on_failure_transfer_that_fails_leads_on() -> None:
+    async def handover(call: Call, leg: Leg, name: str) -> None:
+        raise HandoverFailed("nobody is there")
+
+    played = await play(
+        waits_long, config={"on_failure": {"transfer": "reception"}}, model=Model([[GONE]]), handover=handover
+    )
+    assert played.ended.outcome == "failed"
+    assert played.leg.proceeded is not None
+
+
+async def test_on_failure_hangup() -> None:
+    played = await play(waits_long, config={"on_failure": "hangup"}, model=Model([[GONE]]))
+    assert played.ended.outcome == "failed"
+    assert played.leg.proceeded is None
+
+
+async def test_caller_hangs_up_during_the_apology() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.says("where is my order")
+        await caller.hears_agent()
+        await caller.waits(0.5)
+
+    played = await play(scene, model=Model([[GONE]]))
+    assert played.ended.outcome == "caller_hangup"
+    assert played.leg.proceeded is None
+
+
+# --- tools ------------------------------------------------------------------------------------------------------------
+
+
+async def test_what_a_tool_says_is_heard_word_for_word_before_the_answer() -> None:
+    job = Job(seconds=0.5, outcome=Outcome("5", say="Your number is five."))
+    played = await play(asks_once, tools=[job], model=Model([[asks()], ["Anything else?"]]))
+    assert played.said() == ["Your number is five. Anything else?"]
+    assert played.dialogue()[1:] == [
+        ("assistant", ""), ("tool", "5"), ("assistant", "Your number is five."), ("assistant", "Anything else?"),
+    ]  # fmt: skip
+
+
+async def test_two_tools_at_once() -> None:
+    jobs = [Job("one", seconds=1.0, outcome=Outcome("1")), Job("two", seconds=0.5, outcome=Outcome("2"))]
+    played = await play(asks_once, tools=jobs, model=Model([[asks("one", "a"), asks("two", "b")], ["Both are here."]]))
+    assert played.dialogue()[2:4] == [("tool", "1"), ("tool", "2")]
+    assert played.said() == ["Both are here."]
+
+
+async def test_tool_that_fails_is_told_to_the_model() -> None:
+    job = Job(outcome=ToolError("No such order."))
+    played = await play(asks_once, tools=[job], model=Model([[asks()], ["There is none."]]))
+    assert "No such order." in played.dialogue()[2][1]
+    assert played.said() == ["There is none."]
+
+
+async def test_variables_of_a_tool_reach_the_prompt() -> None:
+    job = Job(outcome=Outcome("ok", variables={"name": "Ada"}))
+    played = await play(
+        asks_once,
+        config={"prompt": "The caller is {{ vars.name }}.", "variables": {"name": "unknown"}},
+        tools=[job],
+        model=Model([[asks()], ["Hello Ada."]]),
+    )
+    prompts = [messages[0].content for messages in played.model.asked]
+    assert prompts == ["The caller is unknown.", "The caller is Ada."]
+
+
+async def test_late_result_takes_its_place_in_the_history() -> None:
+    async def work(actions: CallActions) -> Outcome:
+        async def result() -> Outcome:
+            await asyncio.sleep(5)
+            return Outcome("sent")
+
+        return Outcome("ask later", later=result())
+
+    async def scene(caller: Caller) -> None:
+        await caller.says("where is my order")
+        await caller.answered(6.0)
+        await caller.says("and now")
+        await caller.answered()
+
+    played = await play(scene, tools=[Job(work=work)], model=Model([[asks()], ["Later."], ["It was sent."]]))
+    assert "ask later" in played.model.asked[1][2].content
+    assert played.model.asked[2][2].content == "sent"
+
+
+async def test_transfer_after_its_announcement() -> None:
+    async def handover(call: Call, leg: Leg, name: str) -> None:
+        await call.proceed(extension="200", reason=f"to {name}")
+
+    job = Job("transfer", outcome=Outcome("ok", then=Transfer("reception")))
+    played = await play(
+        waits_long, tools=[job], model=Model([["I will put you through. ", asks("transfer")]], otherwise=[]),
+        handover=handover,
+    )  # fmt: skip
+    assert played.said() == ["I will put you through."]
+    assert played.ended.outcome == "handed_over"
+    assert played.ended.reason == "to reception"
+    assert played.leg.proceeded is not None and played.leg.proceeded.extension == "200"
+    assert played.call.state == "handed-over"
+
+
+async def test_transfer_that_fails_is_told_and_the_call_goes_on() -> None:
+    async def handover(call: Call, leg: Leg, name: str) -> None:
+        raise HandoverFailed("nobody answers there")
+
+    async def scene(caller: Caller) -> None:
+        await caller.says("a person please")
+        await caller.answered(1.5)
+        await caller.says("then tell me yourself")
+        await caller.answered()
+
+    job = Job("transfer", outcome=Outcome("ok", then=Transfer("reception")))
+    played = await play(
+        scene,
+        tools=[job],
+        model=Model([["I try. ", asks("transfer")], ["Nobody is there, sorry."], ["It was sent."]]),
+        handover=handover,
+    )
+    assert any(role == "system" and "nobody answers there" in text for role, text in played.dialogue())
+    assert played.said()[1:] == ["Nobody is there, sorry.", "It was sent."]
+    assert played.ended.outcome == "caller_hangup"
+    assert not played.call.idle_monitor.suspended
+
+
+async def test_proceed_that_the_pbx_refuses_keeps_the_caller() -> None:
+    async def dialogue(call: Call) -> None:
+        await call.answer()
+        await asyncio.sleep(0.1)
+        await call.proceed(context="nowhere")
+
+    async def scene(caller: Caller) -> None:
+        async def refuse(**place: object) -> None:
+            caller.leg.proceed = original  # type: ignore[method-assign]  # only once
+            raise LegError("no such context")
+
+        original = caller.leg.proceed
+        caller.leg.proceed = refuse  # type: ignore[method-assign,assignment]  # the PBX says no
+        await caller.waits(30)
+
+    played = await play(scene, dialogue=dialogue)
+    assert played.ended.outcome == "failed"
+    assert played.said() == [SORRY]
+    assert played.leg.proceeded is not None
+
+
+async def test_voicemail_leads_on() -> None:
+    job = Job("voicemail", outcome=Outcome("ok", then=Proceed("vm", "100", 1)))
+    played = await play(waits_long, tools=[job], model=Model([["Leave a message. ", asks("voicemail")]]))
+    assert played.leg.proceeded is not None and played.leg.proceeded.context == "vm"
+    assert played.ended.outcome == "handed_over"
+
+
+@pytest.mark.parametrize("sensitive", [False, True])
+@pytest.mark.parametrize(("keys", "digits"), [("4711", "4711"), ("47#", "47"), ("47", "47"), ("", "")])
+async def test_keys_for_a_tool(keys: str, digits: str, sensitive: bool) -> None:
+    async def work(actions: CallActions) -> Outcome:
+        await actions.say("Please enter your secret number now.")
+        return Outcome(await actions.collect_digits(length=4, terminator="#", timeout=5.0, sensitive=sensitive))
+
+    async def scene(caller: Caller) -> None:
+        await caller.says("let me in")
+        await caller.answered()
+        caller.presses(keys)
+        await caller.answered(5.5)
+
+    played = await play(scene, tools=[Job(work=work)], model=Model([[asks()], ["Thank you."]]), dead_air=True)
+    assert not played.of(DeadAir), "it is the caller who is silent"
+    assert played.dialogue()[2] == ("tool", digits)
+    assert played.turns() == ["let me in"]
+    assert played.said() == ["Thank you."]
+    shown = [event.digit for event in played.of(DtmfReceived)]
+    assert shown == (["*"] * len(keys) if sensitive else list(keys))
+    assert (
+        not any("4711" in str(event) for event in played.events if not isinstance(event, ToolCompleted))
+        or not sensitive
+    )
+    if not keys:
+        assert not any(5.0 < at - played.when("answered")[0] < 9.0 for at in played.when("fill")), "it waits for keys"
+
+
+async def test_key_cuts_the_prompt_of_a_tool_and_counts() -> None:
+    prompt = "Please enter your secret number now, followed by the hash key, or stay on the line."
+
+    async def work(actions: CallActions) -> Outcome:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(actions.say(prompt))
+            digits = await actions.collect_digits(length=4, terminator="#", timeout=9.0, sensitive=False)
+        return Outcome(digits)
+
+    async def scene(caller: Caller) -> None:
+        await caller.says("let me in")
+        await caller.hears_agent()
+        await caller.waits(1.0)
+        caller.presses("12#")
+        await caller.quiet(0.1)
+        await caller.answered()
+
+    played = await play(scene, tools=[Job(work=work)], model=Model([[asks()], ["Thank you."]]))
+    assert played.dialogue()[2] == ("tool", "12")
+    start, end = played.agent_spans[0]
+    assert end - start < 1.2
+    assert played.said() == ["Thank you."]
+
+
+async def test_prompt_of_a_tool_is_heard_before_keys_are_awaited() -> None:
+    prompt = "Please enter your secret number now, followed by the hash key, or stay on the line."
+    began: list[float] = []
+
+    async def work(actions: CallActions) -> Outcome:
+        await actions.say(prompt)
+        began.append(asyncio.get_running_loop().time())
+        return Outcome("ok")
+
+    played = await play(asks_once, tools=[Job(work=work)], model=Model([[asks()], ["Thank you."]]))
+    assert began[0] - played.leg.port.began == pytest.approx(played.agent_spans[0][1], abs=0.1)
+    assert played.agent_spans[0][1] - played.agent_spans[0][0] == pytest.approx(
+        len(prompt) / CHARS_PER_SECOND, abs=0.05
+    )
+
+
+async def test_tool_plays_a_sound() -> None:
+    async def work(actions: CallActions) -> Outcome:
+        await actions.play(voice_of("x" * 30), 8000)
+        return Outcome("played")
+
+    played = await play(asks_once, tools=[Job(work=work)], model=Model([[asks()], ["That was it."]]))
+    assert played.agent_spans[0][1] - played.agent_spans[0][0] == pytest.approx(2.0, abs=0.05)
+    assert played.said() == ["That was it."]
+    assert not played.when("fill"), timeline(played)
+
+
+async def test_caller_hangs_up_while_keys_are_awaited() -> None:
+    async def work(actions: CallActions) -> Outcome:
+        return Outcome(await actions.collect_digits(length=4, terminator="#", timeout=60.0, sensitive=False))
+
+    async def scene(caller: Caller) -> None:
+        await caller.says("let me in")
+        await caller.waits(3)
+
+    played = await play(scene, tools=[Job(work=work)], model=Model([[asks()]]))
+    assert played.ended.outcome == "caller_hangup"
+    (completed,) = played.of(ToolCompleted)
+    assert completed.outcome == "error" and completed.duration < 5
+
+
+async def test_hold_keeps_the_agent_from_asking() -> None:
+    async def work(actions: CallActions) -> Outcome:
+        actions.hold(60.0)
+        return Outcome("waiting")
+
+    async def scene(caller: Caller) -> None:
+        await caller.says("wait please")
+        await caller.answered(40.0)
+        await caller.says("I am back")
+        await caller.answered()
+        await caller.waits(11.5)
+
+    played = await play(scene, tools=[Job(work=work)], model=Model([[asks()], ["Take your time."], ["Good."]]))
+    assert played.said() == ["Take your time.", "Good.", "Are you still there?"]

@@ -1,0 +1,60 @@
+"""Reading what providers stream: with patience that ends, and with notice of a pause."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import TypeVar
+
+from voxtrad.providers.base import ProviderTimeout
+
+T = TypeVar("T")
+
+
+async def patiently(stream: AsyncIterator[T], seconds: float, *, provider: str, what: str) -> AsyncGenerator[T, None]:
+    """What a provider streams, closed when the reader is done. Raises `ProviderTimeout` after so many seconds without.
+
+    A provider has its own, shorter, deadlines; this one is for those that do not keep them.
+    """
+    try:
+        while True:
+            try:
+                async with asyncio.timeout(seconds) as limit:
+                    item = await anext(stream)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                raise ProviderTimeout(f"{what} did not come within {seconds:g} s", provider=provider) from None
+            yield item
+    finally:
+        if isinstance(stream, AsyncGenerator):
+            await stream.aclose()
+
+
+async def with_pauses(stream: AsyncIterator[T], seconds: float) -> AsyncGenerator[T | None, None]:
+    """What a stream gives, and None once in between whenever nothing has come for so many seconds."""
+    coming: asyncio.Task[T] | None = None
+    try:
+        while True:
+            coming = asyncio.ensure_future(_next(stream))
+            done, _ = await asyncio.wait([coming], timeout=seconds)
+            if not done:
+                yield None
+                await asyncio.wait([coming])
+            try:
+                item = coming.result()
+            except StopAsyncIteration:
+                return
+            finally:
+                coming = None
+            yield item
+    finally:
+        if coming is not None:
+            coming.cancel()
+            await asyncio.wait([coming])
+
+
+async def _next(stream: AsyncIterator[T]) -> T:
+    return await anext(stream)
