@@ -76,6 +76,8 @@ class Ended:
 
     cause: str
     """Why, in the PBX's words where it has some (`Normal Clearing`)."""
+    handed_back: bool = False
+    """It has not hung up: it is in the dialplan, or wherever its carrier leads it."""
 
 
 LegEvent = Digit | Ended

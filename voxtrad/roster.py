@@ -21,7 +21,7 @@ from voxtrad.conversation.agent import Toolbox
 from voxtrad.conversation.call import Call
 from voxtrad.conversation.dialogue import converse
 from voxtrad.conversation.handover import Switch
-from voxtrad.conversation.session import Dialogue, Plan, Providers
+from voxtrad.conversation.plan import Dialogue, Plan, Providers
 from voxtrad.conversation.speech_cache import SpeechCache
 from voxtrad.errors import VoxtradError
 from voxtrad.leg import Leg
@@ -76,7 +76,7 @@ class Roster:
         self._stock = stock
         self._lookup = lookup
         self._desks = {name: self._desk(agent, types, tools(agent)) for name, agent in config.agents.items()}
-        self._switch = Switch(config.destinations)
+        self._switch = Switch(config.destinations, self.plan_for)
         self._live = 0
         self._retired = False
 

@@ -13,7 +13,8 @@ from typing import Protocol
 
 import structlog
 
-from voxtrad.conversation.session import Plan, Session
+from voxtrad.conversation.plan import Plan
+from voxtrad.conversation.session import Session
 from voxtrad.errors import VoxtradError
 from voxtrad.events.types import Event, Rejection
 from voxtrad.leg import Leg, LegError

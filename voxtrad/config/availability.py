@@ -22,16 +22,10 @@ class NotYet:
     except_for: tuple[str | bool, ...] = ()
 
 
-BUILTINS_NOT_YET = ("transfer", "send_dtmf", "collect_digits", "play", "set_variable", "voicemail", "wait")
-
 NOT_YET: tuple[NotYet, ...] = (
     NotYet("asterisk.media.transport", values=("rtp",)),
     NotYet("outbound"),
     NotYet("tools.*.mcp"),
-    NotYet("tools.*.builtin", values=BUILTINS_NOT_YET),
-    NotYet("agents.*.tools.*", values=BUILTINS_NOT_YET),
-    NotYet("destinations.*.mode", values=("attended",)),
-    NotYet("destinations.*.after", values=("agent",)),
     NotYet("agents.*.record", except_for=(False,)),
     NotYet("agents.*.analysis"),
     NotYet("agents.*.handler"),

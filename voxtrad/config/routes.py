@@ -76,6 +76,10 @@ class DialDestination(DestinationBase):
     """`attended`: the person hears a brief and accepts with 1 or declines with 2."""
     brief: TemplateText = "auto"
     """What the person is told; `auto` is a summary of the conversation."""
+    question: TemplateText = "Press 1 to take the call, or 2 to decline."
+    """What the person is asked then."""
+    caller_hears: Literal["ringing", "music"] = "ringing"
+    """What the caller hears meanwhile; the music is the PBX's."""
     timeout: Annotated[Duration, Field(gt=0, le=300)] = 25.0
     """How long it rings."""
     after: Literal["hangup", "agent"] = "hangup"

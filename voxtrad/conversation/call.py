@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import structlog
 
@@ -25,15 +25,26 @@ from voxtrad.conversation.speaker import Speaker
 from voxtrad.conversation.spoken import Spoken
 from voxtrad.errors import VoxtradError
 from voxtrad.events.types import Outcome
-from voxtrad.leg import Leg, LegError, LegGone, LegInfo
+from voxtrad.leg import Hears, Leg, LegError, LegGone, LegInfo
 
 if TYPE_CHECKING:
+    from voxtrad.conversation.line import Line
     from voxtrad.conversation.listener import Listener
+    from voxtrad.conversation.plan import Plan
 
 State = Literal["ringing", "in-progress", "handed-over", "ended"]
 
 Handover = Callable[["Call", Leg, str], Awaitable[None]]
 """Hands a call's leg to a named destination (`handover.py`)."""
+
+
+class Speech(Protocol):
+    """The agent's voice, for others than the caller."""
+
+    async def __call__(self, text: str, rate: int, *, within: float) -> bytes:
+        """Audio of a text, made in `within` seconds. Raises `ProviderError` and `TimeoutError`."""
+        ...
+
 
 _NOTHING = Spoken("", "", interrupted=True)
 
@@ -70,9 +81,18 @@ class Call:
         self.idle_monitor = IdleMonitor(config.idle.say, config.idle.max, clock)
         self.over = asyncio.Event()
         """Set when the call has ended, by either side."""
+        self.line: Line | None = None
+        """What the agent hears and speaks through; None when no agent can come back."""
+        self.speech: Speech | None = None
+        self.taking_over = False
+        """Whether another agent had the call before."""
+        self.successor: Plan | None = None
+        """The agent that takes the call over, when this one has ended."""
         self._leg = leg
-        self._reporter = reporter
+        self.reporter = reporter
         self._handover = handover
+        self._together = asyncio.Event()
+        self._together.set()
         self._keypad: KeyPad | None = None
         self._speaker: Speaker | None = None
         self._listener: Listener | None = None
@@ -85,6 +105,15 @@ class Call:
     def attach(self, speaker: Speaker, listener: Listener) -> None:
         """Give the call its mouth and ears."""
         self._speaker, self._listener = speaker, listener
+        if self.state != "ringing":
+            speaker.begin(0.0)
+            listener.begin()
+
+    def detach(self) -> None:
+        """Ears and mouth are gone."""
+        listener, self._speaker, self._listener = self._listener, None, None
+        if listener is not None:
+            self._close(listener)
 
     # --- what is known ------------------------------------------------------------------------------------------------
 
@@ -104,7 +133,8 @@ class Call:
     @property
     def greeting(self) -> str:
         """The greeting of this call: the dialplan's own (`AI_GREETING`) or the agent's, ready to be said."""
-        return self._leg.info.greeting or self.render(self.config.greeting.text)
+        given = None if self.taking_over else self._leg.info.greeting
+        return given or self.render(self.config.greeting.text)
 
     def render(self, template: str) -> str:
         """A template of the configuration with this call's values. Raises `TemplateRenderError`."""
@@ -114,16 +144,21 @@ class Call:
 
     async def answer(self) -> None:
         """Pick up. Raises `LegError` when the PBX refuses; a caller who is gone already ends the call."""
-        try:
-            await self._leg.answer()
-        except LegGone as gone:
-            self.ended("caller_hangup", gone.message)
-            return
+        if self.taking_over:
+            lead_in = 0.0
+        else:
+            try:
+                await self._leg.answer()
+            except LegGone as gone:
+                self.ended("caller_hangup", gone.message)
+                return
+            lead_in = self.config.greeting.lead_in
         if self.state == "ringing":
             self.state = "in-progress"
-            self._reporter.answered()
+            if not self.taking_over:
+                self.reporter.answered()
             if self._speaker is not None and self._listener is not None:
-                self._speaker.begin(self.config.greeting.lead_in)
+                self._speaker.begin(lead_in)
                 self._listener.begin()
 
     async def say(self, what: str | Reply | AsyncIterator[str], *, interruptible: bool = True) -> Spoken:
@@ -131,6 +166,7 @@ class Call:
 
         The history keeps what was heard. Raises `ProviderError` when no synthesis or language model is left to ask.
         """
+        await self.with_caller()
         if not self.in_progress or self._speaker is None or self._listener is None:
             return _NOTHING
         if isinstance(what, str):
@@ -141,7 +177,7 @@ class Call:
             spoken = await self._speaker.say(what, interruptible=interruptible)
             turn, self._turn = self._turn, None
             self.agent.writer.said(spoken.heard, interrupted=spoken.interrupted)
-            self._reporter.said(spoken, turn)
+            self.reporter.said(spoken, turn)
         if spoken.error is not None and self.in_progress:
             raise spoken.error
         return spoken
@@ -157,24 +193,28 @@ class Call:
             reply.settle(spoken)
         if spoken.interrupted and not spoken.heard and self.in_progress:
             listener.take_back(reply.withdraw())
-        self._reporter.said(spoken, turn, Thought(reply.asked_at, reply.first_token_at))
+        self.reporter.said(spoken, turn, Thought(reply.asked_at, reply.first_token_at))
         if reply.then is not None and await listener.settled():
-            self._reporter.note("stay", "the caller speaks up, so nothing comes of what was to follow")
+            self.reporter.note("stay", "the caller speaks up, so nothing comes of what was to follow")
             reply.then = None
         return spoken
 
     async def listen(self, timeout: float | None = None) -> Turn | None:
         """The caller's next turn; None when nobody has spoken for `timeout` seconds, and when the call has ended."""
-        if not self.in_progress or self._listener is None:
-            return None
-        turn = await self._listener.turn(timeout)
-        if turn is None:
-            if self.in_progress:
-                self._reporter.silent(timeout or 0.0)
-            return None
+        turn = None
+        while turn is None:
+            await self.with_caller()
+            listener = self._listener
+            if not self.in_progress or listener is None:
+                return None
+            turn = await listener.turn(timeout)
+            if turn is None and listener is self._listener:
+                if self.in_progress:
+                    self.reporter.silent(timeout or 0.0)
+                return None
         self.idle_monitor.heard()
         self._turn = turn
-        self._reporter.turn(turn)
+        self.reporter.turn(turn)
         return turn
 
     async def interject(self, what: str | bytes) -> None:
@@ -211,7 +251,12 @@ class Call:
         await self._leg.hang_up()
 
     async def transfer(self, destination: str) -> None:
-        """Hand the caller to a destination of the configuration. Raises `HandoverFailed`; the call then goes on."""
+        """Hand the caller to a destination of the configuration.
+
+        Returns when the call is over, or when the agent is with the caller again after a person has left. Raises
+        `HandoverFailed` when nobody took the caller; the call then goes on.
+        """
+        await self.with_caller()
         if not self.in_progress:
             return
         self.idle_monitor.suspended = True
@@ -223,6 +268,43 @@ class Call:
                 self.idle_monitor.suspended = False
                 self._excuse(False)
 
+    async def leave(self, hears: Hears) -> None:
+        """The agent leaves the caller, who hears ringing or music until `come_back`, or until others are there."""
+        self._together.clear()
+        if self.line is not None:
+            await self.fall_silent()
+            await self.line.disconnect()
+        await self._leg.hold(hears)
+
+    def others_talk(self) -> None:
+        """The caller talks with somebody else."""
+        self.state = "handed-over"
+
+    async def come_back(self) -> None:
+        """The agent is with the caller again, where there is one. Raises `LegGone`."""
+        if self.ending is None:
+            self.state = "in-progress"
+        try:
+            if self.line is None:
+                await self._leg.hold("silence")
+            elif self.ending is None:
+                await self.line.connect()
+        finally:
+            self._together.set()
+
+    async def with_caller(self) -> None:
+        """Wait while the caller is with others."""
+        await self._together.wait()
+
+    async def fall_silent(self) -> None:
+        """Say no more of what is being said."""
+        if self._speaker is not None:
+            await self._speaker.flush()
+
+    def leads_on(self, reason: str | None, outcome: Outcome = "handed_over") -> None:
+        """What it means when the leg is handed back to the dialplan from now on; with None, nothing is expected."""
+        self._leaving = Ending(outcome, reason) if reason is not None else None
+
     async def proceed(
         self,
         *,
@@ -233,11 +315,11 @@ class Call:
         reason: str = "led on in the dialplan",
     ) -> None:
         """Hand the caller back to the dialplan, for good. Raises `LegError` when the PBX refuses; the call goes on."""
-        self._leaving = Ending(outcome, reason)
+        self.leads_on(reason, outcome)
         try:
             await self._leg.proceed(context=context, extension=extension, priority=priority)
         except LegError:
-            self._leaving = None
+            self.leads_on(None)
             raise
         self.ended(outcome, reason, state="handed-over")
 
@@ -264,22 +346,24 @@ class Call:
         """The caller pressed a key."""
         self.idle_monitor.heard()
         if self._keypad is not None:
-            self._reporter.key("*" if self._keypad.sensitive else digit)
+            self.reporter.key("*" if self._keypad.sensitive else digit)
             self._keypad.press(digit)
             if self._speaker is not None:
                 await self._speaker.hush()
             return
-        self._reporter.key(digit)
+        if self.state == "handed-over":
+            return  # what the caller tells others is not ours
+        self.reporter.key(digit)
         if self._listener is not None:
             await self._listener.key(digit)
 
     async def agent_audible(self, interruptible: bool) -> None:
-        self._reporter.audible()
+        self.reporter.audible()
         if self._listener is not None:
             await self._listener.agent_audible(interruptible)
 
     async def agent_filled(self) -> None:
-        self._reporter.silenced()
+        self.reporter.silenced()
         if self._listener is not None:
             await self._listener.agent_filled()
 
@@ -288,7 +372,7 @@ class Call:
             await self._listener.agent_played(text)
 
     def agent_starved(self) -> None:
-        self._reporter.starved()
+        self.reporter.starved()
 
     def want_filler(self) -> None:
         """The caller has heard nothing for too long."""
@@ -302,7 +386,7 @@ class Call:
             text = self._filler()
             if text is None:
                 continue
-            self._reporter.note("fill", text)
+            self.reporter.note("fill", text)
             try:
                 await self._speaker.fill(text)
             except VoxtradError as error:
@@ -316,18 +400,25 @@ class Call:
         """The call is over. The first reason counts; whoever speaks or listens returns."""
         if self.ending is not None:
             return
-        if self._leaving is not None and outcome == "caller_hangup":
+        if self._leaving is not None and outcome == "handed_over":
             outcome, reason, state = self._leaving.outcome, self._leaving.reason, "handed-over"
+        if self.state == "handed-over" and outcome == "caller_hangup":
+            outcome = "transferred"
         if self._failure is not None and outcome != "caller_hangup":
             outcome, reason = "failed", f"{self._failure}; {reason}" if reason != self._failure else reason
         self.ending = Ending(outcome, reason)
         self.state = state
         self.over.set()
+        self._together.set()
         if self._keypad is not None:
             self._keypad.close()
-        if self._listener is not None and (left := self._listener.close()):
+        if self._listener is not None:
+            self._close(self._listener)
+
+    def _close(self, listener: Listener) -> None:
+        if left := listener.close():
             self.agent.writer.user(left)
-            self._reporter.left(left)
+            self.reporter.left(left)
 
     def _excuse(self, excused: bool) -> None:
         if self._listener is not None:

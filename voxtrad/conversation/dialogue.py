@@ -12,6 +12,8 @@ async def converse(call: Call) -> None:
     await call.answer()
     if call.greeting:
         await call.say(call.greeting, interruptible=call.config.greeting.interruptible)
+    elif call.taking_over:
+        await call.say(call.agent.stream(""))
     while call.in_progress:
         turn = await call.listen(timeout=call.config.idle.after)
         if turn is None:
@@ -41,8 +43,9 @@ async def act(call: Call, reply: Reply) -> None:
         attempts -= 1
         try:
             await reply.then.perform(call)
-            return
         except HandoverFailed as failed:
             call.agent.writer.note(f"That did not work: {failed.message}. The caller is still here; tell them.")
-            reply = call.agent.stream("")
-            await call.say(reply)
+        if not call.in_progress:
+            return
+        reply = call.agent.stream("")
+        await call.say(reply)

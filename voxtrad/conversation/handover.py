@@ -1,44 +1,259 @@
-"""Leading the caller on to a place in the dialplan, where the PBX goes on with the channel, its caller ID and CDR."""
+"""Handing a caller on: to a place in the dialplan, to another agent, or to a person who is called and bridged.
+
+Each way tells what came of it. Where nobody took the caller the agent comes back to them, in the same conversation,
+and `HandoverFailed` says why. Only destinations of the configuration can be reached, whatever anybody says.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Coroutine, Mapping
+from typing import Protocol, TypeVar
 
-from voxtrad.config.models import ContinueDestination, Destination
+import structlog
+
+from voxtrad.config.models import AgentDestination, ContinueDestination, Destination, DialDestination
+from voxtrad.config.templates import TemplateRenderError
+from voxtrad.conversation.briefing import Person
 from voxtrad.conversation.call import Call
+from voxtrad.conversation.failures import single
+from voxtrad.conversation.plan import Plan
+from voxtrad.conversation.summary import summary_of
 from voxtrad.errors import VoxtradError
-from voxtrad.leg import Leg, LegError, LegGone
+from voxtrad.leg import Dialer, Leg, LegError, LegGone, NotReached, Refusal
+from voxtrad.providers.base import JSON, ProviderError
+
+SUMMARY = 3.0
+"""Seconds that a summary may take while the caller waits for it."""
+BRIEF = 8.0
+"""Seconds that it may take while somebody's telephone rings."""
+SPEECH = 10.0
+"""Seconds that a brief may take to be synthesized."""
+VISIT = 600.0
+"""Seconds after which a caller in the dialplan is not expected back any more."""
+
+_WORDS: Mapping[Refusal, str] = {
+    "busy": "the line is busy",
+    "no_answer": "nobody answered",
+    "unavailable": "it cannot be reached",
+    "declined": "the call was declined",
+    "failed": "it could not be reached",
+}
+
+T = TypeVar("T")
+log = structlog.stdlib.get_logger(__name__)
 
 
 class HandoverFailed(VoxtradError):
-    """The destination is not in the configuration, or did not take the caller."""
+    """The caller was not handed over, and is still here. The message is for the model."""
+
+    def __init__(self, message: str, why: Refusal = "failed") -> None:
+        super().__init__(message)
+        self.why: Refusal = why
+
+
+class Planner(Protocol):
+    """Who makes the plans of agents (`roster.py`)."""
+
+    def __call__(self, agent: str, call_id: str, variables: Mapping[str, JSON]) -> Plan:
+        """What a call with this agent is done with. Raises `KeyError` for an agent that is not there."""
+        ...
 
 
 class Switch:
     """The destinations of the configuration, the only places a call can be sent to."""
 
-    def __init__(self, destinations: Mapping[str, Destination]) -> None:
+    def __init__(self, destinations: Mapping[str, Destination], plan: Planner) -> None:
         self._destinations = destinations
+        self._plan = plan
 
     async def __call__(self, call: Call, leg: Leg, name: str) -> None:
-        """Send the call to a destination. Raises `HandoverFailed`; then the call is still here."""
+        """Send the call to a destination; returns when the call is over, or when the agent is back after a person.
+
+        Raises `HandoverFailed`; then the call is still here.
+        """
         destination = self._destinations.get(name)
-        if not isinstance(destination, ContinueDestination):
-            raise HandoverFailed(f"there is no destination '{name}'")
-        place = destination.continue_
+        if destination is None:
+            call.reporter.transfer_denied(name)
+            raise HandoverFailed(f"there is no destination '{name[:64]}'", "unavailable")
+        call.reporter.transfer_started(name)
+        handover = _Handover(call, leg, name)
         try:
-            await leg.set_variables(
-                {
-                    "VOXTRAD_CALL_ID": call.id,
-                    "VOXTRAD_OUTCOME": "handed_over",
-                    "VOXTRAD_VARIABLES": json.dumps(call.agent.variables, ensure_ascii=False)[:1000],
-                }
-            )
-            await call.proceed(
-                context=place.context, extension=place.extension, priority=place.priority, reason=f"to {name}"
+            match destination:
+                case ContinueDestination():
+                    work = handover.lead_on(destination)
+                case AgentDestination():
+                    work = handover.change_agents(destination, self._plan)
+                case DialDestination():
+                    work = handover.connect(destination)
+            await unless_over(call, work)
+        except NotReached as refused:
+            log.info("nobody took the caller", to=name, why=refused.why, reason=refused.message)
+            call.reporter.transfer_failed(name, refused.why)
+            raise HandoverFailed(f"{name}: {_WORDS[refused.why]}", refused.why) from refused
+        except LegGone:
+            pass  # the caller has hung up meanwhile, which whoever watches the leg tells
+        except LegError as error:
+            log.warning("the caller could not be handed over", to=name, reason=error.message)
+            call.reporter.transfer_failed(name, "failed")
+            raise HandoverFailed(f"{name}: {_WORDS['failed']}") from error
+        if not handover.completed:
+            call.reporter.transfer_failed(name, "abandoned")
+
+
+class _Handover:
+    """One call on its way to one destination."""
+
+    def __init__(self, call: Call, leg: Leg, name: str) -> None:
+        self._call = call
+        self._leg = leg
+        self._name = name
+        self.completed = False
+        """Somebody, or something, has the caller."""
+
+    def _complete(self, outcome: str) -> None:
+        self.completed = True
+        self._call.reporter.transfer_completed(self._name, outcome)
+
+    async def _mark(self, outcome: str, summary: str) -> None:
+        """Leave what is known on the channel and in its CDR, for the dialplan and for records."""
+        await self._leg.set_variables(
+            {
+                "VOXTRAD_CALL_ID": self._call.id,
+                "VOXTRAD_OUTCOME": outcome,
+                "VOXTRAD_SUMMARY": summary if self._call.config.privacy == "full" else "",
+                "VOXTRAD_VARIABLES": json.dumps(self._call.agent.variables, ensure_ascii=False)[:1000],
+            }
+        )
+
+    # --- into the dialplan --------------------------------------------------------------------------------------------
+
+    async def lead_on(self, to: ContinueDestination) -> None:
+        call, place, reason = self._call, to.continue_, f"to {self._name}"
+        await self._mark("handed_over", await summary_of(call.agent, within=SUMMARY))
+        if place.context is None:
+            await call.proceed(extension=place.extension, priority=place.priority, reason=reason)
+            self._complete("handed_over")
+            return
+        call.leads_on(reason)
+        await call.leave("silence")
+        try:
+            what = await self._leg.visit(
+                context=place.context, extension=place.extension, priority=place.priority, within=VISIT
             )
         except LegGone:
-            return  # the caller has hung up meanwhile
-        except LegError as error:
-            raise HandoverFailed(f"'{name}' could not be reached: {error.message}") from error
+            raise
+        except LegError:
+            call.leads_on(None)
+            await call.come_back()
+            raise
+        self._complete("answered" if what == "answered" else "handed_over")
+        call.ended("transferred" if what == "answered" else "handed_over", reason, state="handed-over")
+
+    # --- to another agent ---------------------------------------------------------------------------------------------
+
+    async def change_agents(self, to: AgentDestination, planner: Planner) -> None:
+        call, agent = self._call, self._call.agent
+        own = call.config.variables
+        carried = {name: value for name, value in agent.variables.items() if name not in own or own[name] != value}
+        summary = await summary_of(agent, within=SUMMARY)
+        told = f"You take over a call that '{agent.name}' had until now. The caller has been told." + (
+            f" What has happened so far: {summary}" if summary else ""
+        )
+        plan = planner(to.agent, call.id, carried)
+        await call.leave("silence")
+        call.successor = plan.for_takeover(told)
+        self._complete("answered")
+        call.ended("handed_over", f"to {self._name}", state="handed-over")
+
+    # --- to a person --------------------------------------------------------------------------------------------------
+
+    async def connect(self, to: DialDestination) -> None:
+        call, dialer = self._call, self._leg.dialer
+        if dialer is None:
+            raise NotReached("nobody can be called from here", "unavailable")
+        await call.leave(to.caller_hears)
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._talk(to, dialer, group)
+        except BaseExceptionGroup as errors:
+            await call.come_back()
+            error = single(errors)
+            if isinstance(error, LegGone):  # not the caller, or the agent could not have come back
+                raise NotReached("the person has hung up", "declined") from error
+            raise error from None
+        if to.after == "agent" and call.line is not None and call.ending is None:
+            what = f"The caller has talked with {self._name}, who has left. You are with the caller again; say so."
+            call.agent.writer.note(what)
+            await call.come_back()
+        else:
+            call.ended("transferred", f"the talk with {self._name} is over")
+
+    async def _talk(self, to: DialDestination, dialer: Dialer, group: asyncio.TaskGroup) -> None:
+        """From the ring to the person's leaving. Raises `NotReached`, and `LegGone` for either of the two."""
+        call, leg = self._call, self._leg
+        words = group.create_task(self._words(to)) if to.mode == "attended" else None
+        async with dialer.dial(
+            to.dial,
+            timeout=to.timeout,
+            caller=leg.info.caller,
+            caller_name=leg.info.caller_name,
+            beside=leg.info,
+            variables={"VOXTRAD_CALL_ID": call.id},
+        ) as other:
+            person = Person(other)
+            group.create_task(person.watch())
+            if words is not None:
+                await person.decides(await words, call.render(to.question), self._voice)
+            await leg.bridge_with(other)
+            call.others_talk()
+            self._complete("answered")
+            with contextlib.suppress(LegError):
+                await self._mark("transferred", "" if words is None else words.result())
+            await person.gone.wait()
+
+    async def _words(self, to: DialDestination) -> str:
+        """What the person is told."""
+        if to.brief == "auto":
+            return await summary_of(self._call.agent, within=BRIEF)
+        try:
+            return self._call.render(to.brief)
+        except TemplateRenderError as error:
+            log.warning("a brief cannot be rendered", to=self._name, reason=error.message)
+            return ""
+
+    async def _voice(self, text: str, rate: int) -> bytes:
+        speech = self._call.speech
+        try:
+            if speech is not None:
+                return await speech(text, rate, within=SPEECH)
+        except (ProviderError, TimeoutError) as error:
+            raise NotReached(f"no voice for the brief: {error}", "failed") from error
+        raise NotReached("no voice for the brief", "failed")
+
+
+async def unless_over(call: Call, work: Coroutine[object, object, T]) -> T | None:
+    """Do something unless, or until, the call is over. What it raises is raised, also then."""
+    async with asyncio.TaskGroup() as group:
+        over = group.create_task(call.over.wait())
+        doing = group.create_task(_caught(work))
+        await asyncio.wait([over, doing], return_when=asyncio.FIRST_COMPLETED)
+        over.cancel()
+        if not doing.done():
+            doing.cancel()
+    if doing.cancelled():
+        return None
+    result, error = doing.result()
+    if error is not None:
+        raise error
+    return result
+
+
+async def _caught(work: Awaitable[T]) -> tuple[T | None, VoxtradError | None]:
+    """What comes of something, an expected failure included: a task group would wrap it."""
+    try:
+        return await work, None
+    except VoxtradError as error:
+        return None, error

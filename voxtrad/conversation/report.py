@@ -24,6 +24,7 @@ from voxtrad.events.types import (
     CallEnded,
     CallFailed,
     CallStarted,
+    CallTransferred,
     DeadAir,
     Decision,
     DtmfReceived,
@@ -31,9 +32,14 @@ from voxtrad.events.types import (
     Event,
     LatencyAdded,
     Outcome,
+    SecurityDenied,
     SilenceDetected,
     Stage,
     StageMeasured,
+    TransferCompleted,
+    TransferDenied,
+    TransferFailed,
+    TransferStarted,
     TurnEnded,
     UserSpeechEnded,
     UserSpeechStarted,
@@ -132,6 +138,34 @@ class Reporter:
     def note(self, what: str, reason: str, at: float | None = None) -> None:
         """A line of the call's timeline."""
         self._publish(Decision(call_id=self.call_id, agent=self.agent, at=self.since(at), what=what, reason=reason))
+
+    # --- handing over -------------------------------------------------------------------------------------------------
+
+    def hand_to(self, agent: str, providers: dict[str, str]) -> None:
+        """From now on it is another agent's call."""
+        self.agent, self._providers = agent, providers
+
+    def transfer_denied(self, destination: str) -> None:
+        """Somebody's words asked for a destination that there is not."""
+        what, reason = f"destination {destination[:64]}", "the configuration has no such destination"
+        self._publish(SecurityDenied(call_id=self.call_id, agent=self.agent, what=what, reason=reason))
+        self._publish(TransferDenied(call_id=self.call_id, agent=self.agent, reason="unknown_destination"))
+
+    def transfer_started(self, destination: str) -> None:
+        self._publish(TransferStarted(call_id=self.call_id, agent=self.agent, destination=destination))
+        self.note("transfer", f"to {destination}")
+
+    def transfer_completed(self, destination: str, outcome: str) -> None:
+        """Somebody, or something, has the caller."""
+        self._publish(
+            TransferCompleted(call_id=self.call_id, agent=self.agent, destination=destination, outcome=outcome)
+        )
+        self._publish(CallTransferred(call_id=self.call_id, agent=self.agent, destination=destination))
+        self.note("transferred", f"to {destination}: {outcome}")
+
+    def transfer_failed(self, destination: str, outcome: str) -> None:
+        self._publish(TransferFailed(call_id=self.call_id, agent=self.agent, destination=destination, outcome=outcome))
+        self.note("transfer_failed", f"to {destination}: {outcome}")
 
     # --- the caller ---------------------------------------------------------------------------------------------------
 

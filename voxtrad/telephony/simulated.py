@@ -208,7 +208,7 @@ class SimulatedLeg:
 
     async def open_media(self) -> SimulatedPort:
         if self.hears is not None:
-            self.hears = None
+            self.hears = self.talks_with = None
             self.port.reconnect()
             return self.port
         self._tasks.append(asyncio.create_task(self.port.run(), name="simulated media"))

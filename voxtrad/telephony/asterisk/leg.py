@@ -40,6 +40,8 @@ log = structlog.stdlib.get_logger(__name__)
 
 _MOST_DIGITS = 1000  # that wait for a consumer; more are dropped
 _ENTER_TIMEOUT = 5.0
+_IN_CDR = frozenset({"VOXTRAD_CALL_ID", "VOXTRAD_OUTCOME", "VOXTRAD_SUMMARY"})
+_HANDED_BACK = "handed back to the dialplan"
 _OWN_VARIABLES = ("VOXTRAD_AGENT", "AI_AGENT", "AI_GREETING", "DIALED_NUMBER", "FROM_DID")
 _LINKED_ID, _FORMATS = "CHANNEL(linkedid)", "CHANNEL(audionativeformat)"
 _REASONS = frozenset({"normal", "busy", "congestion", "no_answer"})
@@ -255,10 +257,12 @@ class AsteriskLeg:
         self._check()
         for name, value in variables.items():
             await self._set(name, value)
+            if name in _IN_CDR:
+                await self._set(f"CDR({name.lower()})", value)
 
     async def proceed(self, *, context: str | None, extension: str | None, priority: int | None) -> None:
         self._check()
-        self._leaving = "handed back to the dialplan"
+        self._leaving = _HANDED_BACK
         try:
             await self._continue(context, extension, priority)
         except LegError:
@@ -288,7 +292,7 @@ class AsteriskLeg:
             self._ended = True
             if self._media is not None:
                 self._media.end()
-            self._events.put_nowait(Ended(cause))
+            self._events.put_nowait(Ended(cause, handed_back=cause == _HANDED_BACK))
 
     def _media_lost(self, media_id: str) -> None:
         if media_id == self._media_id:
@@ -344,8 +348,7 @@ class AsteriskLeg:
             log.info("nothing is known of a caller who was led on", leg=self.info.id, seconds=within)
         finally:
             if outcome is not None:
-                self._gone = True
-                self._end("handed back to the dialplan")
+                self._gone = True  # `Ended` comes with `release`: whoever visits is told the outcome first
         return outcome
 
     @property

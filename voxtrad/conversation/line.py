@@ -1,0 +1,180 @@
+"""The line between a caller and an agent: ears and mouth, connected while the agent is with the caller.
+
+It opens the leg's audio and the providers' streams, keeps audio moving through them, and closes all of it while people
+talk with each other. What is said on it is the dialogue's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+from voxtrad.config.models import AgentConfig
+from voxtrad.conversation.call import Call
+from voxtrad.conversation.floor import TurnPolicy
+from voxtrad.conversation.listener import Listener
+from voxtrad.conversation.plan import Plan
+from voxtrad.conversation.report import Reporter
+from voxtrad.conversation.speaker import Speaker
+from voxtrad.conversation.speech_text import SpeechText
+from voxtrad.conversation.turns import TurnMachine
+from voxtrad.leg import Leg, LegError, MediaPort
+from voxtrad.providers.base import STTCapabilities, TranscriptStream, Voice
+
+SETUP = 15.0
+"""Seconds that the providers have to connect, before the call is answered."""
+GRACE = 2.0
+"""Seconds within which the leg tells that the caller has hung up, after the audio has ended."""
+
+
+class Line:
+    """One agent's line. It lives in the conversation's task group, and what breaks on it breaks there."""
+
+    def __init__(
+        self,
+        leg: Leg,
+        plan: Plan,
+        call: Call,
+        reporter: Reporter,
+        group: asyncio.TaskGroup,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self._leg = leg
+        self._plan = plan
+        self._call = call
+        self._reporter = reporter
+        self._group = group
+        self._clock = clock
+        self._task: asyncio.Task[None] | None = None
+        self.port: MediaPort | None = None
+        """The caller's audio, as long as it is connected."""
+
+    async def connect(self) -> None:
+        """Returns when the agent can hear and speak."""
+        ready = asyncio.get_running_loop().create_future()
+        self._task = self._group.create_task(self._run(ready), name="line")
+        await ready
+
+    async def disconnect(self) -> None:
+        """Ears and mouth are gone; the leg's audio is for others to close."""
+        task, self._task = self._task, None
+        self.port = None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _run(self, ready: asyncio.Future[None]) -> None:
+        call = self._call
+        try:
+            port = self.port = await self._leg.open_media()
+            async with self._opened(port.rate) as (stt, voice):
+                listener = self._attach(port, stt, voice)
+                ready.set_result(None)
+                async with asyncio.TaskGroup() as group:
+                    filling = group.create_task(call.keep_from_silence())
+                    await self._hear(listener)
+                    filling.cancel()
+        finally:
+            call.detach()
+            if not ready.done():
+                ready.cancel()
+
+    @contextlib.asynccontextmanager
+    async def _opened(self, rate: int) -> AsyncIterator[tuple[TranscriptStream, Voice]]:
+        """Everything that a turn needs is connected before the call is answered."""
+        providers, config = self._plan.providers, self._plan.config
+        async with contextlib.AsyncExitStack() as stack:
+
+            async def hear() -> TranscriptStream:
+                stt = await providers.stt.open(rate=rate, language=config.language, hints=self._plan.hints)
+                stack.push_async_callback(stt.aclose)
+                return stt
+
+            async def speak() -> Voice:
+                voice = await providers.tts.open(rate=rate, language=config.language)
+                stack.push_async_callback(voice.aclose)
+                return voice
+
+            async with asyncio.timeout(SETUP), asyncio.TaskGroup() as group:
+                hearing, speaking = group.create_task(hear()), group.create_task(speak())
+                group.create_task(providers.llm.warm())
+            yield hearing.result(), speaking.result()
+
+    def _attach(self, port: MediaPort, stt: TranscriptStream, voice: Voice) -> Listener:
+        config, providers = self._plan.config, self._plan.providers
+        speaker = Speaker(
+            port,
+            voice,
+            language=config.language,
+            kept=self._plan.kept(providers.tts.fingerprint, port.rate),
+            audience=self._call,
+            clock=self._clock,
+        )
+        listener = Listener(
+            port,
+            providers.vad.open(rate=port.rate),
+            stt,
+            providers.stt.capabilities,
+            TurnMachine(policy_of(config, providers.stt.capabilities)),
+            mouth=speaker,
+            drafts=self._call.agent,
+            witness=self._reporter,
+            fill=self._call.want_filler,
+            clock=self._clock,
+        )
+        self._call.attach(speaker, listener)
+        return listener
+
+    async def _hear(self, listener: Listener) -> None:
+        """The ears, as long as there is audio. A caller who hung up is told by the leg, in its own time."""
+        await listener.run()
+        try:
+            async with asyncio.timeout(GRACE):
+                await self._call.over.wait()
+        except TimeoutError:
+            raise LegError("the media connection was lost") from None
+
+
+async def speech_of(plan: Plan, text: str, rate: int, *, within: float) -> bytes:
+    """The agent's voice saying a text: kept from before, or synthesized for up to `within` seconds.
+
+    Raises `ProviderError`, and `TimeoutError`.
+    """
+    tts, language = plan.providers.tts, plan.config.language
+    pcm = plan.kept(tts.fingerprint, rate).get(text)
+    if pcm is not None:
+        return pcm
+    cutter = SpeechText(language)
+    async with asyncio.timeout(within):
+        voice = await tts.open(rate=rate, language=language)
+        try:
+            sentences = [sentence.text for sentence in (*cutter.push(text), *cutter.flush()) if sentence.text]
+            return b"".join([chunk.pcm for sentence in sentences async for chunk in voice.synthesize(sentence)])
+        finally:
+            await voice.aclose()
+
+
+def policy_of(config: AgentConfig, capabilities: STTCapabilities) -> TurnPolicy:
+    """The agent's settings for turns, with what its recogniser can do."""
+    turn, interrupt = config.turn, config.interrupt
+    return TurnPolicy(
+        language=config.language,
+        min_silence=turn.min_silence,
+        max_silence=turn.max_silence,
+        speculate=turn.speculate,
+        interrupt=interrupt.enabled,
+        pause_after=interrupt.pause_after,
+        min_speech=interrupt.min_speech,
+        min_words=interrupt.min_words,
+        ignore=interrupt.ignore,
+        resume_after=interrupt.resume_after,
+        fill_after=config.fill.after,
+        fill_every=config.fill.every,
+        dead_air=config.fill.dead_air,
+        partials=capabilities.partials,
+        end_of_turn=capabilities.end_of_turn,
+        punctuates=capabilities.punctuates,
+        final_delay=capabilities.final_delay,
+    )

@@ -1,0 +1,51 @@
+"""All that is decided about a call before an agent takes it: who the agent is, and with what it works."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from voxtrad.config.models import AgentConfig
+from voxtrad.conversation.agent import Toolbox
+from voxtrad.conversation.call import Call, Handover
+from voxtrad.conversation.spoken import SpokenAudio
+from voxtrad.providers.base import JSON, LanguageModel, SpeechToText, TextToSpeech, VoiceActivityDetector
+from voxtrad.tools.base import CallActions
+
+Dialogue = Callable[[Call], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Providers:
+    """What one agent hears, thinks and speaks with."""
+
+    stt: SpeechToText
+    llm: LanguageModel
+    tts: TextToSpeech
+    vad: VoiceActivityDetector
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a call with one agent is done with."""
+
+    call_id: str
+    config: AgentConfig
+    providers: Providers
+    dialogue: Dialogue
+    kept: Callable[[str, int], SpokenAudio]
+    """Audio kept from before, for a synthesis' fingerprint and a sample rate."""
+    toolbox: Callable[[Mapping[str, JSON], CallActions, asyncio.TaskGroup], Toolbox]
+    """Makes the agent's tools for a call, from its facts (`call.`), what they may do with the caller, and where
+    they run."""
+    handover: Handover
+    variables: Mapping[str, JSON]
+    hints: Sequence[str] = ()
+    """What the caller is likely to say."""
+    taking_over: str | None = None
+    """What the agent is told of the call, where it takes it over from another."""
+
+    def for_takeover(self, told: str) -> Plan:
+        """The same, for an agent that takes a call over and is told this of it."""
+        return replace(self, taking_over=told)
