@@ -105,12 +105,15 @@ class Call:
     def attach(self, speaker: Speaker, listener: Listener) -> None:
         """Give the call its mouth and ears."""
         self._speaker, self._listener = speaker, listener
+        self._together.set()
         if self.state != "ringing":
             speaker.begin(0.0)
             listener.begin()
 
     def detach(self) -> None:
-        """Ears and mouth are gone."""
+        """Ears and mouth are gone: whoever wants to speak or listen waits, until they are back or the call is over."""
+        if self.ending is None:
+            self._together.clear()
         listener, self._speaker, self._listener = self._listener, None, None
         if listener is not None:
             self._close(listener)
@@ -282,14 +285,13 @@ class Call:
 
     async def come_back(self) -> None:
         """The agent is with the caller again, where there is one. Raises `LegGone`."""
-        if self.ending is None:
-            self.state = "in-progress"
-        try:
-            if self.line is None:
-                await self._leg.hold("silence")
-            elif self.ending is None:
-                await self.line.connect()
-        finally:
+        if self.ending is not None:
+            return
+        self.state = "in-progress"
+        if self.line is not None:
+            await self.line.connect()
+        else:
+            await self._leg.hold("silence")
             self._together.set()
 
     async def with_caller(self) -> None:

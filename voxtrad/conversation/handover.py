@@ -181,7 +181,7 @@ class _Handover:
         except BaseExceptionGroup as errors:
             await call.come_back()
             error = single(errors)
-            if isinstance(error, LegGone):  # not the caller, or the agent could not have come back
+            if isinstance(error, LegGone) and call.ending is None:  # it is the other leg: the agent could come back
                 raise NotReached("the person has hung up", "declined") from error
             raise error from None
         if to.after == "agent" and call.line is not None and call.ending is None:

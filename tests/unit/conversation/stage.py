@@ -22,7 +22,8 @@ from voxtrad.config.models import AgentConfig, ProviderChoice
 from voxtrad.config.templates import Template
 from voxtrad.conversation.call import Call, Handover
 from voxtrad.conversation.dialogue import converse
-from voxtrad.conversation.session import Plan, Providers, Session
+from voxtrad.conversation.plan import Plan, Providers
+from voxtrad.conversation.session import Session
 from voxtrad.conversation.speech_cache import SpeechCache
 from voxtrad.events.types import AgentResponse, CallEnded, DeadAir, Decision, Event, SilenceDetected, UserTranscript
 from voxtrad.leg import Leg, LegInfo
