@@ -44,6 +44,7 @@ BUILT_IN: Final[Mapping[Kind, Mapping[str, str]]] = MappingProxyType(
                 "espeak": "voxtrad.providers.tts.espeak",
                 "openai": "voxtrad.providers.tts.openai",
                 "elevenlabs": "voxtrad.providers.tts.elevenlabs",
+                "deepgram": "voxtrad.providers.tts.deepgram",
             },
         ),
         "vad": MappingProxyType(

@@ -14,6 +14,7 @@ from tests.fakes import anthropic_server
 from tests.fakes.anthropic_server import fake_anthropic
 from tests.fakes.assemblyai_server import fake_assemblyai
 from tests.fakes.deepgram_server import fake_deepgram
+from tests.fakes.deepgram_speak_server import fake_deepgram_speak
 from tests.fakes.elevenlabs_server import fake_elevenlabs
 from tests.fakes.openai_server import Answer, Chunks, Cut, Error, Stall, Text, fake_openai
 from voxtrad.providers.base import LanguageModel, Provider, SpeechToText, TextToSpeech
@@ -118,6 +119,15 @@ async def elevenlabs(trouble: Trouble = "none") -> AsyncIterator[TextToSpeech]:
         await provider.aclose()
 
 
+@asynccontextmanager
+async def deepgram_speech(trouble: Trouble = "none") -> AsyncIterator[TextToSpeech]:
+    async with fake_deepgram_speak(**_ELEVENLABS[trouble]) as server:
+        url = NOBODY if trouble == "nobody there" else server.url
+        provider = make("tts", "deepgram", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, {})
+        yield provider
+        await provider.aclose()
+
+
 _ASSEMBLYAI: dict[Trouble, dict[str, object]] = {
     "none": {},
     "stall": {"behaviour": "no begin"},
@@ -174,6 +184,7 @@ TTS: dict[str, Bench[TextToSpeech]] = {
     "espeak": embedded("tts", "espeak", {}),
     "openai": openai("tts"),
     "elevenlabs": elevenlabs,
+    "deepgram": deepgram_speech,
 }
 STT: dict[str, Bench[SpeechToText]] = {
     "sphinx": embedded("stt", "sphinx", {"workers": 1}),

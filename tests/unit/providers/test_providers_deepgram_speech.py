@@ -1,0 +1,105 @@
+"""Deepgram's Aura through the real SDK: Flush and Clear, the limit of flushes, and a socket that went away."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.fakes.deepgram_speak_server import PER_CHARACTER, fake_deepgram_speak
+from tests.unit.providers.benches import KEY, make
+from voxtrad.providers.base import BadKey, BadRequest, MalformedAnswer, QuotaExceeded, Unreachable
+from voxtrad.providers.extras import MissingExtra
+
+
+def build(server, **options):
+    return make("tts", "deepgram", {"base_url": server.url, "api_key": KEY, "timeout": 5}, options)
+
+
+async def audio_of(voice, text):
+    return b"".join([chunk.pcm async for chunk in voice.synthesize(text)])
+
+
+async def test_a_sentence_is_sent_and_flushed_over_the_calls_socket():
+    async with fake_deepgram_speak(key=KEY) as server:
+        tts = build(server, model="aura-2-x", speed=1.1)
+        voice = await tts.open(rate=8000, language="en")
+        assert await audio_of(voice, "Hello.") == b"\1\2" * int(6 * PER_CHARACTER * 8000)
+        await audio_of(voice, "Bye.")
+        await voice.aclose()
+        await server.closed.wait()
+        kinds = [message["type"] for message in server.messages]
+        assert kinds == ["Speak", "Flush", "Speak", "Flush", "Close"]
+        assert server.queries == [
+            {
+                "model": "aura-2-x",
+                "encoding": "linear16",
+                "sample_rate": "8000",
+                "speed": "1.1",
+                "mip_opt_out": "false",
+            }
+        ]
+
+
+async def test_an_interrupted_sentence_is_cleared_and_nothing_of_it_is_in_the_next():
+    async with fake_deepgram_speak() as server:
+        voice = await build(server).open(rate=8000, language="en")
+        for _ in range(3):
+            stream = voice.synthesize("A long sentence. " * 100)
+            await anext(stream)
+            await stream.aclose()
+        assert len(await audio_of(voice, "Short.")) == 2 * int(6 * PER_CHARACTER * 8000)
+        assert [m["type"] for m in server.messages].count("Clear") == 3
+        assert len(server.queries) == 1
+        await voice.aclose()
+
+
+async def test_the_limit_of_flushes_is_met_by_another_socket():
+    async with fake_deepgram_speak() as server:
+        voice = await build(server).open(rate=8000, language="en")
+        for _ in range(45):
+            assert await audio_of(voice, "Yes.")
+        assert len(server.queries) == 3
+        await voice.aclose()
+
+
+async def test_a_socket_that_was_closed_between_sentences_is_opened_anew():
+    async with fake_deepgram_speak(behaviour="hang up after each") as server:
+        voice = await build(server).open(rate=8000, language="en")
+        for _ in range(3):
+            assert await audio_of(voice, "Yes.")
+        await voice.aclose()
+
+
+async def test_long_text_is_sent_in_pieces_that_the_api_takes():
+    async with fake_deepgram_speak() as server:
+        voice = await build(server).open(rate=8000, language="en")
+        text = "word " * 900
+        assert len(await audio_of(voice, text)) == 2 * int(len(text) * PER_CHARACTER * 8000)
+        assert "".join(m["text"] for m in server.messages if m["type"] == "Speak") == text
+        await voice.aclose()
+
+
+@pytest.mark.parametrize("behaviour", ["silent", "odd shape"])
+async def test_an_answer_that_makes_no_sense_is_malformed(behaviour):
+    async with fake_deepgram_speak(behaviour=behaviour) as server:
+        voice = await build(server).open(rate=8000, language="en")
+        with pytest.raises(MalformedAnswer):
+            await audio_of(voice, "Hello.")
+        await voice.aclose()
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(400, BadRequest), (402, QuotaExceeded), (403, BadKey), (500, Unreachable)]
+)
+async def test_a_refused_handshake_is_typed(status, error):
+    async with fake_deepgram_speak(status=status) as server:
+        with pytest.raises(error):
+            await build(server).open(rate=8000, language="en")
+
+
+def test_without_the_sdk_the_line_that_installs_it_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "deepgram", None)
+    with pytest.raises(MissingExtra) as raised:
+        make("tts", "deepgram", {"api_key": KEY}, {})
+    assert raised.value.hint == "pip install 'voxtrad[deepgram]'"
