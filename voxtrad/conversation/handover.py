@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Awaitable, Coroutine, Mapping
 from typing import Protocol, TypeVar
 
@@ -124,7 +123,6 @@ class _Handover:
                 "VOXTRAD_CALL_ID": self._call.id,
                 "VOXTRAD_OUTCOME": outcome,
                 "VOXTRAD_SUMMARY": summary if self._call.config.privacy == "full" else "",
-                "VOXTRAD_VARIABLES": json.dumps(self._call.agent.variables, ensure_ascii=False)[:1000],
             }
         )
 
