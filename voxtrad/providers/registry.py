@@ -30,6 +30,7 @@ BUILT_IN: Final[Mapping[Kind, Mapping[str, str]]] = MappingProxyType(
                 "openai": "voxtrad.providers.stt.openai",
                 "deepgram": "voxtrad.providers.stt.deepgram",
                 "assemblyai": "voxtrad.providers.stt.assemblyai",
+                "wyoming": "voxtrad.providers.stt.wyoming",
             },
         ),
         "llm": MappingProxyType(
@@ -45,6 +46,7 @@ BUILT_IN: Final[Mapping[Kind, Mapping[str, str]]] = MappingProxyType(
                 "openai": "voxtrad.providers.tts.openai",
                 "elevenlabs": "voxtrad.providers.tts.elevenlabs",
                 "deepgram": "voxtrad.providers.tts.deepgram",
+                "wyoming": "voxtrad.providers.tts.wyoming",
             },
         ),
         "vad": MappingProxyType(

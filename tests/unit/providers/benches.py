@@ -17,6 +17,7 @@ from tests.fakes.deepgram_server import fake_deepgram
 from tests.fakes.deepgram_speak_server import fake_deepgram_speak
 from tests.fakes.elevenlabs_server import fake_elevenlabs
 from tests.fakes.openai_server import Answer, Chunks, Cut, Error, Stall, Text, fake_openai
+from tests.fakes.wyoming_server import fake_wyoming
 from voxtrad.providers.base import LanguageModel, Provider, SpeechToText, TextToSpeech
 from voxtrad.providers.registry import provider_types
 
@@ -152,6 +153,29 @@ def assemblyai(**options) -> Bench[SpeechToText]:
     return bench
 
 
+_WYOMING: dict[Trouble, dict[str, object]] = {
+    "none": {},
+    "stall": {"behaviour": "stall"},
+    "cut": {"behaviour": "cut"},
+    "malformed": {"behaviour": "malformed"},
+    "server error": {"behaviour": "error"},
+    "nobody there": {},
+}
+"""It knows neither keys nor limits."""
+
+
+def wyoming(kind) -> Bench:
+    @asynccontextmanager
+    async def bench(trouble: Trouble = "none") -> AsyncIterator[Provider]:
+        async with fake_wyoming(**_WYOMING[trouble]) as server:
+            uri = "tcp://127.0.0.1:1" if trouble == "nobody there" else server.uri
+            provider = make(kind, "wyoming", {"uri": uri, "timeout": "300ms"}, {})
+            yield provider
+            await provider.aclose()
+
+    return bench
+
+
 _ANTHROPIC: dict[Trouble, anthropic_server.Answer] = {
     "none": anthropic_server.Text(["Hello", " there."]),
     "stall": anthropic_server.Stall(),
@@ -185,14 +209,18 @@ TTS: dict[str, Bench[TextToSpeech]] = {
     "openai": openai("tts"),
     "elevenlabs": elevenlabs,
     "deepgram": deepgram_speech,
+    "wyoming": wyoming("tts"),
 }
 STT: dict[str, Bench[SpeechToText]] = {
     "sphinx": embedded("stt", "sphinx", {"workers": 1}),
     "openai": openai("stt"),
     "deepgram": deepgram("nova-3"),
     "deepgram flux": deepgram("flux-general-en"),
+    "wyoming": wyoming("stt"),
     "assemblyai": assemblyai(),
     "assemblyai without turns": assemblyai(ends_turns=False, format_turns=True),
 }
 EMBEDDED = {"scripted", "espeak", "sphinx"}
 """These have no server that could make trouble."""
+UNKNOWN: dict[str, set[Trouble]] = {"wyoming": {"bad key", "rate limit"}}
+"""Troubles that a protocol has no word for."""
