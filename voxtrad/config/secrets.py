@@ -19,9 +19,30 @@ def secrets_in(model: BaseModel) -> frozenset[str]:
     """Every value below a model that is a secret by its type, by the name of its key, or as a URL's password.
 
     Of a secret of several words (`Bearer …`) each long one is one too, as is what stands behind a prefix (`whsec_…`);
-    of a template only the words that stand beside its expressions.
+    of a template only the words that stand beside its expressions. A password that the configuration itself tells, as
+    where it is the user's name, is none: to hide it would hide the name.
     """
-    return frozenset(secret for value in _values(model) for secret in _forms(value) if secret)
+    return frozenset(secret for value in _values(model) for secret in _forms(value) if secret) - frozenset(_open(model))
+
+
+def _open(value: object) -> Iterator[str]:
+    """Texts that stand in the configuration for everybody to read."""
+    match value:
+        case BaseModel():
+            for name in type(value).model_fields:
+                yield from _open(getattr(value, name))
+        case str():
+            yield value
+        case Mapping():
+            for key, item in value.items():
+                yield str(key)
+                if not names_secret(str(key)):
+                    yield from _open(item)
+        case tuple() | list():
+            for item in value:
+                yield from _open(item)
+        case _:
+            pass
 
 
 def _values(value: object, *, secret: bool = False) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from provider_models import TYPES
+from pydantic import BaseModel, SecretStr
 
 from voxtrad.config.loader import load
 from voxtrad.config.secrets import secrets_in
@@ -46,4 +47,13 @@ def test_all_of_them(tmp_path: Path) -> None:
 def test_none_of_the_starter_but_its_own() -> None:
     starter = Path(__file__).parents[3] / "config/voxtrad.yaml"
     found = secrets_in(load(starter, provider_types=provider_types(), environment={}).config)
-    assert {secret[:8] for secret in found} == {"voxtrad", "whsec_dG", "dGhlLXN0"}
+    assert {secret[:8] for secret in found} == {"whsec_dG", "dGhlLXN0"}
+
+
+def test_a_password_that_is_the_users_name_is_no_secret() -> None:
+    class Account(BaseModel):
+        username: str = "voxtrad"
+        password: SecretStr = SecretStr("voxtrad")
+        token: SecretStr = SecretStr("a-real-secret")
+
+    assert secrets_in(Account()) == {"a-real-secret"}
