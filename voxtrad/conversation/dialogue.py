@@ -5,6 +5,7 @@ from __future__ import annotations
 from voxtrad.conversation.agent import Reply
 from voxtrad.conversation.call import Call
 from voxtrad.conversation.handover import HandoverFailed
+from voxtrad.providers.base import MalformedAnswer
 
 
 async def converse(call: Call) -> None:
@@ -37,15 +38,19 @@ async def nudge(call: Call) -> None:
 
 
 async def act(call: Call, reply: Reply) -> None:
-    """What a tool wanted to become of the call: after playout, here, nowhere else. A failed transfer is told."""
+    """What a tool wanted to become of the call: after playout, here, nowhere else. Back here, the agent says why."""
     attempts = 2
     while reply.then and attempts:
         attempts -= 1
         try:
             await reply.then.perform(call)
-        except HandoverFailed as failed:
-            call.agent.writer.note(f"That did not work: {failed.message}. The caller is still here; tell them.")
+            instead = next(iter(call.config.idle.say), "")
+        except HandoverFailed:
+            instead = call.config.apology
         if not call.in_progress:
             return
         reply = call.agent.stream("")
-        await call.say(reply)
+        try:
+            await call.say(reply)
+        except MalformedAnswer:  # a model of rules may have none for this
+            await call.say(call.render(instead))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Awaitable, Coroutine, Mapping
 from typing import Protocol, TypeVar
 
@@ -15,6 +16,7 @@ import structlog
 
 from voxtrad.config.models import AgentDestination, ContinueDestination, Destination, DialDestination
 from voxtrad.config.templates import TemplateRenderError
+from voxtrad.conversation.agent import Agent
 from voxtrad.conversation.briefing import Person
 from voxtrad.conversation.call import Call
 from voxtrad.conversation.failures import single
@@ -90,16 +92,21 @@ class Switch:
             await unless_over(call, work)
         except NotReached as refused:
             log.info("nobody took the caller", to=name, why=refused.why, reason=refused.message)
-            call.reporter.transfer_failed(name, refused.why)
-            raise HandoverFailed(f"{name}: {_WORDS[refused.why]}", refused.why) from refused
+            raise self._failed(call, name, refused.why) from refused
         except LegGone:
             pass  # the caller has hung up meanwhile, which whoever watches the leg tells
         except LegError as error:
             log.warning("the caller could not be handed over", to=name, reason=error.message)
-            call.reporter.transfer_failed(name, "failed")
-            raise HandoverFailed(f"{name}: {_WORDS['failed']}") from error
+            raise self._failed(call, name, "failed") from error
         if not handover.completed:
             call.reporter.transfer_failed(name, "abandoned")
+
+    @staticmethod
+    def _failed(call: Call, name: str, why: Refusal) -> HandoverFailed:
+        call.reporter.transfer_failed(name, why)
+        message = f"{name}: {_WORDS[why]}"
+        tell(call.agent, name, {"error": f"{message}. The caller is still here: tell them."})
+        return HandoverFailed(message, why)
 
 
 class _Handover:
@@ -183,8 +190,8 @@ class _Handover:
                 raise NotReached("the person has hung up", "declined") from error
             raise error from None
         if to.after == "agent" and call.line is not None and call.ending is None:
-            what = f"The caller has talked with {self._name}, who has left. You are with the caller again; say so."
-            call.agent.writer.note(what)
+            what = f"The caller has talked with {self._name}, who has left. You are with the caller again: say so."
+            tell(call.agent, self._name, {"status": what})
             await call.come_back()
         else:
             call.ended("transferred", f"the talk with {self._name} is over")
@@ -230,6 +237,18 @@ class _Handover:
         except (ProviderError, TimeoutError) as error:
             raise NotReached(f"no voice for the brief: {error}", "failed") from error
         raise NotReached("no voice for the brief", "failed")
+
+
+def tell(agent: Agent, destination: str, what: Mapping[str, JSON]) -> None:
+    """Let the model know what came of a handover: in the result of the tool call that wanted it, or else by a note."""
+    for message in reversed(agent.history):
+        if message.role == "user":
+            break
+        for call in message.tool_calls:
+            if isinstance(call.arguments, Mapping) and destination in call.arguments.values():
+                agent.writer.tool_result(call.id, json.dumps(what))
+                return
+    agent.writer.note(f"The handover to {destination} is over: {json.dumps(what)}")
 
 
 async def unless_over(call: Call, work: Coroutine[object, object, T]) -> T | None:
