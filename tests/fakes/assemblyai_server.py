@@ -20,6 +20,8 @@ from assemblyai.streaming.v3 import BeginEvent, TerminationEvent, TurnEvent
 from assemblyai.streaming.v3.models import ErrorEvent, ForceEndpoint, SpeechStartedEvent, TerminateSession
 from pydantic import BaseModel
 
+from tests.fakes.loudness import is_loud
+
 JSONDict = dict[str, Any]
 Behaviour = Literal["well", "cut", "malformed", "odd shape", "no handshake", "no begin"]
 
@@ -38,6 +40,8 @@ class FakeAssemblyAI:
     formatted: str = "Goodbye."
     enough: int = 8000
     """Bytes of audio after which something is heard."""
+    threshold: int = 0
+    """Hear only pieces with a sample this loud; 0 hears silence too, for tests that send nothing else."""
     queries: list[dict[str, str]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     texts: list[JSONDict] = field(default_factory=list)
@@ -79,7 +83,7 @@ async def _stream(fake: FakeAssemblyAI, request: web.Request) -> web.StreamRespo
             await session.say(BeginEvent, id="de5d9927-73a6-4be8-b52d-b4c07be37e6b", expires_at=1759796682)
         async for message in socket:
             if message.type == WSMsgType.BINARY:
-                await session.audio(len(message.data))
+                await session.audio(message.data)
             elif message.type == WSMsgType.TEXT:
                 await session.control(json.loads(message.data))
     finally:
@@ -107,7 +111,8 @@ class _Session:
         await self.say(ErrorEvent, error_code=code, error=reason)
         await self.socket.close(code=code, message=reason.encode())
 
-    async def audio(self, size: int) -> None:
+    async def audio(self, pcm: bytes) -> None:
+        size = len(pcm)
         self.fake.pieces.append(size)
         milliseconds = size / 2 / self.rate * 1000
         if not 50 <= milliseconds <= 1000:
@@ -122,6 +127,8 @@ class _Session:
                 await self.socket.send_str("{not json")
             case "odd shape":
                 await self.socket.send_str(json.dumps({"type": "Turn", "transcript": 7}))
+        if not is_loud(pcm, self.fake.threshold):
+            return
         if not self.heard:
             await self.say(SpeechStartedEvent, timestamp=1920)
         self.heard += size

@@ -18,6 +18,8 @@ from aiohttp import WSMsgType, web
 from deepgram.listen.v1.types import ListenV1Error, ListenV1Metadata, ListenV1Results
 from deepgram.listen.v2.types import ListenV2Connected, ListenV2FatalError, ListenV2TurnInfo
 
+from tests.fakes.loudness import is_loud
+
 JSONDict = dict[str, Any]
 
 Behaviour = Literal[
@@ -37,6 +39,8 @@ class FakeDeepgram:
     text: str = "goodbye"
     enough: int = 8000
     """Bytes of audio after which something is heard."""
+    threshold: int = 0
+    """Hear only pieces with a sample this loud; 0 hears silence too, for tests that send nothing else."""
     queries: list[list[tuple[str, str]]] = field(default_factory=list)
     texts: list[JSONDict] = field(default_factory=list)
     """Control messages from the client."""
@@ -84,7 +88,8 @@ async def _listen(fake: FakeDeepgram, version: type[_Nova] | type[_Flux], reques
                     assert request.transport is not None
                     request.transport.abort()
                     break
-                await stream.audio(len(message.data))
+                if is_loud(message.data, fake.threshold):
+                    await stream.audio(len(message.data))
             elif message.type == WSMsgType.TEXT:
                 control = json.loads(message.data)
                 fake.texts.append(control)
