@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 import signal
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -20,7 +22,7 @@ from prometheus_client import CollectorRegistry
 from voxtrad.api.app import build_app
 from voxtrad.api.gate import Gate
 from voxtrad.api.house import House
-from voxtrad.api.listener import listening
+from voxtrad.api.listener import listening, seen_from_outside
 from voxtrad.api.routes import TABLE
 from voxtrad.api.tokens import Tokens
 from voxtrad.api.watch import Watch
@@ -31,6 +33,8 @@ from voxtrad.events.bus import Bus
 from voxtrad.events.types import Rejection
 from voxtrad.ledger.ledger import RECORDED, open_ledger
 from voxtrad.ledger.privacy import Privacy
+from voxtrad.ledger.queries import crashed_since
+from voxtrad.ledger.schema import LedgerError
 from voxtrad.ledger.store import Settings
 from voxtrad.lookup import Lookup
 from voxtrad.observability.lag import measure_lag
@@ -198,8 +202,9 @@ class Server:
         self.metrics.configure(self.config)
         async with AsyncExitStack() as stack:
             core = await stack.enter_async_context(self.core)
-            kept = Settings.from_config(self.config)
+            kept, began = Settings.from_config(self.config), time.time()
             self.ledger = await stack.enter_async_context(open_ledger(self.config.server.data_dir, kept))
+            await self._count_crashed(began)
             self.delivery = Delivery(self.ledger, core.outbound, observe=self.metrics.on_delivery)
             self.delivery.configure(kept.endpoints)
             self.ledger.on_due(self.delivery.wake)
@@ -212,7 +217,7 @@ class Server:
             self.url = await stack.enter_async_context(
                 listening(build_app(self._house(), self.gate, TABLE), self.config.server)
             )
-            self.callbacks.public_url = str(self.config.server.public_url or self.url)
+            self.callbacks.public_url = seen_from_outside(self.config.server, self.url)
             async with asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(core.roster.prepare(PREPARED_RATE), name="prepare"),
@@ -239,11 +244,19 @@ class Server:
         await self.core.replace(config)
         self.gate.replace(tokens)
         self.metrics.configure(config)
-        self.callbacks.public_url = str(config.server.public_url or self.url)
+        self.callbacks.public_url = seen_from_outside(config.server, self.url)
         if self.telephony is not None:
             self.telephony.read_variables(sorted(variables_needed(config)))
         await self.ledger.configure(kept)
         self.delivery.configure(kept.endpoints)
+
+    async def _count_crashed(self, since: float) -> None:
+        """Calls that another run of the server left open were ended when the ledger was opened."""
+        try:
+            for agent, direction in await self.ledger.read(partial(crashed_since, since=since)):
+                self.metrics.on_crashed(agent, direction)
+        except LedgerError as error:
+            log.warning("crashed calls are not counted", reason=error.message)
 
     def not_ready(self) -> list[str]:
         """Why no call can be taken now; empty when all is well."""

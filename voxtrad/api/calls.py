@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Literal
 
 import structlog
-from pydantic import AwareDatetime, BaseModel, Field, JsonValue, StringConstraints
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, JsonValue, StringConstraints
 
 from voxtrad.api.house import House
 from voxtrad.api.problems import Problem
@@ -25,7 +26,17 @@ from voxtrad.providers.base import ProviderError
 log = structlog.stdlib.get_logger(__name__)
 
 Line = dict[str, JsonValue]
-Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
+Words = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"\S")]
+
+
+def _dated(value: object) -> object:
+    """Only what begins with a date: a bare number could be of any unit."""
+    if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d[Tt ]", value):
+        raise ValueError("must be a time like 2026-05-04T18:00:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_dated)]
 
 
 class CallSummary(BaseModel):
@@ -73,9 +84,9 @@ class CallsQuery(Given):
     state: Literal["running", "ended"] | None = None
     number: str | None = None
     """Of the caller or dialled; a part will do."""
-    since: AwareDatetime | None = None
+    since: Moment | None = None
     """Rang at or after."""
-    until: AwareDatetime | None = None
+    until: Moment | None = None
     """Rang before."""
     after: str | None = None
     """The page that follows, as the page before says."""
@@ -99,7 +110,7 @@ class TransferTo(Given):
 
 
 class Hangup(Given):
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] = ""
+    reason: Annotated[str, StringConstraints(max_length=200)] = ""
 
 
 class Originate(Given):
@@ -167,7 +178,7 @@ async def say(asked: Asked[Nothing, Say]) -> Said:
     """Say something to the caller, after what is being said; answers once it was heard or interrupted."""
     call = _call(asked.house, asked.path["id"])
     try:
-        spoken = await call.say(asked.body.text, interruptible=asked.body.interruptible)
+        spoken = await call.say(asked.body.text.strip(), interruptible=asked.body.interruptible)
     except ProviderError as error:
         raise Problem(502, f"it could not be spoken: {error.message}") from error
     return Said(heard=spoken.heard.strip(), interrupted=spoken.interrupted)
@@ -189,8 +200,8 @@ async def transfer(asked: Asked[Nothing, TransferTo]) -> None:
 
 async def hang_up(asked: Asked[Nothing, Hangup]) -> None:
     """End the call."""
-    session = _session(asked.house, asked.path["id"])
-    session.hang_up(f"hung up by {asked.client.name}{f': {asked.body.reason}' if asked.body.reason else ''}")
+    session, reason = _session(asked.house, asked.path["id"]), asked.body.reason.strip()
+    session.hang_up(f"hung up by {asked.client.name}{f': {reason}' if reason else ''}")
 
 
 async def originate(asked: Asked[Nothing, Originate]) -> None:

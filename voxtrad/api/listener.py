@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -45,6 +46,15 @@ async def listening(app: web.Application, server: ServerConfig) -> AsyncIterator
         yield f"{'http' if context is None else 'https'}://{host}:{bound}"
     finally:
         await runner.cleanup()
+
+
+def seen_from_outside(server: ServerConfig, url: str) -> str:
+    """What others call a server that listens at `url`: its `public_url`; without one, the best guess there is."""
+    if server.public_url is not None:
+        return str(server.public_url)
+    for everywhere in ("://0.0.0.0:", "://[::]:"):
+        url = url.replace(everywhere, f"://{socket.gethostname()}:")
+    return url
 
 
 def _tls(tls: TlsConfig) -> ssl.SSLContext:

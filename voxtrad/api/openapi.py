@@ -112,8 +112,18 @@ def _query(schema: Mapping[str, object]) -> list[Schema]:
         return []
     needed = required if isinstance(required, list) else []
     return [
-        {"name": name, "in": "query", "required": name in needed, "schema": value} for name, value in properties.items()
+        {"name": name, "in": "query", "required": name in needed, "schema": _without_null(value)}
+        for name, value in properties.items()
     ]
+
+
+def _without_null(schema: Mapping[str, object]) -> Mapping[str, object]:
+    """What can stand in a URL: there, null is what is left out."""
+    options = schema.get("anyOf")
+    if not isinstance(options, list):
+        return schema
+    (kept, *_) = [option for option in options if option != {"type": "null"}]
+    return {**kept, **({"description": schema["description"]} if "description" in schema else {})}
 
 
 def _resolve(schema: Mapping[str, object], schemas: Mapping[str, object]) -> Mapping[str, object]:

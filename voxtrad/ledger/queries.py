@@ -84,6 +84,12 @@ def show_call(db: sqlite3.Connection, call_id: str) -> dict[str, JSON] | None:
     return None if row is None else build_record(row, read_entries(db, call_id))
 
 
+def crashed_since(db: sqlite3.Connection, since: float) -> list[tuple[str, str]]:
+    """Agent and direction of the calls of an earlier run whose end was written at or after `since`."""
+    rows = db.execute("SELECT agent, direction FROM calls WHERE outcome = 'crashed' AND ended >= ?", (since,))
+    return [(row["agent"], row["direction"]) for row in rows]
+
+
 def list_messages(db: sqlite3.Connection, wanted: MessageFilter) -> Page:
     """Raises `BadCursor`. What was delivered is listed for a day."""
     (row_id,) = _cursor(wanted.after, (int,)) or (None,)

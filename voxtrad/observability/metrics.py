@@ -117,6 +117,10 @@ class Metrics:
         """A call was not taken."""
         self.calls_rejected.labels(known(reason, names.REJECTIONS)).inc()
 
+    def on_crashed(self, agent: str, direction: str) -> None:
+        """A call of an earlier run had no end, and was given one at the start of this."""
+        self.calls.labels(known(agent, self.names.agents), known(direction, names.DIRECTIONS), "crashed").inc()
+
     def on_request(self, provider: str, kind: str, outcome: str) -> None:
         """A request to a provider was answered or failed (`providers/fallback`)."""
         if kind in names.KINDS:

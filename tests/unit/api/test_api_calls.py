@@ -45,9 +45,24 @@ async def test_pages_follow_each_other(tmp_path: Path) -> None:
         second = (await house.ask("GET", f"/v1/calls?limit=2&after={first['next']}")).json
         assert [call["from"][-2:] for call in first["items"] + second["items"]] == ["02", "01", "00"]
         assert second["next"] is None
-        for query in ("limit=0", "limit=501", "state=nonsense", "page=2", "limit=1&limit=2", "since=now"):
+        for query in (
+            "limit=0",
+            "limit=501",
+            "state=nonsense",
+            "page=2",
+            "limit=1&limit=2",
+            "since=now",
+            "since=300",
+            "until=2026-05-04T18:00:00",
+        ):
             refused = await house.ask("GET", f"/v1/calls?{query}")
             assert (refused.status, refused.type) == (422, "application/problem+json"), query
+        for query in (
+            "since=0001-01-01T00:00:00%2B14:00",
+            "since=9999-12-31T23:59:59-14:00",
+            "since=2026-01-01T00:00:00Z",
+        ):
+            assert (await house.ask("GET", f"/v1/calls?{query}")).status == 200, query
         for query in ("after=%00", f"after={first['next']}&state=running"):
             assert (await house.ask("GET", f"/v1/calls?{query}")).status == 404, query
 

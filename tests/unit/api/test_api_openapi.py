@@ -64,8 +64,9 @@ def test_it_is_so(served: Server, endpoint: Endpoint, mode: GenerationMode) -> N
     cases = schema[endpoint.path][endpoint.method].as_strategy(generation_mode=mode)
 
     @settings(
-        max_examples=8, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck), database=None
-    )
+        max_examples=8, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck), database=None,
+        derandomize=True,
+    )  # fmt: skip
     @given(cases)
     def ask(case: schemathesis.Case) -> None:
         headers = {"Authorization": f"Bearer {TOKEN}"}

@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.api.running_server import TOKEN, TOKENS, in_thread, running, write_config
-from voxtrad.api.listener import CannotListen
+from voxtrad.api.listener import CannotListen, seen_from_outside
 from voxtrad.cli.main import main
+from voxtrad.config.server import ServerConfig
 from voxtrad.daemon import Server
 from voxtrad.events.types import AgentSpeechEnded
 
@@ -169,6 +170,14 @@ async def test_an_address_in_use(tmp_path: Path) -> None:
         with pytest.raises(CannotListen, match="cannot listen at 127"):
             async with running(config):
                 pass
+
+
+def test_what_others_call_it() -> None:
+    public = ServerConfig(public_url="https://voice.example")
+    assert seen_from_outside(public, "http://127.0.0.1:8090") == "https://voice.example"
+    assert seen_from_outside(ServerConfig(), "http://192.0.2.1:80") == "http://192.0.2.1:80"
+    for everywhere in ("http://0.0.0.0:8090", "http://[::]:8090"):
+        assert seen_from_outside(ServerConfig(), everywhere) == f"http://{socket.gethostname()}:8090"
 
 
 # --- whatever comes ---------------------------------------------------------------------------------------------------

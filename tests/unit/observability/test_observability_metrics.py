@@ -34,6 +34,9 @@ from voxtrad.events.types import (
     TransferFailed,
     TurnEnded,
 )
+from voxtrad.ledger.ledger import open_ledger
+from voxtrad.ledger.store import Settings as LedgerSettings
+from voxtrad.leg import Refusal
 from voxtrad.observability import names
 from voxtrad.observability.lag import measure_lag
 from voxtrad.observability.names import Names, fingerprint
@@ -96,6 +99,7 @@ def test_closed_sets_are_those_of_the_rooms() -> None:
     assert set(names.INTERRUPTIONS) <= {kind.value for kind in Kind}
     assert set(names.TOOL_OUTCOMES) == set(get_args(get_type_hints(ToolCompleted)["outcome"]))
     assert set(names.TRANSFER_DENIALS) == set(get_args(get_type_hints(TransferDenied)["reason"]))
+    assert set(names.TRANSFER_OUTCOMES) == {*get_args(Refusal), "answered", "handed_over", "abandoned"}
     assert set(names.STAGE_KINDS) == set(names.STAGES) - {"playout"}
 
 
@@ -269,6 +273,16 @@ async def test_lag_is_measured() -> None:
         await measure_lag(blocking, every=0.01)
     assert found[1] >= 0.08, "it was blocked for 100 ms"
     assert min(found) >= 0.0
+
+
+async def test_calls_that_a_crash_left_open_are_counted_at_the_next_start(tmp_path: Path) -> None:
+    async with open_ledger(tmp_path / "var", LedgerSettings()) as ledger:
+        ledger.record(started())
+        await ledger.flush()
+    series = 'voxtrad_calls_total{agent="support",direction="inbound",outcome="crashed"}'
+    for count in (1, 0):
+        async with running(write_config(tmp_path)) as house:
+            assert await house.metric(series) == count
 
 
 async def test_a_real_call_is_counted(tmp_path: Path) -> None:
