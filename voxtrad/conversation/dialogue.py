@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from voxtrad.conversation.agent import Reply
 from voxtrad.conversation.call import Call
-from voxtrad.conversation.handover import HandoverFailed
+from voxtrad.conversation.handover import HandoverFailed, tell
 from voxtrad.providers.base import MalformedAnswer
+from voxtrad.tools.base import Transfer
 
 
 async def converse(call: Call) -> None:
@@ -45,7 +46,9 @@ async def act(call: Call, reply: Reply) -> None:
         try:
             await reply.then.perform(call)
             instead = next(iter(call.config.idle.say), "")
-        except HandoverFailed:
+        except HandoverFailed as failed:
+            to = reply.then.destination if isinstance(reply.then, Transfer) else ""
+            tell(call.agent, to, {"error": f"{failed.message}. The caller is still here: tell them."})
             instead = call.config.apology
         if not call.in_progress:
             return

@@ -104,9 +104,7 @@ class Switch:
     @staticmethod
     def _failed(call: Call, name: str, why: Refusal) -> HandoverFailed:
         call.reporter.transfer_failed(name, why)
-        message = f"{name}: {_WORDS[why]}"
-        tell(call.agent, name, {"error": f"{message}. The caller is still here: tell them."})
-        return HandoverFailed(message, why)
+        return HandoverFailed(f"{name}: {_WORDS[why]}", why)
 
 
 class _Handover:
@@ -248,7 +246,7 @@ def tell(agent: Agent, destination: str, what: Mapping[str, JSON]) -> None:
             if isinstance(call.arguments, Mapping) and destination in call.arguments.values():
                 agent.writer.tool_result(call.id, json.dumps(what))
                 return
-    agent.writer.note(f"The handover to {destination} is over: {json.dumps(what)}")
+    agent.writer.note(f"What came of the handover: {json.dumps(what)}")
 
 
 async def unless_over(call: Call, work: Coroutine[object, object, T]) -> T | None:
