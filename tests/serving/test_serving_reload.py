@@ -90,6 +90,15 @@ async def test_a_folder_that_is_switched_as_a_whole(folder: Path, tmp_path_facto
         assert len(server.told("not reloaded")) == 0
 
 
+async def test_warnings_are_logged_at_the_start_and_with_a_reload(folder: Path) -> None:
+    main = folder / "voxtrad.yaml"
+    write(main, MAIN.format(max_calls=10, watch="false").replace("agents/*.yaml", "agents/*.yaml, none/*.yaml"))
+    async with served(main) as server:
+        assert server.told("about the configuration")[0]["what"] == "voxtrad.yaml:1:26: include[1]: no file matches"
+        await server.reloaded(lambda: write(main, MAIN.format(max_calls=11, watch="false")))
+        assert len(server.told("about the configuration")) == 1
+
+
 async def test_a_broken_change_is_told_and_its_mending_seen(folder: Path) -> None:
     async with served(folder / "voxtrad.yaml") as server:
         replace(folder / "agents/a.yaml", "agents: {a: {stt: sphinx\n")

@@ -16,6 +16,7 @@ import pytest
 from tests.fakes import anthropic_server
 from tests.fakes.anthropic_server import fake_anthropic
 from tests.fakes.assemblyai_server import fake_assemblyai
+from tests.fakes.cartesia_server import fake_cartesia
 from tests.fakes.deepgram_server import fake_deepgram
 from tests.fakes.deepgram_speak_server import fake_deepgram_speak
 from tests.fakes.elevenlabs_server import fake_elevenlabs
@@ -67,6 +68,7 @@ TTS: dict[str, Fake] = {
     "deepgram": fake_deepgram_speak,
     "openai": fake_openai,
     "wyoming": fake_wyoming,
+    "cartesia": fake_cartesia,
 }
 
 

@@ -20,6 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs until SIGTERM or SIGINT. Exit code 1 when the configuration is not valid, or cannot be put to work."""
+    import structlog
     import uvloop
 
     from voxtrad.config.secrets import secrets_in
@@ -30,11 +31,14 @@ def run(arguments: argparse.Namespace) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it is known what to reload
     settings = read_settings()
     redaction = configure_log(settings.log_level, settings.log_format)
+    log = structlog.stdlib.get_logger(__name__)
 
     def read() -> Loaded:
         """Its secrets are hidden before anybody can log them; those of former ones stay so, as calls still use them."""
         loaded = load_config(arguments)
         redaction.hide(secrets_in(loaded.config))
+        for warning in loaded.warnings:
+            log.warning("about the configuration", what=str(warning))
         return loaded
 
     uvloop.run(serve(read(), read))

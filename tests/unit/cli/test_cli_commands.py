@@ -127,24 +127,34 @@ def test_what_a_command_line_names_and_is_not_there(command: list[str], told: st
     assert untroubled(voxtrad(*command, cwd=tmp_path)) == told
 
 
-def test_a_fault_of_our_own_is_told_in_two_lines(tmp_path: Path) -> None:
-    (tmp_path / "faulty.py").write_text(
-        "EXAMPLE = 'x'\ndef configure(parser): pass\ndef run(arguments): raise KeyError('secret')\n", encoding="utf-8"
+def faulty(folder: Path, raising: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command that raises."""
+    (folder / "faulty.py").write_text(
+        "from voxtrad.errors import VoxtradError\nEXAMPLE = 'x'\ndef configure(parser): pass\n"
+        f"def run(arguments): raise {raising}\n",
+        encoding="utf-8",
     )
     code = (
         "import sys\nfrom voxtrad.cli.main import Command, main\n"
         "sys.exit(main(['faulty'], [Command('faulty', 'faulty', 'fail')]))\n"
     )
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env={"PYTHONPATH": f"{ROOT}:{folder}", **environment},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
 
-    def run(**environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": f"{ROOT}:{tmp_path}", **environment},
-            capture_output=True, text=True, check=False, timeout=60,
-        )  # fmt: skip
 
-    said = untroubled(run())
-    assert said.startswith("voxtrad: internal error: KeyError in faulty.py:3\n") and "secret" not in said
-    assert "Traceback" in run(VOXTRAD_LOG_LEVEL="debug").stderr
+def test_a_fault_of_our_own_is_told_in_two_lines(tmp_path: Path) -> None:
+    said = untroubled(faulty(tmp_path, "KeyError('secret')"))
+    assert said.startswith("voxtrad: internal error: KeyError in faulty.py:4\n") and "secret" not in said
+    assert "Traceback" in faulty(tmp_path, "KeyError('secret')", VOXTRAD_LOG_LEVEL="debug").stderr
+
+
+def test_expected_failures_of_several_tasks_are_told_each(tmp_path: Path) -> None:
+    group = "ExceptionGroup('', [VoxtradError('one'), ExceptionGroup('', [VoxtradError('two', hint='do it')])])"
+    assert untroubled(faulty(tmp_path, group)) == "voxtrad: one\nvoxtrad: two\n         do it\n"
+    mixed = "ExceptionGroup('', [VoxtradError('one'), KeyError('x')])"
+    assert untroubled(faulty(tmp_path, mixed)).startswith("voxtrad: one\nvoxtrad: internal error: KeyError")
 
 
 # --- check ------------------------------------------------------------------------------------------------------------
