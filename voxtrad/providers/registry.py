@@ -47,6 +47,7 @@ BUILT_IN: Final[Mapping[Kind, Mapping[str, str]]] = MappingProxyType(
                 "elevenlabs": "voxtrad.providers.tts.elevenlabs",
                 "deepgram": "voxtrad.providers.tts.deepgram",
                 "wyoming": "voxtrad.providers.tts.wyoming",
+                "cartesia": "voxtrad.providers.tts.cartesia",
             },
         ),
         "vad": MappingProxyType(

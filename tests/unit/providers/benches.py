@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 from tests.fakes import anthropic_server
 from tests.fakes.anthropic_server import fake_anthropic
 from tests.fakes.assemblyai_server import fake_assemblyai
+from tests.fakes.cartesia_server import fake_cartesia
 from tests.fakes.deepgram_server import fake_deepgram
 from tests.fakes.deepgram_speak_server import fake_deepgram_speak
 from tests.fakes.elevenlabs_server import fake_elevenlabs
@@ -129,6 +130,15 @@ async def deepgram_speech(trouble: Trouble = "none") -> AsyncIterator[TextToSpee
         await provider.aclose()
 
 
+@asynccontextmanager
+async def cartesia(trouble: Trouble = "none") -> AsyncIterator[TextToSpeech]:
+    async with fake_cartesia(**_ELEVENLABS[trouble]) as server:
+        url = NOBODY if trouble == "nobody there" else server.url
+        provider = make("tts", "cartesia", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, {})
+        yield provider
+        await provider.aclose()
+
+
 _ASSEMBLYAI: dict[Trouble, dict[str, object]] = {
     "none": {},
     "stall": {"behaviour": "no begin"},
@@ -210,6 +220,7 @@ TTS: dict[str, Bench[TextToSpeech]] = {
     "elevenlabs": elevenlabs,
     "deepgram": deepgram_speech,
     "wyoming": wyoming("tts"),
+    "cartesia": cartesia,
 }
 STT: dict[str, Bench[SpeechToText]] = {
     "sphinx": embedded("stt", "sphinx", {"workers": 1}),

@@ -1,0 +1,105 @@
+"""A server that speaks Cartesia's text to speech over a websocket.
+
+Shapes follow the API reference, "Text to Speech (WebSocket)" (GenerationRequest, CancelContextRequest; chunk,
+timestamps, done, error), and "API errors". 50 ms of tone for each character, five characters a chunk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+from aiohttp import WSMsgType, web
+
+JSONDict = dict[str, Any]
+Behaviour = Literal["well", "stall", "cut", "malformed", "not base64", "silent", "hang up after each"]
+PER_CHARACTER = 0.05
+REQUIRED = {"model_id", "transcript", "voice", "output_format", "context_id"}
+
+
+@dataclass
+class FakeCartesia:
+    url: str = ""
+    behaviour: Behaviour = "well"
+    status: int = 101
+    key: str | None = None
+    error: tuple[int, str, str] | None = None
+    """Answer each request with this error: status, code, title."""
+    queries: list[dict[str, str]] = field(default_factory=list)
+    messages: list[JSONDict] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def fake_cartesia(**settings: Any) -> AsyncIterator[FakeCartesia]:
+    fake = FakeCartesia(**settings)
+    app = web.Application()
+    app.router.add_get("/tts/websocket", partial(_serve, fake))
+    runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    fake.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield fake
+    finally:
+        await runner.cleanup()
+
+
+async def _serve(fake: FakeCartesia, request: web.Request) -> web.StreamResponse:
+    fake.queries.append(dict(request.query))
+    assert request.query["cartesia_version"]
+    refusal = {"error_code": None, "title": "no", "message": "no", "request_id": "r"}
+    if fake.key is not None and request.headers.get("X-API-Key") != fake.key:
+        return web.json_response(refusal, status=401)
+    if fake.status != 101:
+        return web.json_response(refusal, status=fake.status)
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    speaking: dict[str, asyncio.Task[None]] = {}
+    async for message in socket:
+        if message.type != WSMsgType.TEXT:
+            continue
+        asked = json.loads(message.data)
+        fake.messages.append(asked)
+        context = asked["context_id"]
+        if asked.get("cancel"):
+            speaking[context].cancel()
+        elif fake.behaviour == "cut":
+            assert request.transport is not None
+            request.transport.abort()
+        elif fake.behaviour == "malformed":
+            await socket.send_str("{not json")
+        elif fake.behaviour != "stall":
+            assert asked.keys() >= REQUIRED
+            speaking[context] = asyncio.create_task(_speak(fake, socket, asked))
+    for task in speaking.values():
+        task.cancel()
+    return socket
+
+
+async def _speak(fake: FakeCartesia, socket: web.WebSocketResponse, asked: JSONDict) -> None:
+    context = asked["context_id"]
+    common = {"status_code": 206, "context_id": context}
+    if fake.error is not None:
+        status, code, title = fake.error
+        told = {"title": title, "message": title, "error_code": code, "request_id": "r"}
+        await socket.send_json({"type": "error", "done": True, "status_code": status, "context_id": context, **told})
+        return
+    text, rate = asked["transcript"], asked["output_format"]["sample_rate"]
+    for start in range(0, 0 if fake.behaviour == "silent" else len(text), 5):
+        samples = int(len(text[start : start + 5]) * PER_CHARACTER * rate)
+        audio = "?" if fake.behaviour == "not base64" else base64.b64encode(b"\1\2" * samples).decode()
+        await socket.send_json({"type": "chunk", "data": audio, "done": False, "step_time": 12, **common})
+        await asyncio.sleep(0)
+    words = text.split()
+    starts = [0.3 * index for index in range(len(words))]
+    timestamps = {"words": words, "start": starts, "end": [start + 0.3 for start in starts]}
+    await socket.send_json({"type": "timestamps", "done": False, "word_timestamps": timestamps, **common})
+    await socket.send_json({"type": "done", "done": True, **common})
+    if fake.behaviour == "hang up after each":
+        await socket.close(code=1000)
