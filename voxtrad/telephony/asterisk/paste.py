@@ -28,8 +28,8 @@ def extensions_conf(extension: str = "1000", app: str = "voxtrad", context: str 
     """`/etc/asterisk/extensions.conf` (on FreePBX `extensions_custom.conf`).
 
     `VOXTRAD_STATUS` tells how voxtrad gave the call back: empty when the conversation ended as it should, `BUSY` when
-    there was no room for it, `FAILED` when something broke, `UNROUTED` when no route matched, `REJECTED` when the lookup
-    did not want it. `STASISSTATUS` is `FAILED` when no server is connected.
+    there was no room for it, `FAILED` when something broke, `UNROUTED` when no route matched, `REJECTED` when the
+    lookup did not want it. `STASISSTATUS` is `FAILED` when no server is connected.
     """
     return f"""\
 [{context}]
