@@ -34,11 +34,11 @@ res_pjsip_rfc3326 res_pjsip_registrar res_rtp_asterisk chan_pjsip
 codec_ulaw codec_alaw codec_g722 codec_resample format_pcm format_wav format_sln
 bridge_simple bridge_softmix bridge_holding bridge_native_rtp
 pbx_config app_dial app_playback app_stasis app_echo app_verbose app_read
-func_callerid func_channel func_cdr func_logic func_strings func_global func_timeout func_dialplan cdr_custom
+func_callerid func_channel func_cdr func_logic func_strings func_global func_timeout func_dialplan
 res_http_websocket res_websocket_client res_stasis res_stasis_answer res_stasis_playback res_stasis_recording
 res_stasis_snoop res_ari res_ari_applications res_ari_asterisk res_ari_bridges res_ari_channels res_ari_events
 res_ari_model res_ari_playbacks res_ari_recordings res_ari_sounds res_ari_endpoints
-res_audiosocket chan_audiosocket chan_websocket res_musiconhold res_clialiases
+res_cdrel_custom cdr_custom res_audiosocket chan_audiosocket chan_websocket res_musiconhold res_clialiases
 """.split()
 
 PHONES = ("301", "302")
@@ -209,6 +209,8 @@ class Pbx:
     def cdr(self) -> list[dict[str, str]]:
         """The call detail records so far, by the names in `CDR` (`src`, `dst`, …)."""
         path = self.folder / "log/cdr-custom/Master.csv"
+        if not path.exists():
+            return []
         names = [name.removeprefix("CDR(").removesuffix(")") for name in CDR]
         with path.open(newline="") as lines:
             return [dict(zip(names, row, strict=True)) for row in csv.reader(lines)]

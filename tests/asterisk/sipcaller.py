@@ -30,11 +30,11 @@ When = float | Callable[[], Awaitable[None]]
 class SipCaller:
     """One telephone and its one call. Use `sip_caller`, which ends it."""
 
-    def __init__(self, pbx: Pbx, *, user: str = "100", codec: str = "PCMU") -> None:
+    def __init__(self, pbx: Pbx, *, user: str = "100", codec: str = "PCMU", password: str = "none") -> None:
         self._pbx = pbx
         self._root = pbx.root
         self._folder = pbx.root.scratch("caller")
-        self._user, self._codec = user, codec
+        self._user, self._codec, self._password = user, codec, password
         self._control_port, self._keys_port = free_port(), free_port(socket.SOCK_DGRAM)
         self._tasks: list[asyncio.Task[None]] = []
         self._process: asyncio.subprocess.Process | None = None
@@ -201,7 +201,7 @@ class SipCaller:
         _write_with_silence(self._folder / "silence.wav", None)
         (self._folder / "contacts").touch()
         (self._folder / "accounts").write_text(
-            f"<sip:{self._user}@127.0.0.1:{self._pbx.sip_port}>;regint={60 * register};auth_pass=none"
+            f"<sip:{self._user}@127.0.0.1:{self._pbx.sip_port}>;regint={60 * register};auth_pass={self._password}"
             f";audio_codecs={self._codec}\n"
         )
         modules = self._root.path / "usr/lib/baresip/modules"
@@ -289,8 +289,10 @@ async def telephone(pbx: Pbx, user: str = "301") -> AsyncIterator[SipCaller]:
 
 
 @contextlib.asynccontextmanager
-async def sip_caller(pbx: Pbx, *, user: str = "100", codec: str = "PCMU") -> AsyncIterator[SipCaller]:
-    caller = SipCaller(pbx, user=user, codec=codec)
+async def sip_caller(
+    pbx: Pbx, *, user: str = "100", codec: str = "PCMU", password: str = "none"
+) -> AsyncIterator[SipCaller]:
+    caller = SipCaller(pbx, user=user, codec=codec, password=password)
     try:
         yield caller
     finally:
