@@ -12,6 +12,8 @@ from voxtrad.conversation.utterances import Backchannel, Unfinished, beyond, ove
 
 FRAME = 0.02
 """Seconds of audio in a frame: the tick of everything here."""
+SLACK = FRAME / 2
+"""Frames come with jitter: a wait is over with the frame nearest to its end, not with the first one after it."""
 ONSET_WINDOW = 0b11111
 ONSET_VOICED = 3
 """60 ms voiced of the last 100 ms is speech."""
@@ -23,7 +25,6 @@ LATE = 3.0
 """Seconds within which a transcript that comes without new speech belongs to what was decided before."""
 ECHO_TAIL = 0.3
 """Seconds for which the agent's own sound may still come back as echo."""
-_TINY = 1e-9
 
 
 class Speech:
@@ -44,14 +45,14 @@ class Speech:
         if self._deaf:
             if voiced:
                 self._heard = t
-            elif t - self._heard >= HANGOVER - _TINY:
+            elif t - self._heard >= HANGOVER - SLACK:
                 self._deaf = False
             return None
         if self.going_on:
             if voiced and t - self.started < LONGEST:
                 self.voiced_until = t
                 return None
-            if t - self.voiced_until < HANGOVER - _TINY:
+            if t - self.voiced_until < HANGOVER - SLACK:
                 return None
             self.going_on = False
             self._bits = 0

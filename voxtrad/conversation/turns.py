@@ -2,7 +2,7 @@
 
 Facts go in with the time at which they were true (seconds on one monotonic clock); decisions come out, each with its
 reason. The listener feeds it and acts on what it says. Every audio frame (20 ms) is a tick, so it needs no timers: a
-deadline is met by the first frame after it. What is heard and understood of the caller is kept by `hearing.py`.
+deadline is met by the frame nearest to it. What is heard and understood of the caller is kept by `hearing.py`.
 
 The rules
 
@@ -41,7 +41,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from voxtrad.conversation.floor import AGENT_HEARD, HELD, TABLE, Fact, Floor, Kind, Turn, TurnDecision, TurnPolicy
-from voxtrad.conversation.hearing import ECHO_TAIL, HANGOVER, LATE, EchoGuard, Settled, Speech, Utterance
+from voxtrad.conversation.hearing import ECHO_TAIL, HANGOVER, LATE, SLACK, EchoGuard, Settled, Speech, Utterance
 from voxtrad.conversation.quiet import Quiet
 from voxtrad.conversation.utterances import Backchannel, asks_for_dictation, echoes, same_words
 
@@ -53,7 +53,6 @@ ANSWER = 1.0
 """Backchannel in the last so many seconds of what the agent says is an answer to it."""
 KEY_GAP = 2.0
 """Seconds after which pressed keys are a turn."""
-_TINY = 1e-9
 
 
 class TurnMachine:
@@ -329,7 +328,7 @@ class TurnMachine:
     def _judge(self, t: float, ended: str = "") -> list[TurnDecision]:
         """What follows from all that is known now."""
         decisions = self._judge_interruption(t)
-        if self._keys and t - self._key_at >= KEY_GAP - _TINY:
+        if self._keys and t - self._key_at >= KEY_GAP - SLACK:
             decisions += self._end_keys(t, f"{KEY_GAP:.0f} s without another key")
         if self._utterance is not None:
             decisions += self._judge_end(t, self._utterance, ended)
@@ -352,18 +351,18 @@ class TurnMachine:
         lasting = speech.voiced_until - began if speech.going_on else -1.0
         if count >= (max(1, policy.min_words) if over_agent else 1):
             return self._fact(Fact.MEANT, t, words)
-        if not policy.partials and lasting >= policy.min_speech:
+        if not policy.partials and lasting >= policy.min_speech - SLACK:
             return self._fact(Fact.MEANT, t, f"{_ms(lasting)} of speech, no partial transcripts to wait for")
-        if over_agent and not policy.min_words and lasting >= policy.min_speech:
+        if over_agent and not policy.min_words and lasting >= policy.min_speech - SLACK:
             return self._fact(Fact.MEANT, t, f"{_ms(lasting)} of speech, no words demanded")
-        if over_agent and lasting >= UNDENIABLE:
+        if over_agent and lasting >= UNDENIABLE - SLACK:
             return self._fact(Fact.MEANT, t, f"{_ms(lasting)} of speech")
-        if floor in HELD and t - self._held_since >= policy.resume_after:
+        if floor in HELD and t - self._held_since >= policy.resume_after - SLACK:
             return self._fact(Fact.NOTHING, t, f"no words within {policy.resume_after:g} s")
         if speech.going_on and self._held_for != speech.started:
             if floor is Floor.THINKING:
                 return self._fact(Fact.ONSET, t, "the caller speaks before the answer was heard")
-            if floor is Floor.SPEAKING and lasting >= policy.pause_after:
+            if floor is Floor.SPEAKING and lasting >= policy.pause_after - SLACK:
                 return self._fact(Fact.LASTING, t, f"{_ms(lasting)} of speech over the agent")
         return []
 
@@ -372,10 +371,10 @@ class TurnMachine:
             return self._judge_noise(t, utterance)
         policy = self.policy
         silence = t - utterance.voiced_until
-        late = utterance.awaiting_final and not ended and silence < max(policy.final_delay, HANGOVER) - _TINY
+        late = utterance.awaiting_final and not ended and silence < max(policy.final_delay, HANGOVER) - SLACK
         text = utterance.text
         if not text:
-            return [] if late or silence < HANGOVER - _TINY else self._drop(t, "no words in it")
+            return [] if late or silence < HANGOVER - SLACK else self._drop(t, "no words in it")
         if self.floor is not Floor.LISTENING and not utterance.content(self._backchannel):
             return [] if late else self._drop(t, f"backchannel: '{text}'")
         if self.floor is not Floor.LISTENING and self._may_interrupt():
@@ -395,7 +394,7 @@ class TurnMachine:
         decisions: list[TurnDecision] = []
         if policy.speculate == "partial" and not more and not policy.end_of_turn:
             decisions = self._draft(t, text, "the caller stopped")
-        if silence < wait - _TINY or late:
+        if silence < wait - SLACK or late:
             return decisions
         if utterance.awaiting_final:
             reason += "; the final transcript is overdue"
@@ -407,13 +406,13 @@ class TurnMachine:
         if not policy.partials:
             return []
         if not utterance.text:
-            if t - self._speech.started < NOISE - _TINY:
+            if t - self._speech.started < NOISE - SLACK:
                 return []
             reason = f"{NOISE:g} s of sound without a word"
             self._speech.disregard(t)
             return self._stop(t, reason) + self._drop(t, reason)
         patience = max(policy.max_silence, policy.min_silence) + policy.final_delay
-        if t - utterance.worded_at < patience - _TINY or self.floor is not Floor.LISTENING:
+        if t - utterance.worded_at < patience - SLACK or self.floor is not Floor.LISTENING:
             return []
         reason = f"no new words for {patience:g} s, although the line is not silent"
         self._speech.disregard(t)
