@@ -114,12 +114,15 @@ class OpenAIChat:
         from openai import omit
 
         options = self._options
+        # As `extra_body`: given otherwise, the SDK looks through all messages, some 0.1 ms for each, and changes nothing.
+        body: dict[str, object] = {"messages": [param for message in messages for param in _param(message)]}
+        if tools:
+            body["tools"] = [_tool(tool) for tool in tools]
         return await self._client.chat.completions.create(
             model=options.model,
-            messages=[param for message in messages for param in _param(message)],
+            messages=(),
             stream=True,
             stream_options={"include_usage": True} if options.stream_usage else omit,
-            tools=[_tool(tool) for tool in tools] or omit,
             parallel_tool_calls=omit
             if options.parallel_tool_calls is None or not tools
             else options.parallel_tool_calls,
@@ -129,7 +132,7 @@ class OpenAIChat:
             max_completion_tokens=options.max_tokens if options.max_tokens is not None and self._official else omit,
             reasoning_effort=omit if options.reasoning_effort is None else options.reasoning_effort,
             seed=omit if options.seed is None else options.seed,
-            extra_body=dict(options.extra_body) or None,
+            extra_body={**body, **options.extra_body},
         )
 
 
