@@ -114,7 +114,7 @@ class OpenAIChat:
         from openai import omit
 
         options = self._options
-        # As `extra_body`: given otherwise, the SDK looks through all messages, some 0.1 ms for each, and changes nothing.
+        # As `extra_body`: given otherwise, the SDK looks through all messages, 0.1 ms for each, and changes nothing.
         body: dict[str, object] = {"messages": [param for message in messages for param in _param(message)]}
         if tools:
             body["tools"] = [_tool(tool) for tool in tools]
