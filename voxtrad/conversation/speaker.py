@@ -87,16 +87,22 @@ class Speaker:
         self._audience = audience
         self._clock = clock
         self._open = asyncio.Event()
+        """Not set while the agent is held back."""
         self._open.set()
+        self._steady = asyncio.Event()
+        """Not set while it is being changed where the audio goes on."""
+        self._steady.set()
         self._speaking = asyncio.Lock()
         self._voicing = asyncio.Lock()
         self._moving = asyncio.Lock()
+        """Held, let go and thrown away one after the other, as decided: a PBX takes a moment for each."""
         self._news = asyncio.Event()
         self._utterance: _Saying | None = None
         self._echoing: UtteranceAudio | None = None
         self._sounded_at = 0.0
         self._clear_at = 0.0
         self._flushes = 0
+        """How often that was changed: audio that the port was given before is none that is heard."""
 
     def begin(self, lead_in: float) -> None:
         """The line is open: what is said in the first `lead_in` seconds may be clipped, so silence goes there."""
@@ -325,7 +331,9 @@ class Speaker:
         """Hand the audio to the port as it comes, from wherever it is to go on, until all of it was heard."""
         size = PORTION * frame_bytes(utterance.rate)
         while True:
-            await self._open.wait()
+            while not (self._open.is_set() and self._steady.is_set()):
+                await self._open.wait()
+                await self._steady.wait()
             portion = bytes(utterance.audio[utterance.sent : utterance.sent + size])
             if portion and not utterance.sounding:
                 await self._begin(utterance)
@@ -368,15 +376,19 @@ class Speaker:
 
     async def _seek(self, utterance: _Saying, sample: int | None) -> None:
         """Go on from a sample of the audio; from where it stands, and without the rest of it, with None."""
-        heard = await self._port.flush()
         self._flushes += 1
-        if sample is None:
-            sample = utterance.sample(heard)
-            utterance.cut(sample)
-            sample = min(sample, utterance.length)
-        utterance.anchor(heard, sample)
-        utterance.sent = 2 * sample
-        self._news.set()
+        self._steady.clear()
+        try:
+            heard = await self._port.flush()
+            if sample is None:
+                sample = utterance.sample(heard)
+                utterance.cut(sample)
+                sample = min(sample, utterance.length)
+            utterance.anchor(heard, sample)
+            utterance.sent = 2 * sample
+        finally:
+            self._steady.set()
+            self._news.set()
 
     # --- being interrupted --------------------------------------------------------------------------------------------
 

@@ -1,22 +1,24 @@
 """Sentences that are said again and again (greetings, fillers, prompts, the apology), kept as audio.
 
 What the configuration says is synthesized ahead of the first call and kept on disk; what calls say is kept in memory.
-Both are bounded, and neither touches the disk while a call runs.
+Both are bounded, one never drives the other out, and neither touches the disk while a call runs.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
-import tempfile
 from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 
 import structlog
 
-from voxtrad.providers.base import ProviderError, TextToSpeech
+from voxtrad.audio.frames import Framer
+from voxtrad.conversation.speech_text import SpeechText
+from voxtrad.providers.base import ProviderError, TextToSpeech, Voice
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -31,49 +33,41 @@ class SpeechCache:
 
     def __init__(self, folder: Path | None, *, memory: int = MEMORY, disk: int = DISK) -> None:
         self._folder = folder
-        self._memory = memory
         self._disk = disk
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
-        self._size = 0
+        self._prepared = _Memory(memory)
+        self._said = _Memory(memory)
 
     def voice(self, fingerprint: str, rate: int) -> KeptVoice:
         """What was said by one voice, at a sample rate."""
         return KeptVoice(self, f"{fingerprint}\0{rate}")
 
     def get(self, key: str) -> bytes | None:
-        pcm = self._kept.get(key)
-        if pcm is not None:
-            self._kept.move_to_end(key)
-        return pcm
+        return self._prepared.get(key) or self._said.get(key)
 
     def put(self, key: str, pcm: bytes) -> None:
-        if len(pcm) > self._memory // 8:
-            return
-        self._size += len(pcm) - len(self._kept.pop(key, b""))
-        self._kept[key] = pcm
-        while self._size > self._memory:
-            self._size -= len(self._kept.popitem(last=False)[1])
+        self._said.put(key, pcm)
 
     async def prepare(self, tts: TextToSpeech, language: str, rate: int, texts: Iterable[str]) -> None:
         """Have these sentences ready in memory and on disk. What cannot be synthesized is logged, and said live."""
         voice = self.voice(tts.fingerprint, rate)
         missing = []
         for text in dict.fromkeys(text for text in texts if text.strip()):
-            if voice.get(text) is not None:
+            key = voice.key(text)
+            if self._prepared.get(key) is not None:
                 continue
-            pcm = await asyncio.to_thread(self._load, voice.key(text))
+            pcm = await asyncio.to_thread(self._load, key)
             if pcm is None:
                 missing.append(text)
             else:
-                voice.put(text, pcm)
+                self._prepared.put(key, pcm)
         if not missing:
             return
         try:
             speaking = await tts.open(rate=rate, language=language)
             try:
                 for text in missing:
-                    pcm = b"".join([chunk.pcm async for chunk in speaking.synthesize(text)])
-                    voice.put(text, pcm)
+                    pcm = await synthesized(speaking, text, language=language, rate=rate)
+                    self._prepared.put(voice.key(text), pcm)
                     await asyncio.to_thread(self._save, voice.key(text), pcm)
             finally:
                 await speaking.aclose()
@@ -96,14 +90,16 @@ class SpeechCache:
     def _save(self, key: str, pcm: bytes) -> None:
         if self._folder is None or not pcm:
             return
+        part = self._folder / f"{key}.{os.getpid()}.part"
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with tempfile.NamedTemporaryFile(dir=self._folder, suffix=".part", delete=False) as part:
-                part.write(pcm)
-            Path(part.name).replace(self._folder / f"{key}.pcm")
+            part.write_bytes(pcm)
+            part.replace(self._folder / f"{key}.pcm")
             self._prune(self._folder)
         except OSError as error:
             log.warning("synthesized audio could not be kept on disk", reason=str(error))
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
 
     def _prune(self, folder: Path) -> None:
         """Drop what was used longest ago, until the rest fits."""
@@ -114,6 +110,45 @@ class SpeechCache:
                 break
             path.unlink(missing_ok=True)
             excess -= size
+
+
+async def synthesized(voice: Voice, text: str, *, language: str, rate: int) -> bytes:
+    """A whole text as it is said live: made speakable, sentence by sentence, each in whole frames.
+
+    Raises `ProviderError`.
+    """
+    cutter = SpeechText(language)
+    pcm = bytearray()
+    for sentence in (*cutter.push(text), *cutter.flush()):
+        framer = Framer(rate)
+        if sentence.text:
+            async for chunk in voice.synthesize(sentence.text):
+                pcm += framer.push(chunk.pcm)
+            pcm += framer.flush()
+    return bytes(pcm)
+
+
+class _Memory:
+    """Audio by key, up to so many bytes; what was used longest ago goes first."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._size = 0
+
+    def get(self, key: str) -> bytes | None:
+        pcm = self._kept.get(key)
+        if pcm is not None:
+            self._kept.move_to_end(key)
+        return pcm
+
+    def put(self, key: str, pcm: bytes) -> None:
+        if not pcm or len(pcm) > self._limit // 8:
+            return
+        self._size += len(pcm) - len(self._kept.pop(key, b""))
+        self._kept[key] = pcm
+        while self._size > self._limit:
+            self._size -= len(self._kept.popitem(last=False)[1])
 
 
 class KeptVoice:

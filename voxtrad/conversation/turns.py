@@ -446,7 +446,7 @@ class TurnMachine:
             confidence=utterance.confidence,
             voiced_until=utterance.voiced_until,
             decided_at=t,
-            final_at=utterance.final_at if not utterance.awaiting_final else None,
+            final_at=utterance.final_at if not utterance.partial else None,
         )
         self._settle(t)
         return self._turn(t, reason, turn)

@@ -43,7 +43,7 @@ from voxtrad.providers.base import (
     Unreachable,
     WordTiming,
 )
-from voxtrad.telephony.simulated import SimulatedLeg
+from voxtrad.telephony.simulated import SimulatedLeg, SimulatedPort
 from voxtrad.tools.base import CallActions, Declared, Outcome, Tool, ToolContext, ToolOptions
 from voxtrad.tools.runner import ToolRunner
 
@@ -472,6 +472,43 @@ class Played:
         return max((end - start for start, end in self.silences()), default=0.0)
 
 
+class FarPort(SimulatedPort):
+    """A port behind a network, as a PBX's: each order takes a while, and there is room for 8 s of audio only."""
+
+    def __init__(self, rate: int, clock: Callable[[], float], lag: float) -> None:
+        super().__init__(rate, clock)
+        self._lag = lag
+        self._orders = asyncio.Lock()
+        self._epoch = 0
+
+    async def play(self, pcm: bytes) -> None:
+        epoch = self._epoch
+        async with self.moved:
+            await self.moved.wait_for(lambda: self.closed or self.queued - self.heard + len(pcm) // 2 <= 8 * RATE)
+        async with self._orders:
+            if epoch == self._epoch:
+                await asyncio.sleep(self._lag / 10)
+                await super().play(pcm)
+
+    async def pause(self) -> None:
+        async with self._orders:
+            await asyncio.sleep(self._lag)
+            await super().pause()
+
+    async def resume(self) -> None:
+        async with self._orders:
+            await asyncio.sleep(self._lag)
+            await super().resume()
+
+    async def flush(self) -> int:
+        self._epoch += 1
+        async with self._orders:
+            await asyncio.sleep(self._lag)
+            heard = await super().flush()
+            await asyncio.sleep(self._lag)
+            return heard
+
+
 EventT = TypeVar("EventT", bound=Event)
 DEAD_AIR = 4.0
 
@@ -488,6 +525,7 @@ async def play(
     handover: Handover | None = None,
     cached: Sequence[str] = (),
     echo: float = 0.0,
+    lag: float = 0.0,
     dead_air: bool = False,
     destinations: Sequence[str] = ("reception",),
 ) -> Played:
@@ -505,6 +543,8 @@ async def play(
     log: list[tuple[float, Event]] = []
     info = LegInfo(id="leg", channel="Simulated/1", caller="100", dialled="1000")
     leg = SimulatedLeg(info, lambda leg: scene(Caller(leg, stt)), rate=RATE, clock=clock)
+    if lag:
+        leg.port = FarPort(RATE, clock, lag)
     leg.port.echo = echo
 
     def publish(event: Event) -> None:
