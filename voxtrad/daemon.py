@@ -31,6 +31,7 @@ from voxtrad.config.models import AgentConfig, Config
 from voxtrad.conversation.speech_cache import SpeechCache
 from voxtrad.events.bus import Bus
 from voxtrad.events.types import Rejection
+from voxtrad.lease import Lease, leased
 from voxtrad.ledger.ledger import RECORDED, open_ledger
 from voxtrad.ledger.privacy import Privacy
 from voxtrad.ledger.queries import crashed_since
@@ -211,9 +212,11 @@ class Server:
             core.bus.tap("ledger", RECORDED, self.ledger.record)
             Watching(self.metrics).watch(core.bus)
             self.watch.watch(core.bus)
+            lease = stack.enter_context(leased(self.config.server.data_dir))
             if self.config.asterisk is not None:
                 session = await stack.enter_async_context(open_session())
-                self.telephony = AsteriskTelephony(asterisk_settings(self.config), core.switchboard.take, http=session)
+                settings = asterisk_settings(self.config, lease.instance)
+                self.telephony = AsteriskTelephony(settings, core.switchboard.take, http=session)
             self.url = await stack.enter_async_context(
                 listening(build_app(self._house(), self.gate, TABLE), self.config.server)
             )
@@ -229,6 +232,8 @@ class Server:
                 tasks.append(group.create_task(self._reload_when_asked(), name="reload"))
                 if self.telephony is not None:
                     tasks.append(group.create_task(self.telephony.run(), name="telephony"))
+                    if lease.dead:
+                        tasks.append(group.create_task(_clear_up(self.telephony, lease), name="clear up"))
                 self.started.set()
                 log.info("serving", url=self.url, agents=list(self.config.agents))
                 await self._told.wait()
@@ -323,6 +328,12 @@ class Server:
             hurrying.cancel()
 
 
+async def _clear_up(telephony: AsteriskTelephony, lease: Lease) -> None:
+    """After a crash: callers whom nobody talks to go on in the dialplan."""
+    await telephony.clear_up_after(lease.dead)
+    lease.forget()
+
+
 async def serve(loaded: Loaded, load: Callable[[], Loaded]) -> None:
     """Run a server until SIGTERM or SIGINT has come and the live calls are over, or has come twice; SIGHUP reloads."""
     server = Server(loaded, load)
@@ -334,8 +345,8 @@ async def serve(loaded: Loaded, load: Callable[[], Loaded]) -> None:
     log.info("stopped")
 
 
-def asterisk_settings(config: Config) -> AsteriskSettings:
-    """The telephony's part of the configuration."""
+def asterisk_settings(config: Config, instance: str | None = None) -> AsteriskSettings:
+    """The telephony's part of the configuration, for this run of the server."""
     asterisk = config.asterisk
     if asterisk is None:
         raise ValueError("the configuration has no PBX")
@@ -343,7 +354,7 @@ def asterisk_settings(config: Config) -> AsteriskSettings:
     if media.transport == "rtp":
         raise ValueError("rtp is refused by the configuration's checks")
     return AsteriskSettings(
-        instance=secrets.token_hex(4),
+        instance=instance or secrets.token_hex(4),
         url=asterisk.url,
         username=asterisk.username,
         password=asterisk.password.get_secret_value(),

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import math
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
 import aiohttp
@@ -25,6 +25,7 @@ from voxtrad.telephony.asterisk.facts import AUDIOSOCKET_MODULE, WEBSOCKET_MODUL
 from voxtrad.telephony.asterisk.leg import AsteriskLeg
 from voxtrad.telephony.asterisk.media import MediaTransport, Metronome, Pulse
 from voxtrad.telephony.asterisk.messages import AriEvent, ChannelOver, Dialled, DigitReceived, StasisStart
+from voxtrad.telephony.asterisk.orphans import OWN, sweep
 from voxtrad.telephony.asterisk.settings import AsteriskSettings
 from voxtrad.telephony.asterisk.websocket import WebSocketTransport
 
@@ -32,7 +33,6 @@ log = structlog.stdlib.get_logger(__name__)
 
 _SETTLE = 1.0
 _OVERTIME = 5.0  # after which a channel that Asterisk should have given up is given up by us
-_OWN = "voxtrad-"  # how the ids of channels begin that we make: their StasisStart is no call
 
 
 class AsteriskTelephony:
@@ -132,6 +132,16 @@ class AsteriskTelephony:
     async def wait_state(self, state: State) -> None:
         await self._connection.wait_for(state)
 
+    async def clear_up_after(self, dead: Collection[str]) -> None:
+        """Clear up what these servers, which have died, left in the PBX; returns when nothing of them is left."""
+        while True:
+            await self.wait_ready()
+            try:
+                return await sweep(self._ari, dead)
+            except AriError as error:
+                log.warning("not cleared up after a server that has died", reason=error.message)
+                await asyncio.sleep(_SETTLE)
+
     # --- for the legs -------------------------------------------------------------------------------------------------
 
     @property
@@ -145,7 +155,7 @@ class AsteriskTelephony:
         return self._choice
 
     def new_id(self, what: str) -> str:
-        return f"{_OWN}{self.settings.instance}-{what}-{uuid.uuid4().hex}"
+        return f"{OWN}{self.settings.instance}-{what}-{uuid.uuid4().hex}"
 
     def entered(self, channel_id: str) -> asyncio.Future[None]:
         future = self._entering[channel_id] = asyncio.get_running_loop().create_future()
@@ -252,7 +262,7 @@ class AsteriskTelephony:
     def _entered(self, start: StasisStart) -> None:
         """A channel has come into the application: one of ours, one that comes back, or a call."""
         channel_id = start.channel.id
-        if channel_id.startswith(_OWN):
+        if channel_id.startswith(OWN):
             if (entering := self._entering.get(channel_id)) and not entering.done():
                 entering.set_result(None)
             if ringing := self._ringing.get(channel_id):
