@@ -71,7 +71,9 @@ class DialDestination(DestinationBase):
     """A person or group that is called and bridged with the caller."""
 
     dial: Annotated[Text, Matching(r"^[A-Za-z0-9]+/.+$", "a channel, like Local/200@from-internal")]
-    """The channel to dial, like `Local/200@from-internal` or `PJSIP/200`."""
+    """The channel to dial, like `Local/200@from-internal` or `PJSIP/200`. Through a `Local/` channel the dialplan takes
+    part: on FreePBX an extension's do-not-disturb, follow-me and voicemail work that way, and not with `PJSIP/`.
+    """
     mode: Literal["blind", "attended"] = "blind"
     """`attended`: the person hears a brief and accepts with 1 or declines with 2."""
     brief: TemplateText = "auto"
@@ -87,7 +89,10 @@ class DialDestination(DestinationBase):
 
 
 class ContinueDestination(DestinationBase):
-    """A place in the dialplan; caller ID and CDR stay."""
+    """A place in the dialplan; caller ID and CDR stay. The channel has `VOXTRAD_CALL_ID`, `VOXTRAD_OUTCOME` and
+    `VOXTRAD_SUMMARY`. From the context `voxtrad-transfer` (to be pasted, see `voxtrad doctor`) the caller comes back to
+    the same conversation when nobody takes the call; so from any context that has the extension `voxtrad-returns` and
+    enters `Stasis` again, with the dial status in `VOXTRAD_RETURNED`."""
 
     continue_: ContinueTarget = Field(alias="continue")
     """The place."""
