@@ -110,7 +110,7 @@ class Switchboard:
         except TimeoutError:
             log.warning("calls are hung up: they did not end in time", calls=len(self._sessions), seconds=timeout)
             for session in list(self._sessions.values()):
-                session.hang_up("the server stops")
+                session.give_back("the server stops")
             await self._empty()
             return False
         return True

@@ -24,7 +24,7 @@ from voxtrad.providers.base import TextToSpeech
 from voxtrad.providers.registry import provider_types
 from voxtrad.telephony.simulated import SimulatedLeg
 
-EXAMPLE = 'voxtrad call support --say "where is my order one two three four" --record call.wav'
+EXAMPLE = "voxtrad call support --wav config/demo/order.wav --wav config/demo/goodbye.wav --record call.wav"
 PATIENCE = 20.0
 """Seconds that the caller waits for an answer."""
 
@@ -41,7 +41,12 @@ class _Append(argparse.Action):
 def configure(parser: argparse.ArgumentParser) -> None:
     add_config_option(parser)
     parser.add_argument("agent", help="the agent to call")
-    parser.add_argument("--say", action=_Append, metavar="TEXT", help="what the caller says next, in a synthetic voice")
+    parser.add_argument(
+        "--say",
+        action=_Append,
+        metavar="TEXT",
+        help="what the caller says next, in the built-in voice; the built-in recogniser does not understand it well",
+    )
     parser.add_argument("--wav", action=_Append, metavar="FILE", help="what the caller says next, from a WAV file")
     parser.add_argument("--record", type=Path, metavar="OUT.wav", help="record the call: caller left, agent right")
     parser.add_argument("--rate", type=int, choices=(8000, 16000), default=8000, help="sample rate (default: 8000)")
@@ -52,6 +57,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 when the call took place, 1 when it failed."""
+    if arguments.record:
+        try:
+            arguments.record.touch()
+        except OSError as error:
+            raise VoxtradError(f"cannot write {arguments.record}: {(error.strerror or str(error)).lower()}") from None
     redaction = configure_log(level="info" if arguments.verbose else "error")
     config = load_config(arguments).config
     redaction.hide(secrets_in(config))

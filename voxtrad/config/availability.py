@@ -24,6 +24,8 @@ class NotYet:
 
 NOT_YET: tuple[NotYet, ...] = (
     NotYet("asterisk.media.transport", values=("rtp",)),
+    NotYet("asterisk.media.format", values=("ulaw", "alaw")),
+    NotYet("asterisk.media.buffer_size_ms"),
     NotYet("outbound"),
     NotYet("tools.*.mcp"),
     NotYet("agents.*.record", except_for=(False,)),

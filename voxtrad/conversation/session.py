@@ -92,6 +92,12 @@ class Session:
                 raise
             log.warning("tools were stopped: the call is over", seconds=WRAP_UP)
 
+    def give_back(self, reason: str) -> None:
+        """End the conversation from outside (a server that stops); the caller goes on where the leg's carrier leads."""
+        self._hung_up = reason
+        if self.call is not None:
+            self.call.ended("failed", reason, state="handed-over")
+
     def hang_up(self, outcome_reason: str) -> None:
         """End the call from outside (an administrator, a server that stops)."""
         self._hung_up = outcome_reason

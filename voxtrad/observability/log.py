@@ -22,6 +22,7 @@ Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "console", "json"]
 
 _TALKATIVE = (
+    "watchfiles",
     "aiohttp",
     "asyncio",
     "httpcore",

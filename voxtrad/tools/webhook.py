@@ -121,6 +121,9 @@ def request_body(
     return json.dumps(message, ensure_ascii=False, default=dict).encode("utf-8", "replace")
 
 
+_ANSWERS = frozenset({"result", "say", "variables", "action", "error"})
+
+
 def read_answer(answer: Answer) -> Outcome:
     """An HTTP answer as an outcome.
 
@@ -129,7 +132,10 @@ def read_answer(answer: Answer) -> Outcome:
     """
     match answer.status:
         case 200:
-            return read_outcome(answer.json())
+            value = answer.json()
+            if isinstance(value, Mapping) and not _ANSWERS & value.keys():
+                raise BadAnswer(f"the answer has none of {', '.join(sorted(_ANSWERS))}", status=answer.status)
+            return read_outcome(value)
         case 202:
             return read_outcome(answer.json() if answer.body.strip() else {})
         case status if 400 <= status < 500:
