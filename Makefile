@@ -50,6 +50,7 @@ test-asterisk: dev
 
 test-long: dev
 	@$(BIN)/python -m pytest -m "long"
+	@PYTHON=$(BIN)/python tests/containers/build.sh
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

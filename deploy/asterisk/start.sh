@@ -29,6 +29,9 @@ umask 077
 run=/run/asterisk
 rm -rf "$run/etc"
 mkdir -p "$run/etc" "$run/log" "$run/spool" "$run/db" "$run/keys"
+for name in acl ccss cdr cel chan_websocket features manager pjproject stasis udptl websocket_client; do
+    : >"$run/etc/$name.conf" # what has no file of ours has its defaults; Asterisk would call a missing one an error
+done
 cp /etc/asterisk/*.conf "$run/etc/"
 sed -i "s#^password = .*#password = $ari#" "$run/etc/ari.conf"
 sed -i -e "s#^password = .*#password = $sip#" -e "s#^\(external_[a-z]*_address\) = .*#\1 = $address#" "$run/etc/pjsip.conf"

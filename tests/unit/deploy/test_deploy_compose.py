@@ -148,6 +148,11 @@ def test_asterisk_has_the_lines_that_administrators_are_told_to_paste(file: str,
     assert lines in (ETC / file).read_text(encoding="utf-8")
 
 
+def test_freepbx_is_told_the_same() -> None:
+    told = (ROOT / "deploy/freepbx/README.md").read_text(encoding="utf-8")
+    assert paste.extensions_conf(extension="s", context="from-ai-agent") in told
+
+
 def test_asterisk_and_voxtrad_know_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     asterisk = configuration(monkeypatch).asterisk
     assert asterisk is not None
