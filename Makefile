@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= config/voxtrad.yaml
 
-.PHONY: run install dev lint test test-unit test-asterisk test-long clean
+.PHONY: run install dev lint test test-unit test-asterisk test-long bench clean
 
 run: install
 	@$(BIN)/voxtrad serve -c $(CONFIG)
@@ -51,6 +51,9 @@ test-asterisk: dev
 test-long: dev
 	@$(BIN)/python -m pytest -m "long"
 	@PYTHON=$(BIN)/python tests/containers/build.sh
+
+bench: dev
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
