@@ -22,7 +22,8 @@ _TELLING = 8
 """Shorter values are everyday words as well."""
 _LOOKS_SECRET = re.compile(r"whsec_[A-Za-z0-9+/]{20,}={0,2}|sk-[A-Za-z0-9-]{8,}")
 _UNDER_A_KEY = re.compile(r"""\b(?:password|api_key|token|secret):\s*["']?([A-Za-z0-9+/=_.-]{8,})""")
-_NOT_ONE = re.compile(r"\$\{|[A-Z_]+$|env$|file$|auto$")
+_WORD = re.compile(r"[A-Za-z_.]+\Z")
+"""No secret: the name of a class or of a variable, in code."""
 
 
 class Printed:
@@ -123,5 +124,5 @@ def secrets_of(folder: Path) -> frozenset[str]:
 
 def secrets_in_text(text: str) -> set[str]:
     found = {match[0] for match in _LOOKS_SECRET.finditer(text)}
-    found |= {match[1] for match in _UNDER_A_KEY.finditer(text) if not _NOT_ONE.match(match[1])}
+    found |= {match[1] for match in _UNDER_A_KEY.finditer(text) if not _WORD.match(match[1])}
     return {secret for secret in found if len(secret) >= _TELLING}

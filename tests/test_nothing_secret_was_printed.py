@@ -21,7 +21,8 @@ def planted() -> str:
 
 def test_secrets_are_found_in_what_tests_are_made_of() -> None:
     whsec = "whsec" + "_" + "A" * 32
-    text = f"""SECRET = "{whsec}"\npassword: hunter2-and-more\napi_key: '{planted()}'\ntoken: "${{env:X}}"\nsecret: s"""
+    text = f"""SECRET = "{whsec}"\npassword: hunter2-and-more\napi_key: '{planted()}'\ntoken: "${{env:X}}"\n"""
+    text += "secret: SecretStr"
     assert secrets_in_text(text) == {whsec, "hunter2-and-more", planted()}
 
 
