@@ -42,8 +42,7 @@ def build_app(house: House, gate: Gate, table: Sequence[Endpoint]) -> web.Applic
 
 def _guarded(house: House, gate: Gate, endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
-        with gate.audited(request, endpoint) as client:
-            return await endpoint.run(house, client, request)
+        return await gate.let_in(request, endpoint, lambda client: endpoint.run(house, client, request))
 
     return handle
 

@@ -47,7 +47,7 @@ class StreamQuery(Given):
         )
 
 
-class Endpoint(BaseModel):
+class WebhookEndpoint(BaseModel):
     """Where events are delivered to, or once were."""
 
     name: str
@@ -59,7 +59,7 @@ class Endpoint(BaseModel):
 
 
 class Endpoints(BaseModel):
-    items: list[Endpoint]
+    items: list[WebhookEndpoint]
 
 
 class Messages(BaseModel):
@@ -159,7 +159,7 @@ def _block(watch: Watch, kept: Kept) -> bytes:
 
 async def endpoints(asked: Asked[Nothing, Nothing]) -> Endpoints:
     found = await asked.house.records.read(list_endpoints)
-    return Endpoints(items=[Endpoint.model_validate(item) for item in found])
+    return Endpoints(items=[WebhookEndpoint.model_validate(item) for item in found])
 
 
 async def messages(asked: Asked[MessagesQuery, Nothing]) -> Messages:

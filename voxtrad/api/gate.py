@@ -7,8 +7,7 @@ another origin.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 import structlog
@@ -18,6 +17,8 @@ from voxtrad.api.problems import Problem
 from voxtrad.api.table import Endpoint
 from voxtrad.api.tokens import LOCAL, NOBODY, Client, Guesses, Tokens, is_loopback
 from voxtrad.config.server import Scope
+
+Serve = Callable[[Client], Awaitable[web.StreamResponse]]
 
 audit = structlog.stdlib.get_logger("voxtrad.audit")
 
@@ -35,16 +36,15 @@ class Gate:
         """Go by these from now on."""
         self._tokens = tokens
 
-    @contextmanager
-    def audited(self, request: web.Request, endpoint: Endpoint) -> Iterator[Client]:
-        """Let a request in, or raise `Problem`; whatever changes something or is refused stands in the log."""
+    async def let_in(self, request: web.Request, endpoint: Endpoint, serve: Serve) -> web.StreamResponse:
+        """Serve a request, or raise `Problem`; whatever changes something or is refused stands in the log."""
         client, status = NOBODY, 500
         try:
             if endpoint.scope is not None:
                 client = self._admit(request)
                 self._allow(client, endpoint.scope)
-            yield client
-            status = 200
+            response = await serve(client)
+            status = response.status
         except Problem as problem:
             status = problem.status
             raise
@@ -53,11 +53,11 @@ class Gate:
             raise
         finally:
             refused = status in (401, 403, 429)
-            if refused or request.method != "GET":
+            if refused or request.method not in ("GET", "HEAD"):
                 write = audit.warning if refused else audit.info
-                write(
-                    "api", who=client.name, at=request.remote, method=request.method, path=request.path, status=status
-                )
+                who, at = client.name, request.remote
+                write("api", who=who, at=at, method=request.method, path=request.path, status=status)
+        return response
 
     def _admit(self, request: web.Request) -> Client:
         if not self._tokens.demanded:

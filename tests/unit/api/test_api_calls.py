@@ -75,6 +75,8 @@ async def test_an_operator_speaks_transfers_and_hangs_up(tmp_path: Path) -> None
             said = await house.ask("POST", f"/v1/calls/{call_id}/say", {"text": " Your order has arrived. "})
             assert (said.status, said.json) == (200, {"heard": "Your order has arrived.", "interrupted": False})
             assert any(isinstance(e, AgentResponse) and "arrived" in e.text for e in house.events)
+            spoke = 'voxtrad_provider_requests_total{kind="tts",outcome="ok",provider="espeak"}'
+            assert await house.metric(spoke) >= 1
             nowhere = await house.ask("POST", f"/v1/calls/{call_id}/transfer", {"destination": "moon"})
             assert (nowhere.status, nowhere.json["destinations"]) == (404, ["reception"])
             sent = await house.ask("POST", f"/v1/calls/{call_id}/transfer", {"destination": "reception"})
