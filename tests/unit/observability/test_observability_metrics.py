@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import cast, get_args, get_type_hints
 
 import pytest
 from hypothesis import given, settings
@@ -43,7 +43,9 @@ from voxtrad.observability.names import Names, fingerprint
 from voxtrad.observability.readings import Backlog
 from voxtrad.observability.watching import WATCHED, Watching
 from voxtrad.outbound import schedule
+from voxtrad.providers.base import TextToSpeech
 from voxtrad.providers.fallback import circle
+from voxtrad.providers.registry import provider_types
 
 PROMISED = """
 calls_total{agent,direction,outcome} calls_active calls_limit calls_rejected_total{reason} call_duration_seconds{agent}
@@ -297,3 +299,38 @@ async def test_a_real_call_is_counted(tmp_path: Path) -> None:
         assert await house.metric("voxtrad_calls_active") == 0
         assert await house.metric("voxtrad_calls_limit") == 4
         assert await house.metric("voxtrad_event_loop_lag_seconds_count") > 0
+
+
+async def goodbye() -> bytes:
+    """A caller's word, in the built-in voice."""
+    type_ = provider_types()["tts"]["espeak"]
+    narrator = cast("TextToSpeech", type_.build("caller", type_.connection(), type_.options()))
+    voice = await narrator.open(rate=8000, language="en")
+    try:
+        return b"".join([chunk.pcm async for chunk in voice.synthesize("bye. Goodbye.")])
+    finally:
+        await voice.aclose()
+        await narrator.aclose()
+
+
+async def test_a_spoken_turn_is_counted(tmp_path: Path) -> None:
+    """From the recogniser to the tool that ends the call: every stage leaves its figure."""
+    word = await goodbye()
+    async with running(write_config(tmp_path)) as house:
+        async with house.call() as leg:
+            await house.happened(AgentSpeechEnded)
+            await leg.say(word)
+            await house.happened(CallEnded)
+        assert await house.metric('voxtrad_turn_latency_seconds_count{agent="support"}') == 1
+        assert await house.metric("voxtrad_added_latency_seconds_count") == 1
+        for stage, provider in (
+            ("endpointing", "sphinx"), ("stt_final", "sphinx"), ("llm_first_token", "scripted"),
+            ("llm_first_sentence", "scripted"), ("tts_first_byte", "espeak"), ("playout", ""),
+        ):  # fmt: skip
+            series = f'voxtrad_stage_latency_seconds_count{{provider="{provider}",stage="{stage}"}}'
+            assert await house.metric(series) == 1, stage
+        assert await house.metric('voxtrad_tool_calls_total{outcome="ok",tool="end_call"}') == 1
+        assert await house.metric('voxtrad_provider_requests_total{kind="llm",outcome="ok",provider="scripted"}') >= 1
+        assert await house.metric('voxtrad_calls_total{agent="support",direction="inbound",outcome="completed"}') == 1
+        assert await house.metric("voxtrad_dead_air_total") == 0
+        assert await house.metric("voxtrad_audio_underruns_total") == 0
