@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
-
-import structlog
+from typing import TYPE_CHECKING, Protocol
 
 from voxtrad.config.models import AgentConfig
 from voxtrad.config.templates import Template
 from voxtrad.conversation.agent import Agent, Reply
+from voxtrad.conversation.fate import Ending, Fate, State
 from voxtrad.conversation.floor import Turn
 from voxtrad.conversation.idle import IdleMonitor
 from voxtrad.conversation.keypad import KeyPad
 from voxtrad.conversation.report import Reporter, Thought
 from voxtrad.conversation.speaker import Speaker
 from voxtrad.conversation.spoken import Spoken
-from voxtrad.errors import VoxtradError
 from voxtrad.events.types import Outcome
 from voxtrad.leg import Hears, Leg, LegError, LegGone, LegInfo
 
@@ -31,8 +28,6 @@ if TYPE_CHECKING:
     from voxtrad.conversation.line import Line
     from voxtrad.conversation.listener import Listener
     from voxtrad.conversation.plan import Plan
-
-State = Literal["ringing", "in-progress", "handed-over", "ended"]
 
 Handover = Callable[["Call", Leg, str], Awaitable[None]]
 """Hands a call's leg to a named destination (`handover.py`)."""
@@ -47,16 +42,6 @@ class Speech(Protocol):
 
 
 _NOTHING = Spoken("", "", interrupted=True)
-
-log = structlog.stdlib.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a call ended: a word for metrics and records, and the reason for a person."""
-
-    outcome: Outcome
-    reason: str
 
 
 class Call:
@@ -76,8 +61,7 @@ class Call:
         self.id = call_id
         self.config = config
         self.agent = agent
-        self.state: State = "ringing"
-        self.ending: Ending | None = None
+        self.fate = Fate()
         self.idle_monitor = IdleMonitor(config.idle.say, config.idle.max, clock)
         self.over = asyncio.Event()
         """Set when the call has ended, by either side."""
@@ -97,10 +81,6 @@ class Call:
         self._speaker: Speaker | None = None
         self._listener: Listener | None = None
         self._turn: Turn | None = None
-        self._leaving: Ending | None = None
-        self._failure: str | None = None
-        self._fill = asyncio.Event()
-        self._fillers = 0
 
     def attach(self, speaker: Speaker, listener: Listener) -> None:
         """Give the call its mouth and ears."""
@@ -130,8 +110,22 @@ class Call:
         return self._speaker.rate if self._speaker is not None else 8000
 
     @property
+    def state(self) -> State:
+        return self.fate.state
+
+    @property
     def in_progress(self) -> bool:
         return self.state == "in-progress"
+
+    @property
+    def ending(self) -> Ending | None:
+        """How the call ended; None as long as it has not."""
+        return self.fate.ending
+
+    @property
+    def collecting(self) -> bool:
+        """Keys are awaited, and are no turn."""
+        return self._keypad is not None
 
     @property
     def greeting(self) -> str:
@@ -157,7 +151,7 @@ class Call:
                 return
             lead_in = self.config.greeting.lead_in
         if self.state == "ringing":
-            self.state = "in-progress"
+            self.fate.begin()
             if not self.taking_over:
                 self.reporter.answered()
             if self._speaker is not None and self._listener is not None:
@@ -248,9 +242,9 @@ class Call:
         """The caller asked for a moment: nobody asks whether they are still there."""
         self.idle_monitor.hold(seconds)
 
-    async def hangup(self, reason: str = "the agent ended the call") -> None:
+    async def hangup(self, reason: str = "the agent ended the call", outcome: Outcome = "completed") -> None:
         """End the call."""
-        self.ended("completed", reason)
+        self.ended(outcome, reason)
         await self._leg.hang_up()
 
     async def transfer(self, destination: str) -> None:
@@ -279,15 +273,11 @@ class Call:
             await self.line.disconnect()
         await self._leg.hold(hears)
 
-    def others_talk(self) -> None:
-        """The caller talks with somebody else."""
-        self.state = "handed-over"
-
     async def come_back(self) -> None:
         """The agent is with the caller again, where there is one. Raises `LegGone`."""
         if self.ending is not None:
             return
-        self.state = "in-progress"
+        self.fate.begin()
         if self.line is not None:
             await self.line.connect()
         else:
@@ -303,10 +293,6 @@ class Call:
         if self._speaker is not None:
             await self._speaker.flush()
 
-    def leads_on(self, reason: str | None, outcome: Outcome = "handed_over") -> None:
-        """What it means when the leg is handed back to the dialplan from now on; with None, nothing is expected."""
-        self._leaving = Ending(outcome, reason) if reason is not None else None
-
     async def proceed(
         self,
         *,
@@ -317,30 +303,13 @@ class Call:
         reason: str = "led on in the dialplan",
     ) -> None:
         """Hand the caller back to the dialplan, for good. Raises `LegError` when the PBX refuses; the call goes on."""
-        self.leads_on(reason, outcome)
+        self.fate.leads_on(reason, outcome)
         try:
             await self._leg.proceed(context=context, extension=extension, priority=priority)
         except LegError:
-            self.leads_on(None)
+            self.fate.leads_on(None)
             raise
         self.ended(outcome, reason, state="handed-over")
-
-    async def give_up(self) -> None:
-        """Nobody answers: end the call the way the agent's `idle.then` says. Raises `HandoverFailed`."""
-        then = self.config.idle.then
-        if then.transfer is not None:
-            await self.transfer(then.transfer)
-        elif (place := then.continue_) is not None:
-            await self.proceed(
-                context=place.context,
-                extension=place.extension,
-                priority=place.priority,
-                outcome="idle",
-                reason="the caller was silent",
-            )
-        else:
-            self.ended("idle", "the caller was silent")
-            await self._leg.hang_up()
 
     # --- what the house tells it --------------------------------------------------------------------------------------
 
@@ -359,57 +328,10 @@ class Call:
         if self._listener is not None:
             await self._listener.key(digit)
 
-    async def agent_audible(self, interruptible: bool) -> None:
-        self.reporter.audible()
-        if self._listener is not None:
-            await self._listener.agent_audible(interruptible)
-
-    async def agent_filled(self) -> None:
-        self.reporter.silenced()
-        if self._listener is not None:
-            await self._listener.agent_filled()
-
-    async def agent_played(self, text: str) -> None:
-        if self._listener is not None:
-            await self._listener.agent_played(text)
-
-    def agent_starved(self) -> None:
-        self.reporter.starved()
-
-    def want_filler(self) -> None:
-        """The caller has heard nothing for too long."""
-        self._fill.set()
-
-    async def keep_from_silence(self) -> None:
-        """Says something whenever it is wanted; to run as long as the conversation does."""
-        while self._speaker is not None:
-            self._fill.clear()
-            await self._fill.wait()
-            text = self._filler()
-            if text is None:
-                continue
-            self.reporter.note("fill", text)
-            try:
-                await self._speaker.fill(text)
-            except VoxtradError as error:
-                log.warning("a silence could not be filled", reason=error.message)
-
-    def failing(self, reason: str) -> None:
-        """The conversation broke: whatever becomes of the caller now, the call has failed."""
-        self._failure = reason
-
     def ended(self, outcome: Outcome, reason: str, *, state: State = "ended") -> None:
         """The call is over. The first reason counts; whoever speaks or listens returns."""
-        if self.ending is not None:
+        if not self.fate.end(outcome, reason, state):
             return
-        if self._leaving is not None and outcome == "handed_over":
-            outcome, reason, state = self._leaving.outcome, self._leaving.reason, "handed-over"
-        if self.state == "handed-over" and outcome == "caller_hangup":
-            outcome = "transferred"
-        if self._failure is not None and outcome != "caller_hangup":
-            outcome, reason = "failed", f"{self._failure}; {reason}" if reason != self._failure else reason
-        self.ending = Ending(outcome, reason)
-        self.state = state
         self.over.set()
         self._together.set()
         if self._keypad is not None:
@@ -425,13 +347,3 @@ class Call:
     def _excuse(self, excused: bool) -> None:
         if self._listener is not None:
             self._listener.excuse(excused)
-
-    def _filler(self) -> str | None:
-        if not self.in_progress or self._keypad is not None or self.idle_monitor.suspended:
-            return None
-        told = self.agent.next_filler()
-        if told is not None or not self.config.filler:
-            return told
-        text = self.config.filler[self._fillers % len(self.config.filler)]
-        self._fillers += 1
-        return self.render(text)

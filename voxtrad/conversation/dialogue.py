@@ -35,7 +35,20 @@ async def nudge(call: Call) -> None:
     if prompt is not None:
         await call.say(call.render(prompt))
     else:
-        await call.give_up()
+        await give_up(call)
+
+
+async def give_up(call: Call) -> None:
+    """Nobody answers: end the call the way the agent's `idle.then` says. Raises `HandoverFailed`."""
+    then, reason = call.config.idle.then, "the caller was silent"
+    if then.transfer is not None:
+        await call.transfer(then.transfer)
+    elif (place := then.continue_) is not None:
+        await call.proceed(
+            context=place.context, extension=place.extension, priority=place.priority, outcome="idle", reason=reason
+        )
+    else:
+        await call.hangup(reason, "idle")
 
 
 async def act(call: Call, reply: Reply) -> None:

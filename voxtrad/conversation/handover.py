@@ -140,7 +140,7 @@ class _Handover:
             await call.proceed(extension=place.extension, priority=place.priority, reason=reason)
             self._complete("handed_over")
             return
-        call.leads_on(reason)
+        call.fate.leads_on(reason)
         await call.leave("silence")
         try:
             what = await self._leg.visit(
@@ -149,7 +149,7 @@ class _Handover:
         except LegGone:
             raise
         except LegError:
-            call.leads_on(None)
+            call.fate.leads_on(None)
             await call.come_back()
             raise
         self._complete("answered" if what == "answered" else "handed_over")
@@ -211,7 +211,7 @@ class _Handover:
             if words is not None:
                 await person.decides(await words, call.render(to.question), self._voice)
             await leg.bridge_with(other)
-            call.others_talk()
+            call.fate.others_talk()
             self._complete("answered")
             with contextlib.suppress(LegError):
                 await self._mark("transferred", "" if words is None else words.result())

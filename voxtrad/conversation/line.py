@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 
 from voxtrad.config.models import AgentConfig
 from voxtrad.conversation.call import Call
+from voxtrad.conversation.filler import Filler
 from voxtrad.conversation.floor import TurnPolicy
 from voxtrad.conversation.listener import Listener
 from voxtrad.conversation.plan import Plan
@@ -47,6 +48,7 @@ class Line:
         self._reporter = reporter
         self._group = group
         self._clock = clock
+        self._filler = Filler(call)
         self._task: asyncio.Task[None] | None = None
         self.port: MediaPort | None = None
         """The caller's audio, as long as it is connected."""
@@ -70,10 +72,10 @@ class Line:
         try:
             port = self.port = await self._leg.open_media()
             async with self._opened(port.rate) as (stt, voice):
-                listener = self._attach(port, stt, voice)
+                listener, speaker = self._attach(port, stt, voice)
                 ready.set_result(None)
                 async with asyncio.TaskGroup() as group:
-                    filling = group.create_task(call.keep_from_silence())
+                    filling = group.create_task(self._filler.run(speaker))
                     await self._hear(listener)
                     filling.cancel()
         finally:
@@ -102,17 +104,18 @@ class Line:
                 group.create_task(providers.llm.warm())
             yield hearing.result(), speaking.result()
 
-    def _attach(self, port: MediaPort, stt: TranscriptStream, voice: Voice) -> Listener:
+    def _attach(self, port: MediaPort, stt: TranscriptStream, voice: Voice) -> tuple[Listener, Speaker]:
         config, providers = self._plan.config, self._plan.providers
+        audience = _Audience(self._reporter)
         speaker = Speaker(
             port,
             voice,
             language=config.language,
             kept=self._plan.kept(providers.tts.fingerprint, port.rate),
-            audience=self._call,
+            audience=audience,
             clock=self._clock,
         )
-        listener = Listener(
+        listener = audience.listener = Listener(
             port,
             providers.vad.open(rate=port.rate),
             stt,
@@ -121,11 +124,11 @@ class Line:
             mouth=speaker,
             drafts=self._call.agent,
             witness=self._reporter,
-            fill=self._call.want_filler,
+            fill=self._filler.want,
             clock=self._clock,
         )
         self._call.attach(speaker, listener)
-        return listener
+        return listener, speaker
 
     async def _hear(self, listener: Listener) -> None:
         """The ears, as long as there is audio. A caller who hung up is told by the leg, in its own time."""
@@ -135,6 +138,30 @@ class Line:
                 await self._call.over.wait()
         except TimeoutError:
             raise LegError("the media connection was lost") from None
+
+
+class _Audience:
+    """The ears, and those who watch, are told when the mouth is heard."""
+
+    listener: Listener
+    """Set before anything is said: ears and mouth know each other."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+
+    async def agent_audible(self, interruptible: bool) -> None:
+        self._reporter.audible()
+        await self.listener.agent_audible(interruptible)
+
+    async def agent_filled(self) -> None:
+        self._reporter.silenced()
+        await self.listener.agent_filled()
+
+    async def agent_played(self, text: str) -> None:
+        await self.listener.agent_played(text)
+
+    def agent_starved(self) -> None:
+        self._reporter.starved()
 
 
 async def speech_of(plan: Plan, text: str, rate: int, *, within: float) -> bytes:

@@ -17,8 +17,9 @@ import structlog
 from voxtrad.audio.frames import Framer
 from voxtrad.conversation.actions import Actions
 from voxtrad.conversation.agent import Agent
-from voxtrad.conversation.call import Call, Ending
+from voxtrad.conversation.call import Call
 from voxtrad.conversation.failures import single
+from voxtrad.conversation.fate import Ending
 from voxtrad.conversation.line import Line, speech_of
 from voxtrad.conversation.plan import Plan
 from voxtrad.conversation.report import Reporter
@@ -221,7 +222,7 @@ class Session:
             if call is None:
                 await self.leg.proceed(context=None, extension=None, priority=None)
                 return
-            call.failing(reason)
+            call.fate.failing(reason)
             call.line = None
             if self._line is not None and self._line.port is not None:
                 await self._apologise(call, self._line.port)
