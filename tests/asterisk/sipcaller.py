@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pbx import Pbx, free_port
+from tones import digits_in
 
 RATE = 8000
 _LONGEST_CALL = 120  # seconds of silence after each sentence: baresip hangs up at the end of its audio file
@@ -172,7 +173,11 @@ class SipCaller:
                     await self._more()
                 return heard
         except TimeoutError:
-            raise AssertionError(f"{self._user}: not heard in {timeout} s: {self.heard().size} samples came") from None
+            heard = self.heard()
+            digits = digits_in(heard)
+            raise AssertionError(
+                f"{self._user}: not heard in {timeout} s: {heard.size} samples came, as digits: {digits!r}"
+            ) from None
 
     # ------------------------------------------------------------------------------------------------------------------
 

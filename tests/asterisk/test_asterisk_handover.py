@@ -299,6 +299,7 @@ async def test_another_agent(pbx: Pbx, ari: PbxAri, company: Company, tmp_path: 
             await caller.hears(lambda heard: digits_in(heard).endswith("88"))
             await caller.say(write(caller, "5"))
             await caller.hears(lambda heard: digits_in(heard).endswith("99"))
+            await office.next(AgentResponse, 4)  # the end of the last tone is a part of the answer, too
             await caller.hang_up()
         ended = await office.next(CallEnded)
         assert ended.agent == "sales" and outcomes(office) == ["answered"], office.story()

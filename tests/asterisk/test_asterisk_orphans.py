@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -63,6 +64,7 @@ async def test_callers_of_a_killed_server_go_on_in_the_dialplan(
         for mark in ("k1", "k2"):
             await ari.call("1001", __MARK=mark)
         await ari.has(channels=6, bridges=2)
+        await calls_written(tmp_path, 2)
         os.kill(server.pid, signal.SIGKILL)
         await server.wait()
     async with working(config) as office:
@@ -75,6 +77,17 @@ async def test_callers_of_a_killed_server_go_on_in_the_dialplan(
         assert [row[0] for row in ended] == ["crashed", "crashed"]
         await ari.hang_up_all()
     await ari.nothing_left()
+
+
+async def calls_written(folder: Path, count: int) -> None:
+    """Wait until another process's ledger knows of so many calls: what it has not written yet, no one can close."""
+    async with asyncio.timeout(20):
+        while True:
+            for file in folder.rglob("*.db"):  # noqa: ASYNC240 - a handful of files
+                with contextlib.suppress(sqlite3.OperationalError), contextlib.closing(sqlite3.connect(file)) as db:
+                    if db.execute("SELECT count(*) FROM calls").fetchone()[0] >= count:
+                        return
+            await asyncio.sleep(0.02)
 
 
 async def waiting_in_the_dialplan(ari: PbxAri) -> int:

@@ -24,10 +24,11 @@ from voxtrad.providers.base import (
     Voice,
 )
 
-TONE, GAP = 0.12, 0.06
+TONE, GAP = 0.14, 0.12
 """Seconds."""
 _LOUD = 800
-_APART = 5  # frames of 10 ms
+_APART = 9
+"""Frames of 10 ms that are silent between two digits; a packet that came late leaves a shorter hole in a tone."""
 
 
 def tones_of(text: str, rate: int = 8000) -> bytes:
@@ -46,7 +47,7 @@ def digits_in(samples: NDArray[np.int16], rate: int = 8000) -> str:
     loud = np.abs(samples[: count * frame].reshape(count, frame).astype(np.int32)).max(axis=1) > _LOUD
     digits, start, last = "", None, 0
     for index in (*np.flatnonzero(loud).tolist(), count + _APART):
-        if start is not None and index - last >= _APART:  # a packet that came late leaves a shorter hole in a tone
+        if start is not None and index - last >= _APART:
             if last - start >= 5:
                 digits += _digit(samples[start * frame : (last + 1) * frame], rate)
             start = None
