@@ -10,7 +10,7 @@ import asyncio
 import secrets
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry
 from voxtrad.api.app import build_app
 from voxtrad.api.gate import Gate
 from voxtrad.api.house import House
-from voxtrad.api.listener import listening, seen_from_outside
+from voxtrad.api.listener import certificate, listening, seen_from_outside
 from voxtrad.api.routes import TABLE
 from voxtrad.api.tokens import Tokens
 from voxtrad.api.watch import Watch
@@ -31,7 +31,7 @@ from voxtrad.config.models import AgentConfig, Config
 from voxtrad.conversation.speech_cache import SpeechCache
 from voxtrad.events.bus import Bus
 from voxtrad.events.types import Rejection
-from voxtrad.lease import Lease, leased
+from voxtrad.lease import Address, Lease, leased
 from voxtrad.ledger.ledger import RECORDED, open_ledger
 from voxtrad.ledger.privacy import Privacy
 from voxtrad.ledger.queries import crashed_since
@@ -166,9 +166,19 @@ class Core:
 class Server:
     """A running voxtrad: `run` it, and it takes calls until `stop` is called and the live ones are over."""
 
-    def __init__(self, loaded: Loaded, load: Callable[[], Loaded], *, types: Types | None = None) -> None:
-        """`load` reads the configuration again; it runs off the event loop."""
+    def __init__(
+        self,
+        loaded: Loaded,
+        load: Callable[[], Loaded],
+        *,
+        types: Types | None = None,
+        hide: Callable[[Iterable[str]], None] = lambda secrets: None,
+    ) -> None:
+        """`load` reads the configuration again; it runs off the event loop. `hide` keeps secrets out of the log that
+        do not stand in the configuration."""
         self.config = loaded.config
+        self._hide = hide
+        self._key = secrets.token_urlsafe(32)
         self.callbacks = Callbacks(str(self.config.server.public_url or ""))
         self.metrics = Metrics(CollectorRegistry(), self._readings())
         self.core = Core(
@@ -197,8 +207,9 @@ class Server:
 
     async def run(self) -> None:
         """Raises `VoxtradError` where the configuration cannot be put to work."""
+        self._hide((self._key,))
         self.gate = Gate(
-            Tokens.of(self.config.server), clock=asyncio.get_running_loop().time, on_wrong=self.metrics.on_auth_failure
+            self._tokens(self.config), clock=asyncio.get_running_loop().time, on_wrong=self.metrics.on_auth_failure
         )
         self.metrics.configure(self.config)
         async with AsyncExitStack() as stack:
@@ -221,6 +232,7 @@ class Server:
                 listening(build_app(self._house(), self.gate, TABLE), self.config.server)
             )
             self.callbacks.public_url = seen_from_outside(self.config.server, self.url)
+            lease.announce(Address(self.url, self._key, certificate(self.config.server)))
             async with asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(core.roster.prepare(PREPARED_RATE), name="prepare"),
@@ -245,7 +257,7 @@ class Server:
     async def _apply(self, config: Config) -> None:
         """Put a new configuration to work. Raises `VoxtradError`; then the old one runs on."""
         kept = Settings.from_config(config)
-        tokens = Tokens.of(config.server, listen=self.config.server.listen)
+        tokens = self._tokens(config)
         await self.core.replace(config)
         self.gate.replace(tokens)
         self.metrics.configure(config)
@@ -254,6 +266,10 @@ class Server:
             self.telephony.read_variables(sorted(variables_needed(config)))
         await self.ledger.configure(kept)
         self.delivery.configure(kept.endpoints)
+
+    def _tokens(self, config: Config) -> Tokens:
+        """Who may use the API, which stays where it listens. Raises `TokenError`."""
+        return Tokens.of(config.server, listen=self.config.server.listen, key=self._key, hide=self._hide)
 
     async def _count_crashed(self, since: float) -> None:
         """Calls that another run of the server left open were ended when the ledger was opened."""
@@ -334,9 +350,11 @@ async def _clear_up(telephony: AsteriskTelephony, lease: Lease) -> None:
     lease.forget()
 
 
-async def serve(loaded: Loaded, load: Callable[[], Loaded]) -> None:
+async def serve(
+    loaded: Loaded, load: Callable[[], Loaded], *, hide: Callable[[Iterable[str]], None] = lambda secrets: None
+) -> None:
     """Run a server until SIGTERM or SIGINT has come and the live calls are over, or has come twice; SIGHUP reloads."""
-    server = Server(loaded, load)
+    server = Server(loaded, load, hide=hide)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, server.reload)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,7 +1,8 @@
-"""Which servers that share a data folder are alive, and which have died.
+"""Which servers that share a data folder are alive and where they are reached, and which have died.
 
 Each run of a server holds a lock on a file of its own, which the kernel lets go when the process ends, however it ends.
-A file that nobody holds is a dead server's, and what that one left in the PBX can be cleared up.
+A file that nobody holds is a dead server's, and what that one left in the PBX can be cleared up. In a living one stands
+its address, with a key for this machine's commands: whoever may read that file may do all that the API can.
 """
 
 from __future__ import annotations
@@ -11,13 +12,26 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
+from pydantic import TypeAdapter, ValidationError
 
 FOLDER = "instances"
 
 log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server is reached, whatever its configuration says by now, and what lets its owner in."""
+
+    url: str
+    key: str = field(repr=False)
+    """A bearer token of this run alone, for commands on this machine."""
+    certificate: str | None = None
+    """The server's own, as PEM, where it serves https."""
 
 
 class Lease:
@@ -34,6 +48,16 @@ class Lease:
     def dead(self) -> frozenset[str]:
         """Runs that have ended without clearing up."""
         return frozenset(self._dead)
+
+    def announce(self, address: Address) -> None:
+        """Let commands on this machine find this run. Where that fails, they go by the configuration."""
+        if self._mine is None:
+            return
+        try:
+            os.ftruncate(self._mine, 0)
+            os.pwrite(self._mine, TypeAdapter(Address).dump_json(address), 0)
+        except OSError as error:
+            log.warning("commands go by what the configuration says of the server's address", reason=str(error))
 
     def forget(self) -> None:
         """Nothing is left of the dead."""
@@ -66,6 +90,32 @@ def leased(data_dir: Path) -> Iterator[Lease]:
         yield lease
     finally:
         lease.release()
+
+
+def address_of_living(data_dir: Path) -> Address | None:
+    """Where the server that uses this data folder is reached; None where none runs, or its file is not ours to read."""
+    folder = data_dir / FOLDER
+    try:
+        with (folder / ".lock").open() as gate:  # none begins while we look
+            fcntl.flock(gate, fcntl.LOCK_SH)
+            for path in folder.glob("[!.]*"):
+                if (address := _announced(path)) is not None:
+                    return address
+    except OSError:
+        pass
+    return None
+
+
+def _announced(path: Path) -> Address | None:
+    try:
+        with path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return TypeAdapter(Address).validate_json(file.read(), strict=True)
+    except (OSError, ValidationError):
+        pass  # another's, or nothing is announced yet
+    return None
 
 
 def _take(folder: Path, instance: str) -> Lease:

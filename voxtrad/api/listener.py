@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ _HINTS = {
     errno.EADDRNOTAVAIL: "this machine does not have that address: see server.listen",
     errno.EACCES: "a port below 1024 needs rights: see server.listen",
 }
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 FAREWELL = 5.0
 """Seconds that requests under way may take when the server stops."""
 
@@ -55,6 +57,16 @@ def seen_from_outside(server: ServerConfig, url: str) -> str:
     for everywhere in ("://0.0.0.0:", "://[::]:"):
         url = url.replace(everywhere, f"://{socket.gethostname()}:")
     return url
+
+
+def certificate(server: ServerConfig) -> str | None:
+    """The certificate chain that it serves https with, as PEM, and nothing else of that file; None without one."""
+    if server.tls is None:
+        return None
+    try:
+        return "\n".join(_CERTIFICATE.findall(server.tls.cert.read_text(encoding="utf-8", errors="replace")))
+    except OSError as error:
+        raise CannotListen(f"the certificate cannot be read: {error}", hint="see server.tls") from error
 
 
 def _tls(tls: TlsConfig) -> ssl.SSLContext:

@@ -83,6 +83,10 @@ TABLE: tuple[Endpoint, ...] = (
         problems=(409,), summary="Load the configuration again.",
     ),
     endpoint(
+        "GET", "/v1/drain", server.draining, query=Nothing, body=Nothing, scope="reload", answer=server.Draining,
+        summary="Whether the server drains, and how many calls are left.",
+    ),
+    endpoint(
         "POST", "/v1/drain", server.drain, query=Nothing, body=Nothing, scope="reload", answer=server.Draining,
         summary="Take no more calls.",
     ),

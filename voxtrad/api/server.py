@@ -75,6 +75,12 @@ async def reload(asked: Asked[Nothing, Nothing]) -> Reloading:
     return Reloading(restart=list(done.restart))
 
 
+async def draining(asked: Asked[Nothing, Nothing]) -> Draining:
+    """Whether calls are still taken, and how many are live."""
+    board = asked.house.board
+    return Draining(draining=board.draining, live=len(board.calls))
+
+
 async def drain(asked: Asked[Nothing, Nothing]) -> Draining:
     """Take no more calls: they go on in the dialplan. Live ones go on; the server stays until it is stopped."""
     board = asked.house.board

@@ -10,7 +10,7 @@ import hmac
 import ipaddress
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -40,7 +40,7 @@ class Client:
 
 
 LOCAL = Client("local", ALL)
-"""Somebody on this machine, where no token is demanded."""
+"""Somebody on this machine: where no token is demanded, or with the key of this run (`voxtrad.lease`)."""
 
 
 NOBODY = Client("nobody", frozenset())
@@ -50,20 +50,30 @@ NOBODY = Client("nobody", frozenset())
 class Tokens:
     """The tokens of a configuration; only their hashes are kept."""
 
-    def __init__(self, known: Sequence[tuple[Client, str]]) -> None:
-        """None at all: no token is demanded."""
+    def __init__(self, known: Sequence[tuple[Client, str]], key: str | None = None) -> None:
+        """None known at all: no token is demanded. `key` opens to this machine's own, and demands nothing."""
         self._known = [(client, _digest(token)) for client, token in known]
+        self._keys = [] if key is None else [(LOCAL, _digest(key))]
 
     @classmethod
-    def of(cls, server: ServerConfig, *, listen: str | None = None) -> Tokens:
-        """`listen` is where the server listens already, whatever the configuration says now.
+    def of(
+        cls,
+        server: ServerConfig,
+        *,
+        listen: str | None = None,
+        key: str | None = None,
+        hide: Callable[[Iterable[str]], None] = lambda secrets: None,
+    ) -> Tokens:
+        """`listen` is where the server listens already, whatever the configuration says now; `key` lets in whoever
+        reads it on this machine; `hide` is told of a token that does not stand in the configuration.
 
         Raises `TokenError` where others could come in without a token, or `tokens: auto` cannot keep one.
         """
         if server.tokens == "auto":
             token = made_token(server.data_dir)
+            hide((token,))
             log.info("the API's token", file=str(server.data_dir / TOKEN_FILE))
-            return cls([(Client("auto", ALL), token)])
+            return cls([(Client("auto", ALL), token)], key)
         listen = listen or server.listen
         if not server.tokens and not is_loopback(listen.rpartition(":")[0].strip("[]")):
             raise TokenError(
@@ -71,7 +81,8 @@ class Tokens:
                 hint="set server.tokens, or 'tokens: auto', or listen on 127.0.0.1",
             )
         return cls(
-            [(Client(token.name, frozenset(token.scopes)), token.token.get_secret_value()) for token in server.tokens]
+            [(Client(token.name, frozenset(token.scopes)), token.token.get_secret_value()) for token in server.tokens],
+            key,
         )
 
     @property
@@ -81,7 +92,7 @@ class Tokens:
     def find(self, token: str) -> Client | None:
         """Whose token this is. Takes as long for a wrong one as for a right one."""
         given, found = _digest(token), None
-        for client, digest in self._known:
+        for client, digest in (*self._known, *self._keys):
             if hmac.compare_digest(given, digest):
                 found = client
         return found

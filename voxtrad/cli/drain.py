@@ -6,14 +6,11 @@ import argparse
 import sys
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from voxtrad.cli.common import add_config_option, load_config
 from voxtrad.cli.remote import ask_server
 from voxtrad.events.types import JSON
-
-if TYPE_CHECKING:
-    from voxtrad.config.models import Config
 
 EXAMPLE = "voxtrad drain --timeout 120"
 EVERY = 1.0
@@ -30,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 when no call is left (or with --no-wait), 1 when some still are after the time. The server stays."""
     config = load_config(arguments).config
     patience = config.server.drain_timeout if arguments.timeout is None else arguments.timeout
-    live = _drain(config)
+    live = _live(ask_server(config, "POST", "/v1/drain", {}, scope="reload"))
     print("draining: no more calls are taken")
     if arguments.no_wait:
         return 0
@@ -38,14 +35,13 @@ def run(arguments: argparse.Namespace) -> int:
     while live and time.monotonic() < until:
         _progress(f"{live} live")
         time.sleep(min(EVERY, max(0.0, until - time.monotonic())))
-        live = _drain(config)
+        live = _live(ask_server(config, "GET", "/v1/drain", scope="reload"))
     _progress("")
     print(f"{live} calls are still live" if live else "no call is left")
     return 1 if live else 0
 
 
-def _drain(config: Config) -> int:
-    answer = ask_server(config, config.server.data_dir, "POST", "/v1/drain", {}, scope="reload")
+def _live(answer: JSON) -> int:
     return cast("int", cast("Mapping[str, JSON]", answer)["live"])
 
 

@@ -98,9 +98,7 @@ def _replay(arguments: argparse.Namespace, loaded: Loaded) -> int:
 
     def ask() -> int:
         body: JSON = {"endpoint": arguments.endpoint, "id": arguments.name}
-        answer = ask_server(
-            loaded.config, loaded.config.server.data_dir, "POST", "/v1/events/replay", body, scope="events"
-        )
+        answer = ask_server(loaded.config, "POST", "/v1/events/replay", body, scope="events")
         return cast("int", cast("Mapping[str, JSON]", answer)["replayed"])
 
     count = _change(loaded, do, ask)
@@ -118,7 +116,7 @@ def _enable(arguments: argparse.Namespace, loaded: Loaded) -> int:
 
     def ask() -> bool:
         path = f"/v1/events/endpoints/{quote(name, safe='')}/enable"
-        ask_server(loaded.config, loaded.config.server.data_dir, "POST", path, {}, scope="events")
+        ask_server(loaded.config, "POST", path, {}, scope="events")
         return True
 
     if not _change(loaded, do, ask):

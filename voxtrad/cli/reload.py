@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 when the configuration is in effect; 1, with what is wrong, when the old one runs on."""
     config = load_config(arguments).config
-    answer = ask_server(config, config.server.data_dir, "POST", "/v1/reload", {}, scope="reload")
+    answer = ask_server(config, "POST", "/v1/reload", {}, scope="reload")
     if arguments.json:
         print(json.dumps(answer, ensure_ascii=False))
         return 0

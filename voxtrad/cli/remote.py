@@ -1,49 +1,75 @@
-"""Asks the running server over its HTTP API, as the commands that change something of it must."""
+"""Asks the running server over its HTTP API, as the commands that change something of it must.
+
+Where a server runs on this machine, and its file in `data_dir` may be read, that file says where it is and lets the
+command in: what the configuration says by now may need a restart. Otherwise the configuration is gone by.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import re
 import ssl
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
 from voxtrad.errors import VoxtradError
 from voxtrad.events.types import JSON
+from voxtrad.lease import Address, address_of_living
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from voxtrad.config.models import Config
-    from voxtrad.config.server import Scope
+    from voxtrad.config.server import Scope, ServerConfig
 
 TOKEN_FILE = "token"
 """In `data_dir`: the token that `tokens: auto` makes."""
 TIMEOUT = 10.0
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "*": "127.0.0.1"}  # what to ask where all is listened
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "*": "127.0.0.1"}  # what to ask where all is listened
 
 
 class RemoteError(VoxtradError):
     """The server could not be asked, or said no."""
 
 
-def ask_server(
-    config: Config, data_dir: Path, method: str, path: str, body: JSON = None, *, scope: Scope = "read"
-) -> JSON:
-    """The server's answer as JSON; asked with the first token that has `scope`. Raises `RemoteError`."""
-    base = server_url(config)
-    request = Request(
-        base + path,
-        method=method,
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"Content-Type": "application/json", **_authorization(config, data_dir, scope)},
-    )
-    tls = config.server.tls
-    context = ssl.create_default_context(cafile=tls.cert) if tls else None
-    if context:
-        context.check_hostname = False  # the certificate names the public host; it is ours, from the file
+def ask_server(config: Config, method: str, path: str, body: JSON = None, *, scope: Scope = "read") -> JSON:
+    """The server's answer as JSON; asked with the first token that has `scope`, where it needs one of the
+    configuration. Raises `RemoteError`."""
+    data = None if body is None else json.dumps(body).encode()
+    unreachable: list[str] = []
+    for address in _addresses(config.server, scope):
+        try:
+            return _ask(address, method, path, data)
+        except URLError as error:  # nothing was asked yet: there may be another place
+            unreachable.append(f"the server at {address.url} does not answer: {_reason(error.reason)}")
+        except OSError as error:
+            raise RemoteError(f"the server at {address.url} does not answer: {_reason(error)}") from error
+    raise RemoteError("\n".join(dict.fromkeys(unreachable)), hint="is it running?")
+
+
+def _addresses(server: ServerConfig, scope: Scope) -> Iterator[Address]:
+    """Where to ask, the likeliest first."""
+    living = address_of_living(server.data_dir)
+    if living is not None:
+        yield Address(_from_here(living.url), living.key, living.certificate)
     try:
-        with urlopen(request, timeout=TIMEOUT, context=context) as answer:
+        certificate = server.tls.cert.read_text(encoding="utf-8", errors="replace") if server.tls else None
+    except OSError as error:
+        raise RemoteError(f"the server's certificate cannot be read: {_reason(error)}") from error
+    scheme = "http" if certificate is None else "https"
+    yield Address(_from_here(f"{scheme}://{server.listen}"), _token(server, scope), certificate)
+
+
+def _ask(address: Address, method: str, path: str, data: bytes | None) -> JSON:
+    headers = {"Content-Type": "application/json"}
+    if address.key:
+        headers["Authorization"] = f"Bearer {address.key}"
+    context = None if address.certificate is None else _trusting(address.certificate)
+    opener = build_opener(ProxyHandler({}), HTTPSHandler(context=context))  # no proxy is between us and this machine
+    try:
+        with opener.open(Request(address.url + path, data, headers, method=method), timeout=TIMEOUT) as answer:
             return _json(answer.read())
     except HTTPError as error:
         problem = _json(error.read())
@@ -51,31 +77,43 @@ def ask_server(
         errors = problem.get("errors") if isinstance(problem, dict) else None
         lines = [f"the server refused: {told or f'HTTP {error.code}'}", *(errors if isinstance(errors, list) else ())]
         raise RemoteError("\n".join(map(str, lines))) from error
-    except (URLError, OSError) as error:
-        reason = getattr(error, "reason", error)
-        raise RemoteError(f"the server at {base} does not answer: {reason}", hint="is it running?") from error
 
 
-def server_url(config: Config) -> str:
-    """Where this machine reaches the server."""
-    host, _, port = config.server.listen.rpartition(":")
-    host = host.strip("[]")
-    host = _EVERYWHERE.get(host, host)
-    return f"{'https' if config.server.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+def _trusting(certificate: str) -> ssl.SSLContext:
+    """Whoever serves with this very certificate is ours; it names the public host, which is not asked here."""
+    try:
+        context = ssl.create_default_context(cadata=certificate)
+    except (ssl.SSLError, ValueError) as error:
+        raise RemoteError(f"the server's certificate cannot be used: {error}", hint="see server.tls") from error
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.check_hostname = False
+    return context
 
 
-def _authorization(config: Config, data_dir: Path, scope: Scope) -> dict[str, str]:
-    tokens = config.server.tokens
-    if tokens == "auto":
+def _from_here(url: str) -> str:
+    """Where this machine reaches a server that listens at `url`."""
+    scheme, _, rest = url.partition("://")
+    host, _, port = rest.rpartition(":")
+    return f"{scheme}://{_EVERYWHERE.get(host, host)}:{port}"
+
+
+def _token(server: ServerConfig, scope: Scope) -> str:
+    """The first token of the configuration that allows it; empty where there is none."""
+    if server.tokens == "auto":
         try:
-            token = (data_dir / TOKEN_FILE).read_text().strip()
+            return (server.data_dir / TOKEN_FILE).read_text().strip()
         except OSError as error:
-            raise RemoteError(f"the token cannot be read: {error}") from error
-        return {"Authorization": f"Bearer {token}"}
-    for entry in tokens:
-        if scope in entry.scopes:
-            return {"Authorization": f"Bearer {entry.token.get_secret_value()}"}
-    return {}
+            raise RemoteError(f"the token cannot be read: {_reason(error)}") from error
+    allowing = (entry.token.get_secret_value() for entry in server.tokens if scope in entry.scopes)
+    return next(allowing, "")
+
+
+def _reason(error: object) -> str:
+    """What went wrong, in words and without Python's."""
+    if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
+        where = f"{error.filename}: " if error.filename else ""
+        return where + os.strerror(error.errno).lower()
+    return re.sub(r"^\[.*?\] | \(_ssl.*\)$", "", str(error))
 
 
 def _json(text: bytes) -> JSON:

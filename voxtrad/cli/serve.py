@@ -41,5 +41,5 @@ def run(arguments: argparse.Namespace) -> int:
             log.warning("about the configuration", what=str(warning))
         return loaded
 
-    uvloop.run(serve(read(), read))
+    uvloop.run(serve(read(), read, hide=redaction.hide))
     return 0

@@ -7,12 +7,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from voxtrad.lease import FOLDER, leased
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from voxtrad.lease import FOLDER, Address, address_of_living, leased
 
 PROGRAM = """
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from voxtrad.lease import leased
 with leased(Path(sys.argv[1])) as lease:
     print(lease.instance, *sorted(lease.dead), flush=True)
@@ -101,3 +106,27 @@ def test_a_folder_that_cannot_be_used_stops_nobody(tmp_path: Path) -> None:
     with leased(tmp_path) as lease:
         assert not lease.dead and lease.instance
     assert (tmp_path / FOLDER).read_text() == "no folder"
+
+
+def test_the_address_of_the_living_is_found_and_that_of_the_dead_is_not(tmp_path: Path) -> None:
+    assert address_of_living(tmp_path) is None
+    here = Address("http://127.0.0.1:8090", "a key")
+    with leased(tmp_path) as lease:
+        assert address_of_living(tmp_path) is None, "nothing is announced yet"
+        lease.announce(Address("http://127.0.0.1:80900", "a longer key"))
+        lease.announce(here)
+        assert address_of_living(tmp_path) == here
+        assert "a key" not in repr(here)
+        (dead,) = (tmp_path / FOLDER).glob("[!.]*")
+        left = dead.read_bytes()
+    (tmp_path / FOLDER / "dead").write_bytes(left)
+    assert address_of_living(tmp_path) is None
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.binary(max_size=60) | st.from_regex(rb'\{"url": "[a-z]*"(, "key": (1|"k"))?(, "x": 1)?\}', fullmatch=True))
+def test_whatever_stands_in_the_file_is_an_address_or_none(left: bytes) -> None:
+    with TemporaryDirectory() as folder, leased(Path(folder)) as lease:
+        (Path(folder) / FOLDER / lease.instance).write_bytes(left)
+        found = address_of_living(Path(folder))
+        assert found is None or (isinstance(found.url, str) and isinstance(found.key, str))
