@@ -7,11 +7,15 @@ A span that ends before it begins runs over midnight and belongs to the day it b
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+from voxtrad.config.diagnostics import did_you_mean
+
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_DAY = 24 * 60
 _SPAN = re.compile(r"(\d{1,2}):(\d{2})\s*-\s*(\d{1,2}):(\d{2})", re.ASCII)
 
 
@@ -42,47 +46,68 @@ class OpeningHours:
         return (today in self.days and minute >= self.start) or (yesterday in self.days and minute < self.end)
 
 
+class HoursError(ValueError):
+    """What was written is not hours; `problems` say each thing that is wrong with it."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
 def parse_hours(text: str) -> OpeningHours:
-    """Reads `DAYS HH:MM-HH:MM ZONE`; days as in `Mon-Fri`, `Sat,Sun` or `daily`. Raises `ValueError` saying why."""
+    """Reads `DAYS HH:MM-HH:MM ZONE`; days as in `Mon-Fri`, `Sat,Sun` or `daily`. Raises `HoursError`."""
     parts = text.split()
     if len(parts) < 3:
-        raise ValueError("write days, times and the time zone, like 'Mon-Fri 09:00-17:30 Europe/London'")
-    zone = parts[-1]
-    days = _days(parts[0])
-    span = _SPAN.fullmatch(" ".join(parts[1:-1]))
-    if span is None:
-        raise ValueError("write the times like 09:00-17:30, and the time zone after them")
-    start, end = _minutes(span[1], span[2]), _minutes(span[3], span[4])
-    if start == end or start == 1440:
-        raise ValueError("the times hold no minute; all day is 00:00-24:00")
+        raise HoursError(["write days, times and the time zone, like 'Mon-Fri 09:00-17:30 Europe/London'"])
+    zone, problems = parts[-1], list[str]()
+    days = _days(parts[0], problems)
+    start, end = _span(" ".join(parts[1:-1]), problems)
     try:
         ZoneInfo(zone)
     except (ValueError, OSError, LookupError):
-        raise ValueError(f"'{zone}' is not a time zone; write one like Europe/London") from None
+        meant = did_you_mean(zone, available_timezones())
+        problems.append(f"'{zone}' is not a time zone; write one like {meant or 'Europe/London'}")
+    if problems:
+        raise HoursError(problems)
     return OpeningHours(text=text, days=days, start=start, end=end, zone=zone)
 
 
-def _minutes(hours: str, minutes: str) -> int:
+def _span(text: str, problems: list[str]) -> tuple[int, int]:
+    span = _SPAN.fullmatch(text)
+    if span is None:
+        problems.append("write the times like 09:00-17:30, and the time zone after them")
+        return 0, 0
+    before = len(problems)
+    start, end = _minutes(span[1], span[2], problems), _minutes(span[3], span[4], problems)
+    if len(problems) == before and (start == end or start == _DAY):
+        problems.append("the times hold no minute; all day is 00:00-24:00")
+    return start, end
+
+
+def _minutes(hours: str, minutes: str, problems: list[str]) -> int:
     total = int(hours) * 60 + int(minutes)
-    if int(minutes) > 59 or total > 1440:
-        raise ValueError(f"'{hours}:{minutes}' is not a time of day")
+    if int(minutes) > 59 or total > _DAY:
+        problems.append(f"'{hours}:{minutes}' is not a time of day")
     return total
 
 
-def _days(text: str) -> frozenset[int]:
+def _days(text: str, problems: list[str]) -> frozenset[int]:
     if text.lower() == "daily":
         return frozenset(range(7))
     days: set[int] = set()
     for part in text.split(","):
         first, dash, last = part.partition("-")
-        begin = _day(first)
-        end = _day(last) if dash else begin
+        begin = _day(first, problems)
+        end = _day(last, problems) if dash else begin
         days.update((begin + step) % 7 for step in range((end - begin) % 7 + 1))
     return frozenset(days)
 
 
-def _day(text: str) -> int:
-    try:
-        return _DAYS.index(text[:3].lower())
-    except ValueError:
-        raise ValueError(f"'{text}' is not a day; write Mon, Tue, Wed, Thu, Fri, Sat, Sun or daily") from None
+def _day(text: str, problems: list[str]) -> int:
+    """Monday is 0; its name may be cut to three letters or more."""
+    if len(text) >= 3:
+        for number, name in enumerate(_DAYS):
+            if name.startswith(text.lower()):
+                return number
+    problems.append(f"'{text}' is not a day; write Mon, Tue, Wed, Thu, Fri, Sat, Sun or daily")
+    return 0

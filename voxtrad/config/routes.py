@@ -10,7 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from voxtrad.config.agents import ContinueTarget
-from voxtrad.config.hours import OpeningHours, parse_hours
+from voxtrad.config.hours import HoursError, OpeningHours, parse_hours
+from voxtrad.config.raising import at, together
 from voxtrad.config.types import ONE_OR_MORE, ConfigModel, Duration, Matching, Name, ReadOnly, TemplateText, Text
 
 # --- routes -----------------------------------------------------------------------------------------------------------
@@ -27,8 +28,10 @@ def _hours(value: object) -> object:
         return value
     try:
         return parse_hours(str.__str__(value))
-    except ValueError as error:
-        raise PydanticCustomError("hours", "{why}", {"why": str(error)}) from None
+    except HoursError as error:
+        raise together(
+            [at((), PydanticCustomError("hours", "{why}", {"why": why})) for why in error.problems]
+        ) from None
 
 
 NumberPattern = Annotated[Text, AfterValidator(_number)]
