@@ -12,7 +12,7 @@ cd "$(dirname "$0")/../.."
 
 python=${PYTHON:-.venv/bin/python}
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/voxtrad-containers-XXXXXX")
-export BUILDAH_ISOLATION=chroot DEBIAN_FRONTEND=noninteractive
+export TMPDIR=$work BUILDAH_ISOLATION=chroot DEBIAN_FRONTEND=noninteractive
 buildah() { command buildah --root "$work/storage" --runroot "$work/run" --storage-driver vfs "$@"; }
 
 log() { echo "containers: $*" >&2; }
@@ -93,7 +93,7 @@ buildah images --format '{{.Name}}:{{.Tag}} {{.Size}}' | grep localhost/voxtrad 
 tools=$work/forky
 cp "$work/apt.conf" "$tools/etc/apt/apt.conf.d/99tests"
 mount --bind /proc "$tools/proc"
-inside() { chroot "$tools" "$@"; }
+inside() { TMPDIR=/tmp chroot "$tools" "$@"; }
 log "installing docker compose, the compose specification's validator, Go with sprig and Kubernetes' types"
 {
     inside apt-get -qq update
