@@ -1,4 +1,4 @@
-"""The aiohttp application: the table's routes behind tokens, an audit log, and problems as JSON.
+"""The aiohttp application: the table's routes behind tokens, an audit log, problems as JSON; and the console.
 
 Where it listens is `listener.py`'s business.
 """
@@ -13,6 +13,7 @@ from aiohttp import web
 from voxtrad.api.gate import Gate
 from voxtrad.api.house import House
 from voxtrad.api.openapi import build_document
+from voxtrad.api.pages import add_console
 from voxtrad.api.problems import problems
 from voxtrad.api.table import MAX_BODY, Endpoint
 
@@ -31,6 +32,7 @@ def build_app(house: House, gate: Gate, table: Sequence[Endpoint]) -> web.Applic
         return web.Response(text=document, content_type="application/json")
 
     app.router.add_get("/openapi.json", describe)
+    add_console(app)
     app.on_response_prepare.append(_headers)
 
     async def send_away(app: web.Application) -> None:

@@ -7,6 +7,7 @@ another origin.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
@@ -88,7 +89,19 @@ class Gate:
 def bearer(request: web.Request) -> str | None:
     """The token of a request; None where there is none."""
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if kind.lower() == "bearer" and token.strip() else None
+    return token.strip() if kind.lower() == "bearer" and token.strip() else _offered(request)
+
+
+def _offered(request: web.Request) -> str | None:
+    """The token that a page gives with a websocket: a subprotocol `bearer.` and the token as base64url."""
+    for protocol in request.headers.get("Sec-WebSocket-Protocol", "").split(","):
+        kind, _, token = protocol.strip().partition(".")
+        if kind == "bearer" and token:
+            try:
+                return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
+            except ValueError:
+                return token
+    return None
 
 
 def unauthorized(detail: str) -> Problem:

@@ -11,6 +11,7 @@ from voxtrad.api.watch import Watch
 from voxtrad.config.loader import Loaded
 from voxtrad.conversation.session import Session
 from voxtrad.events.types import JSON
+from voxtrad.leg import Leg
 
 T = TypeVar("T")
 
@@ -22,6 +23,10 @@ class Board(Protocol):
 
     @property
     def calls(self) -> Mapping[str, Session]: ...
+
+    async def take(self, leg: Leg) -> None:
+        """Carry a call to its end."""
+        ...
 
 
 class Records(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from voxtrad.api import calls, events, health, results, server
+from voxtrad.api import calls, events, health, phone, results, server
 from voxtrad.api.table import Endpoint, Nothing, endpoint
 
 TABLE: tuple[Endpoint, ...] = (
@@ -51,6 +51,10 @@ TABLE: tuple[Endpoint, ...] = (
     endpoint(
         "POST", "/v1/calls/{id}/tools/{call_id}/result", results.deliver, query=Nothing, body=results.ToolResult,
         scope=None, own_token=True, status=204, problems=(404,), summary="A tool's late result.",
+    ),
+    endpoint(
+        "GET", "/v1/phone", phone.phone, query=Nothing, body=Nothing, scope="calls", status=101, problems=(426,),
+        summary="The test phone of the console: a websocket that is a call.",
     ),
     # --- events -------------------------------------------------------------------------------------------------------
     endpoint(

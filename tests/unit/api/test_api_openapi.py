@@ -43,8 +43,8 @@ def test_every_endpoint_of_v1_asks_for_a_token() -> None:
         assert endpoint.path.startswith("/v1/") or endpoint.method == "GET"
 
 
-UNENDING = ("/v1/events", "/v1/drain")
-"""The stream never ends, and a drained server is not ready."""
+UNENDING = ("/v1/events", "/v1/drain", "/v1/phone")
+"""The stream never ends, a drained server is not ready, and a call is a websocket."""
 
 
 # --- what it says is so -----------------------------------------------------------------------------------------------
