@@ -79,7 +79,7 @@ def _span(text: str, problems: list[str]) -> tuple[int, int]:
         return 0, 0
     before = len(problems)
     start, end = _minutes(span[1], span[2], problems), _minutes(span[3], span[4], problems)
-    if len(problems) == before and (start == end or start == _DAY):
+    if len(problems) == before and start in (end, _DAY):
         problems.append("the times hold no minute; all day is 00:00-24:00")
     return start, end
 

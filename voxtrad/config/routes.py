@@ -89,6 +89,8 @@ class DialDestination(DestinationBase):
     """How long it rings."""
     after: Literal["hangup", "agent"] = "hangup"
     """What happens when the person leaves: hang up, or the agent comes back."""
+    record: Boolean = False
+    """Whether a call that is recorded stays so while the caller talks with this person; otherwise silence is."""
 
 
 class ContinueDestination(DestinationBase):

@@ -1,17 +1,19 @@
 """The JSON Schema of the language (draft 7, as yaml-language-server reads it): an editor completes and checks with it.
 
 It is made from the models; what YAML allows beyond them is added: `${…}` in place of any value, a number where text is
-expected, `x-` keys, and the options of every provider type.
+expected, `x-` keys, and the options of every provider type. What is not available yet is taken out.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 from pydantic import BaseModel
 
+from voxtrad.config.availability import MESSAGE, NOT_YET, NotYet
 from voxtrad.config.models import Config
 from voxtrad.config.providers import KINDS, Kind, ProviderTypes
 
@@ -24,7 +26,7 @@ _RENAMED = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum",
 _DROPPED = frozenset({"title", "x-voxtrad", "default", "writeOnly", "format", "$defs"})
 
 
-def json_schema(types: ProviderTypes) -> Schema:
+def json_schema(types: ProviderTypes, not_yet: tuple[NotYet, ...] = NOT_YET) -> Schema:
     """The schema of a configuration file, or of a part of one that another includes."""
     schema = _of_model(Config)
     definitions = {
@@ -36,7 +38,7 @@ def json_schema(types: ProviderTypes) -> Schema:
     for kind in KINDS:
         definitions[f"{kind}_provider"] = _choice(kind, types, definitions)
     properties["providers"] = {**_entries(types, definitions), "description": properties["providers"]["description"]}
-    return {
+    schema = {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "voxtrad",
         "description": "The configuration of voxtrad, the voice-agent server for Asterisk.",
@@ -46,6 +48,11 @@ def json_schema(types: ProviderTypes) -> Schema:
         "additionalProperties": False,
         "definitions": definitions,
     }
+    for entry in not_yet:
+        *above, key = entry.path.split(".")
+        for holder in _at(schema, above, definitions):
+            _take_out(holder, key, entry)
+    return schema
 
 
 def _of_model(model: type[BaseModel]) -> Schema:
@@ -154,6 +161,47 @@ def _prefixed(node: object, prefix: str) -> object:
             for key, value in node.items()
         }
     return node
+
+
+# --- what is not available yet ----------------------------------------------------------------------------------------
+
+
+def _at(schema: object, path: list[str], definitions: Mapping[str, object]) -> Iterator[Schema]:
+    """Every schema that a value at this path may have to fit, through alternatives, and references to `definitions`."""
+    if not isinstance(schema, dict):
+        return
+    if not path:
+        yield schema
+    elif path[0] == "*":
+        yield from _at(schema.get("additionalProperties"), path[1:], definitions)
+        yield from _at(schema.get("items"), path[1:], definitions)
+    else:
+        yield from _at(cast("Schema", schema.get("properties", {})).get(path[0]), path[1:], definitions)
+    for keyword in ("anyOf", "oneOf", "allOf"):
+        for alternative in cast("list[object]", schema.get(keyword, [])):
+            yield from _at(alternative, path, definitions)
+    if "$ref" in schema:
+        yield from _at(definitions.get(str(schema["$ref"]).rpartition("/")[2]), path, definitions)
+
+
+def _take_out(holder: Schema, key: str, entry: NotYet) -> None:
+    """The key with all its values, of which null is none, or the values that are refused."""
+    properties = cast("Schema", holder.get("properties", {}))
+    if key not in properties:
+        return
+    if entry.values or entry.except_for:
+        for value in _at(properties[key], [], {}):
+            if isinstance(choices := value.get("enum"), list):
+                value["enum"] = [one for one in choices if _is_available(one, entry)]
+        return
+    nullable = any(value.get("type") == "null" for value in _at(properties.pop(key), [], {}))
+    if nullable:  # among the patterns, as an editor offers what is among the properties
+        null: Schema = {"type": "null", "description": f"{MESSAGE[0].upper()}{MESSAGE[1:]}."}
+        cast("Schema", holder.setdefault("patternProperties", {}))[f"^{re.escape(key)}$"] = null
+
+
+def _is_available(choice: str | bool, entry: NotYet) -> bool:
+    return choice not in entry.values if entry.values else choice in entry.except_for
 
 
 # --- what YAML allows beyond the models -------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import yaml
 from jsonschema import Draft7Validator
 from provider_models import TYPES
 
+from voxtrad.config.availability import NotYet, refusals
 from voxtrad.config.providers import ProviderTypes
 from voxtrad.config.reading import read_document
 from voxtrad.config.reference import reference
@@ -20,7 +21,7 @@ from voxtrad.providers.registry import BUILT_IN, provider_types
 
 ROOT = Path(__file__).parents[3]
 BROKEN = Path(__file__).parent / "broken"
-VALIDATOR = Draft7Validator(json_schema(TYPES))
+VALIDATOR = Draft7Validator(json_schema(TYPES, not_yet=()))
 
 ABOUT_ONE_VALUE = (
     "unknown-key", "unknown-key-nested", "unknown-key-beside-secret", "unknown-key-at-top", "missing-key",
@@ -72,6 +73,42 @@ providers: {deepgram: {api_key: "${file:/run/k}"}, mine: {type: openai}}
     document = read_document(text, Path("x.yaml"))
     assert document.tree is not None
     assert list(VALIDATOR.iter_errors(plain(values(document.tree)))) == []
+
+
+NOT_YET = (
+    NotYet("asterisk.media.transport", values=("rtp",)),
+    NotYet("asterisk.media.buffer_size_ms"),
+    NotYet("outbound"),
+    NotYet("tools.*.mcp"),
+    NotYet("agents.*.record", except_for=(False,)),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [
+        ("asterisk: {password: x, media: {transport: rtp}}", True),
+        ("asterisk: {password: x, media: {transport: auto}}", False),
+        ("asterisk: {password: x, media: {transport: '${env:T}'}}", False),
+        ("asterisk: {password: x, media: {buffer_size_ms: 100}}", True),
+        ("outbound: {endpoint: 'Local/{number}@a', allow: ['+44']}", True),
+        ("outbound: null", False),
+        ("tools: {a: {mcp: {url: 'http://b/'}}}", True),
+        ("tools: {a: {builtin: end_call}}", False),
+        ("agents: {a: {stt: sphinx, llm: scripted, tts: espeak, record: consent}}", True),
+        ("agents: {a: {stt: sphinx, llm: scripted, tts: espeak, record: false}}", False),
+    ],
+)
+def test_what_is_not_available_is_flagged_and_not_offered(text: str, refused: bool) -> None:
+    document = read_document(text.encode(), Path("x.yaml"))
+    assert document.tree is not None
+    written = plain(values(document.tree))
+    assert list(VALIDATOR.iter_errors(written)) == []
+    schema = json_schema(TYPES, NOT_YET)
+    Draft7Validator.check_schema(schema)
+    assert bool(list(Draft7Validator(schema).iter_errors(written))) is refused
+    assert bool(list(refusals(document.tree, NOT_YET))) is refused
+    assert isinstance(schema["properties"], dict) and "outbound" not in schema["properties"]
 
 
 def built_in() -> ProviderTypes:
