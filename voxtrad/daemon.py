@@ -57,6 +57,8 @@ from voxtrad.telephony.asterisk.ari import open_session
 from voxtrad.telephony.asterisk.settings import AsteriskSettings
 from voxtrad.tools.base import CallActions, Tool
 from voxtrad.tools.callbacks import Callbacks
+from voxtrad.tools.mcp import McpServer
+from voxtrad.tools.mcp_servers import McpServers
 from voxtrad.tools.registry import build_tools
 from voxtrad.tools.runner import ToolRunner
 
@@ -99,6 +101,8 @@ class Core:
     async def __aenter__(self) -> Self:
         try:
             self.outbound = await self._stack.enter_async_context(OutboundClient())
+            self.servers = McpServers(await self._stack.enter_async_context(asyncio.TaskGroup()))
+            self._stack.callback(self.servers.stop)
             self.roster = await self.staff(self._config)
         except BaseException:
             await self._stack.aclose()
@@ -120,17 +124,20 @@ class Core:
 
     async def staff(self, config: Config) -> Roster:
         """The agents of a configuration. Raises `VoxtradError`; then nothing of them is left."""
-        stock = Stock(self._types, self._observer)
+        stock, lease = Stock(self._types, self._observer), self.servers.lease(config)
         try:
+            await lease.tried()
             return Roster(
                 config,
                 types=self._types,
                 stock=stock,
-                tools=self._tools(config),
+                servers=lease,
+                tools=self._tools(config, lease.servers),
                 cache=self._cache,
                 lookup=Lookup(config.lookup, self.outbound) if config.lookup is not None else None,
             )
         except BaseException:
+            lease.give_up()
             await stock.aclose()
             raise
 
@@ -142,11 +149,13 @@ class Core:
         await old.retire()
         await new.prepare(PREPARED_RATE)
 
-    def _tools(self, config: Config) -> Callable[[AgentConfig], ToolboxMaker]:
+    def _tools(self, config: Config, servers: Mapping[str, McpServer]) -> Callable[[AgentConfig], ToolboxMaker]:
         built: dict[str, Tool] = {}
 
         def for_agent(agent: AgentConfig) -> ToolboxMaker:
-            tools = build_tools(config, agent, client=self.outbound, callbacks=self._callbacks, built=built)
+            tools = build_tools(
+                config, agent, client=self.outbound, callbacks=self._callbacks, servers=servers, built=built
+            )
 
             def for_call(facts: Mapping[str, JSON], actions: CallActions, group: asyncio.TaskGroup) -> ToolRunner:
                 return ToolRunner(

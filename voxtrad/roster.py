@@ -31,6 +31,7 @@ from voxtrad.providers.stock import Stock, Types
 from voxtrad.routing import decide
 from voxtrad.switchboard import Refused
 from voxtrad.tools.base import CallActions
+from voxtrad.tools.mcp_servers import Lease
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -63,17 +64,19 @@ class Roster:
         *,
         types: Types,
         stock: Stock,
+        servers: Lease,
         tools: Callable[[AgentConfig], ToolboxMaker],
         cache: SpeechCache,
         lookup: Lookup | None,
     ) -> None:
-        """`stock` is closed when the roster is not needed any more.
+        """`stock` is closed and `servers` are given up when the roster is not needed any more.
 
         Raises `VoxtradError` where a provider cannot be built or a handler cannot be imported.
         """
         self.config = config
         self._cache = cache
         self._stock = stock
+        self._servers = servers
         self._lookup = lookup
         self._desks = {name: self._desk(agent, types, tools(agent)) for name, agent in config.agents.items()}
         self._switch = Switch(config.destinations, self.plan_for)
@@ -150,6 +153,7 @@ class Roster:
             await self._close()
 
     async def _close(self) -> None:
+        self._servers.give_up()
         await self._stock.aclose()
 
     def _desk(self, config: AgentConfig, types: Types, toolbox: ToolboxMaker) -> _Desk:

@@ -245,18 +245,23 @@ def _agent(name: str, agent: AgentConfig, config: Config, names: Names) -> Itera
             yield Finding((*loc, "tools", index), "there is nowhere to transfer to: destinations: is empty")
     yield from _action(agent.on_failure, (*loc, "on_failure"), names)
     yield from _action(agent.idle.then, (*loc, "idle", "then"), names)
-    yield from _references(agent, loc)
+    yield from _references(agent, loc, config)
     yield from _templates(marked(agent, loc), None)
     yield from _variables(marked(agent, loc), agent, within_agent=True)
 
 
 def _has_tool(tool: str, config: Config, names: Names) -> bool:
-    if tool in names.tools or tool in IMPLICIT:
-        return True
+    return tool in names.tools or tool in IMPLICIT or _server_of(tool, config) is not None
+
+
+def _server_of(tool: str, config: Config) -> str | None:
+    """The name of the MCP server that may have a tool of this name."""
     for name, other in config.tools.items():
         if isinstance(other, McpTool) and tool.startswith(f"{name}_"):
-            return other.mcp.tools is None or tool.removeprefix(f"{name}_") in other.mcp.tools
-    return False
+            offered = None if other.mcp.tools is None else {re.sub(r"[^\w-]", "_", one) for one in other.mcp.tools}
+            if offered is None or tool.removeprefix(f"{name}_") in offered:
+                return name
+    return None
 
 
 def _action(action: Action, loc: Loc, names: Names) -> Iterator[Finding]:
@@ -264,9 +269,11 @@ def _action(action: Action, loc: Loc, names: Names) -> Iterator[Finding]:
         yield _unknown((*loc, "transfer"), "destination", action.transfer, names.destinations)
 
 
-def _references(agent: AgentConfig, loc: Loc) -> Iterator[Finding]:
+def _references(agent: AgentConfig, loc: Loc, config: Config) -> Iterator[Finding]:
     for below, value, marks in marked(agent, loc):
         if any(isinstance(mark, Refers) for mark in marks) and value not in agent.tools:
+            if _server_of(str(value), config) in agent.tools:
+                continue
             message = f"the agent has no tool '{value}'"
             hint = f"add it to {'.'.join(map(str, loc))}.tools"
             suggestion = did_you_mean(str(value), agent.tools)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -79,6 +79,8 @@ class McpServer:
         self.name = name
         self.tools: dict[str, Tool] = {}
         self.connected = asyncio.Event()
+        self.tried = asyncio.Event()
+        """Set when it has connected for the first time, or could not."""
         self._target = target
         self._only = only
         self._options = options or ToolOptions()
@@ -98,6 +100,7 @@ class McpServer:
                     await self._list(client)
                     deadline.reschedule(None)
                     failures = 0
+                    self.tried.set()
                     log.info("an MCP server is connected", server=self.name, tools=sorted(self.tools))
                     await self._watch(client)
             except Exception as error:  # noqa: BLE001 - one server's supervisor: the SDK can raise anything
@@ -105,6 +108,7 @@ class McpServer:
                 pause = self._pauses[min(failures, len(self._pauses) - 1)]
                 log.warning("an MCP server is lost", server=self.name, reason=_reason(error), again_in=pause)
                 failures += 1
+                self.tried.set()
             finally:
                 self._client = None
                 self.connected.clear()
@@ -187,11 +191,32 @@ class McpTool:
         return await self._server.call(self._name, arguments)
 
 
+class McpTools(Mapping[str, Tool]):
+    """What an agent has of a server at the moment: all of its tools, or `only` those of these names."""
+
+    def __init__(self, server: McpServer, only: str | None = None) -> None:
+        self._server = server
+        self._only = only
+
+    def __getitem__(self, name: str) -> Tool:
+        if self._only is not None and name != self._only:
+            raise KeyError(name)
+        return self._server.tools[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._server.tools if self._only is None or name == self._only)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 @asynccontextmanager
 async def _connection(target: McpTarget) -> AsyncIterator[Client]:
     import httpx2
     from mcp import Client, StdioServerParameters
     from mcp.client.streamable_http import streamable_http_client
+
+    from voxtrad.outbound.pinned import PinnedTransport
 
     if target.url is None:
         program, *arguments = target.command
@@ -202,7 +227,7 @@ async def _connection(target: McpTarget) -> AsyncIterator[Client]:
         # Reading has no limit of its own here: a server may keep a stream open, and each tool has its `timeout`.
         timeout = httpx2.Timeout(CONNECT_TIMEOUT, read=None)
         async with (
-            httpx2.AsyncClient(headers=dict(target.headers), timeout=timeout) as http,
+            httpx2.AsyncClient(headers=dict(target.headers), timeout=timeout, transport=PinnedTransport()) as http,
             Client(streamable_http_client(target.url, http_client=http)) as client,
         ):
             yield client

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 from voxtrad.config.models import AgentConfig, Config
 from voxtrad.config.templates import Condition, Template, TemplateTree
@@ -41,16 +41,11 @@ from voxtrad.tools.builtin.voicemail import VoicemailTool as Voicemail
 from voxtrad.tools.builtin.wait import WaitTool as Wait
 from voxtrad.tools.callbacks import Callbacks
 from voxtrad.tools.limits import Limited
-from voxtrad.tools.mcp import McpServer, McpTarget
+from voxtrad.tools.mcp import McpServer, McpTarget, McpTools
 
 
 class UnknownTool(VoxtradError):
     """An agent names a tool that this version cannot make; `voxtrad check` refuses such a configuration."""
-
-
-def mcp_servers(config: Config) -> dict[str, McpServer]:
-    """The MCP servers by the tools' names: somebody has to let each `run`. Raises `McpNotInstalled`."""
-    return {name: _mcp(tool) for name, tool in config.tools.items() if isinstance(tool, McpTool)}
 
 
 def build_tools(
@@ -68,16 +63,40 @@ def build_tools(
     `concurrency`. Raises `UnknownTool`, `BadSecret`, `BadSchema` and `BadRequestTemplate`.
     """
     built = {} if built is None else built
-    own: dict[str, Tool] = {}
-    live: list[dict[str, Tool]] = []
+    parts: list[Mapping[str, Tool]] = []
     for name in agent.tools:
-        if servers is not None and name in servers:
-            live.append(servers[name].tools)
-            continue
-        if name not in built:
+        offered = _of_a_server(name, config, servers or {})
+        if offered is None and name not in built:
             built[name] = _build(name, config, client, callbacks)
-        own[name] = built[name]
-    return ChainMap(own, *live)
+        parts.append({name: built[name]} if offered is None else offered)
+    return _Tools(parts)
+
+
+class _Tools(Mapping[str, Tool]):
+    """What several hold, in their order and as they are at the moment."""
+
+    def __init__(self, parts: Sequence[Mapping[str, Tool]]) -> None:
+        self._parts = parts
+
+    def __getitem__(self, name: str) -> Tool:
+        for part in self._parts:
+            if (tool := part.get(name)) is not None:
+                return tool
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(chain.from_iterable(self._parts)))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _of_a_server(name: str, config: Config, servers: Mapping[str, McpServer]) -> McpTools | None:
+    """The tools that an agent's word stands for, where it is that of a server, or `<server>_<tool>`."""
+    if name in config.tools:
+        return McpTools(servers[name]) if name in servers else None
+    owner = next((server for server in servers if name.startswith(f"{server}_")), None)
+    return None if owner is None else McpTools(servers[owner], only=name)
 
 
 def _build(name: str, config: Config, client: OutboundClient, callbacks: Callbacks | None) -> Tool:
@@ -119,7 +138,8 @@ def _made(config: ToolBase, client: OutboundClient, callbacks: Callbacks | None)
             raise UnknownTool(f"the tool '{config.name}' cannot be made by this version")
 
 
-def _mcp(config: McpTool) -> McpServer:
+def mcp_server(config: McpTool) -> McpServer:
+    """The server that a tool stands for: somebody has to let it `run`. Raises `McpNotInstalled`."""
     server = config.mcp
     target = McpTarget(
         url=server.url,
