@@ -68,6 +68,8 @@ class CallRecord(CallSummary):
     transcript: list[Line] = []
     tools: list[Line] = []
     timeline: list[Line] = []
+    turns: list[Line] = []
+    """How long each answer took, by stages, in seconds."""
     latency: Line = {}
     tokens: list[Line] = []
 

@@ -162,6 +162,7 @@ def build_record(call: sqlite3.Row, entries: Sequence[Entry]) -> dict[str, JSON]
         "transcript": transcript(entries, started),
         "tools": _tools(entries, started),
         "timeline": _timeline(entries, started),
+        "turns": _turns(entries, started),
         "latency": _latency(entries),
         "tokens": _tokens(entries),
     }
@@ -229,6 +230,11 @@ def _timeline(entries: Iterable[Entry], started: float) -> list[JSON]:
             line.append({"at": _since(entry, started), "what": entry.type, "reason": entry.data.get("reason", "")})
     line.sort(key=lambda item: cast("float", item["at"]))
     return [*line]
+
+
+def _turns(entries: Iterable[Entry], started: float) -> list[JSON]:
+    """How long each answer took, by stages, in seconds."""
+    return [{"at": _since(entry, started), **entry.data} for entry in entries if entry.type == TurnEnded.name]
 
 
 def _latency(entries: Iterable[Entry]) -> dict[str, JSON]:

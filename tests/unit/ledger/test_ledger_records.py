@@ -85,7 +85,7 @@ def a_call(at: float) -> list[Event]:
             **WHO, timestamp=at + 5.4, tool="lookup", tool_call_id="tc_1", outcome="ok", duration=0.4, result={"a": 1}
         ),
         TurnEnded(**WHO, timestamp=at + 6, turn=1, latency=0.8),
-        TurnEnded(**WHO, timestamp=at + 7, turn=2, latency=1.2),
+        TurnEnded(**WHO, timestamp=at + 7, turn=2, latency=1.2, stages={"stt_final": 0.2}),
     ]
 
 
@@ -97,6 +97,7 @@ async def test_the_record_of_a_call_while_it_runs_and_after(ledger: Ledger) -> N
         record = await show(ledger)
         assert record["state"] == "in-progress"
         assert record["latency"] == {"turns": 2, "p50": 1.0, "p95": 1.18, "max": 1.2}
+        assert record["turns"][1] == {"at": 7.0, "turn": 2, "latency": 1.2, "stages": {"stt_final": 0.2}}
         bus.publish(ended(timestamp=at + 9, duration=9.0, talk_time=8.0))
     record = await show(ledger)
     assert record["state"] == "ended"

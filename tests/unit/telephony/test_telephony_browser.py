@@ -255,7 +255,7 @@ json_values = st.recursive(
 )
 near = st.fixed_dictionaries(
     {"type": st.sampled_from(["start", "played", "flushed", "digit", "hangup", "x"])},
-    optional={name: json_values for name in ("agent", "rate", "epoch", "samples", "digit")},
+    optional=dict.fromkeys(("agent", "rate", "epoch", "samples", "digit"), json_values),
 )
 
 
