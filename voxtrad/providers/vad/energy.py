@@ -11,20 +11,12 @@ from voxtrad.audio.levels import dbfs
 from voxtrad.config.types import ConfigModel, Number
 from voxtrad.providers.base import ProviderType, VoiceActivity
 from voxtrad.providers.options import Embedded
-
-_QUIETEST = -75.0
-"""The floor never falls below this (dBFS): digital silence says nothing about the line's noise."""
-
-_FALL = 0.2
-"""How much of the way down the floor goes in one frame: quiet is believed within some 100 ms."""
-
-_RISE = 0.02
-"""How many decibels the floor rises in one frame: a noise that begins and stays is speech for a while, then floor."""
+from voxtrad.providers.vad.foreground import Foreground
 
 
 class EnergyOptions(ConfigModel):
     margin: Number = Field(default=12.0, ge=3, le=40)
-    """How many decibels above the noise floor a frame counts as speech."""
+    """How many decibels above the line's noise are always speech; in a noise that is steady fewer are enough."""
     minimum: Number = Field(default=-50.0, ge=-80, le=-10)
     """Frames quieter than this many dBFS are never speech."""
 
@@ -45,17 +37,11 @@ class EnergyDetector:
 
 class _Activity:
     def __init__(self, margin: float, minimum: float) -> None:
-        self._margin = margin
         self._minimum = minimum
-        self._floor = minimum - margin
+        self._foreground = Foreground(minimum - margin, most=margin)
 
     def voiced(self, frame: bytes) -> bool:
-        level = dbfs(frame)
-        if level < self._floor:
-            self._floor = max(_QUIETEST, self._floor + _FALL * (level - self._floor))
-        else:
-            self._floor = min(level, self._floor + _RISE)
-        return level >= self._minimum and level >= self._floor + self._margin
+        return self._foreground.voiced(frame, like_speech=dbfs(frame) >= self._minimum)
 
 
 def _build(name: str, connection: Embedded, options: EnergyOptions) -> EnergyDetector:

@@ -99,7 +99,8 @@ def _load(name: str) -> _Session:
     folders = package.submodule_search_locations if package is not None else None
     if not folders:
         raise MissingExtra(
-            f"the provider '{name}' needs the model in the package silero-vad",
+            "needs the model in the package silero-vad, which is not installed",
+            provider=name,
             hint="pip install --no-deps silero-vad (without --no-deps it brings PyTorch, which is not needed)",
         )
     options = onnxruntime.SessionOptions()

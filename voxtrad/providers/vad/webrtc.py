@@ -1,4 +1,8 @@
-"""The voice-activity detector of the WebRTC project: fixed-point, a few microseconds a frame, made for telephony."""
+"""The voice-activity detector of the WebRTC project: fixed-point, a few microseconds a frame, made for telephony.
+
+It takes loud noise and talk in the background for speech: on a line that is not quiet, a frame must stand out of its
+noise as well.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,10 @@ from pydantic import Field
 from voxtrad.config.types import ConfigModel, Integer
 from voxtrad.providers.base import ProviderType, VoiceActivity
 from voxtrad.providers.options import Embedded
+from voxtrad.providers.vad.foreground import QUIET, Foreground
+
+_ENOUGH = 12.0
+"""Decibels above any noise that are enough."""
 
 
 class WebRTCOptions(ConfigModel):
@@ -33,9 +41,10 @@ class _Activity:
             raise ValueError(f"voice activity is detected at 8000 or 16000 samples per second, not {rate}")
         self._rate = rate
         self._vad = webrtcvad.Vad(aggressiveness)
+        self._foreground = Foreground(QUIET, most=_ENOUGH, trusting=True)
 
     def voiced(self, frame: bytes) -> bool:
-        return bool(self._vad.is_speech(frame, self._rate))
+        return self._foreground.voiced(frame, like_speech=self._vad.is_speech(frame, self._rate))
 
 
 def _build(name: str, connection: Embedded, options: WebRTCOptions) -> WebRTCDetector:
