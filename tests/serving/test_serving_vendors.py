@@ -19,7 +19,9 @@ from tests.fakes.assemblyai_server import fake_assemblyai
 from tests.fakes.cartesia_server import fake_cartesia
 from tests.fakes.deepgram_server import fake_deepgram
 from tests.fakes.deepgram_speak_server import fake_deepgram_speak
+from tests.fakes.elevenlabs_listen_server import fake_scribe
 from tests.fakes.elevenlabs_server import fake_elevenlabs
+from tests.fakes.openai_realtime_server import fake_openai_realtime
 from tests.fakes.openai_server import Cut, Text, fake_openai
 from tests.fakes.wyoming_server import fake_wyoming
 from voxtrad.config.loader import load
@@ -59,16 +61,19 @@ STT: dict[str, tuple[Fake, str, dict[str, object]]] = {
     "flux": (fake_deepgram, "deepgram", {"model": "flux-general-en"}),
     "assemblyai": (fake_assemblyai, "assemblyai", {}),
     "assemblyai without turns": (fake_assemblyai, "assemblyai", {"ends_turns": False}),
+    "elevenlabs": (fake_scribe, "elevenlabs", {}),
     "openai": (fake_openai, "openai", {}),
+    "openai realtime": (fake_openai_realtime, "openai", {"realtime": True}),
     "wyoming": (fake_wyoming, "wyoming", {}),
 }
 LLM: dict[str, Fake] = {"openai": fake_openai, "anthropic": fake_anthropic}
-TTS: dict[str, Fake] = {
-    "elevenlabs": fake_elevenlabs,
-    "deepgram": fake_deepgram_speak,
-    "openai": fake_openai,
-    "wyoming": fake_wyoming,
-    "cartesia": fake_cartesia,
+TTS: dict[str, tuple[Fake, str, dict[str, object]]] = {
+    "elevenlabs": (fake_elevenlabs, "elevenlabs", {}),
+    "elevenlabs over http": (fake_elevenlabs, "elevenlabs", {"transport": "http", "encoding": "ulaw"}),
+    "deepgram": (fake_deepgram_speak, "deepgram", {}),
+    "openai": (fake_openai, "openai", {}),
+    "wyoming": (fake_wyoming, "wyoming", {}),
+    "cartesia": (fake_cartesia, "cartesia", {}),
 }
 
 
@@ -156,8 +161,9 @@ async def whole_call(
     hears = {} if fake in (fake_openai, fake_wyoming) else HEARS
     ears = await premises.serve(fake, type, **hears)
     mind = await premises.serve(LLM[llm], llm)
-    mouth = await premises.serve(TTS[tts], tts)
-    leg = await premises.call({"provider": ears, **options}, mind, mouth)
+    voice, voice_type, voice_options = TTS[tts]
+    mouth = await premises.serve(voice, voice_type)
+    leg = await premises.call({"provider": ears, **options}, mind, {"provider": mouth, **voice_options})
     assert premises.said() == (["goodbye"], ["Hello there."])
     assert tone(leg) > 1.0
 

@@ -30,6 +30,7 @@ BUILT_IN: Final[Mapping[Kind, Mapping[str, str]]] = MappingProxyType(
                 "openai": "voxtrad.providers.stt.openai",
                 "deepgram": "voxtrad.providers.stt.deepgram",
                 "assemblyai": "voxtrad.providers.stt.assemblyai",
+                "elevenlabs": "voxtrad.providers.stt.elevenlabs",
                 "wyoming": "voxtrad.providers.stt.wyoming",
             },
         ),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import aiohttp
 
@@ -48,7 +48,7 @@ class Sockets:
         self,
         url: str,
         *,
-        query: Mapping[str, str],
+        query: Mapping[str, str] | Sequence[tuple[str, str]],
         headers: Mapping[str, str],
         receive: float | None = None,
         heartbeat: float | None = None,

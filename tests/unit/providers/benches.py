@@ -16,7 +16,9 @@ from tests.fakes.assemblyai_server import fake_assemblyai
 from tests.fakes.cartesia_server import fake_cartesia
 from tests.fakes.deepgram_server import fake_deepgram
 from tests.fakes.deepgram_speak_server import fake_deepgram_speak
+from tests.fakes.elevenlabs_listen_server import fake_scribe
 from tests.fakes.elevenlabs_server import fake_elevenlabs
+from tests.fakes.openai_realtime_server import fake_openai_realtime
 from tests.fakes.openai_server import Answer, Chunks, Cut, Error, Stall, Text, fake_openai
 from tests.fakes.wyoming_server import fake_wyoming
 from voxtrad.providers.base import LanguageModel, Provider, SpeechToText, TextToSpeech
@@ -112,11 +114,57 @@ _ELEVENLABS: dict[Trouble, dict[str, object]] = {
 }
 
 
+def elevenlabs(**options) -> Bench[TextToSpeech]:
+    @asynccontextmanager
+    async def bench(trouble: Trouble = "none") -> AsyncIterator[TextToSpeech]:
+        async with fake_elevenlabs(**_ELEVENLABS[trouble]) as server:
+            url = NOBODY if trouble == "nobody there" else server.url
+            provider = make("tts", "elevenlabs", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, options)
+            yield provider
+            await provider.aclose()
+
+    return bench
+
+
+_SCRIBE: dict[Trouble, dict[str, object]] = {
+    "none": {},
+    "stall": {"behaviour": "no begin"},
+    "cut": {"behaviour": "cut"},
+    "malformed": {"behaviour": "malformed"},
+    "bad key": {"key": "another"},
+    "rate limit": {"refusal": ("rate_limited", "You are rate limited.")},
+    "server error": {"refusal": ("error", "A server error occurred.")},
+    "nobody there": {},
+}
+
+
 @asynccontextmanager
-async def elevenlabs(trouble: Trouble = "none") -> AsyncIterator[TextToSpeech]:
-    async with fake_elevenlabs(**_ELEVENLABS[trouble]) as server:
+async def scribe(trouble: Trouble = "none") -> AsyncIterator[SpeechToText]:
+    async with fake_scribe(**_SCRIBE[trouble]) as server:
         url = NOBODY if trouble == "nobody there" else server.url
-        provider = make("tts", "elevenlabs", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, {})
+        provider = make("stt", "elevenlabs", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, {})
+        yield provider
+        await provider.aclose()
+
+
+_REALTIME: dict[Trouble, dict[str, object]] = {
+    "none": {},
+    "stall": {"behaviour": "no session"},
+    "cut": {"behaviour": "cut"},
+    "malformed": {"behaviour": "malformed"},
+    "bad key": {"key": "another"},
+    "rate limit": {"error": {"type": "rate_limit_exceeded", "code": "rate_limit_exceeded", "message": "slow down"}},
+    "server error": {"status": 503},
+    "nobody there": {},
+}
+
+
+@asynccontextmanager
+async def openai_realtime(trouble: Trouble = "none") -> AsyncIterator[SpeechToText]:
+    async with fake_openai_realtime(**_REALTIME[trouble]) as server:
+        url = NOBODY if trouble == "nobody there" else server.url
+        connection = {"base_url": url, "api_key": KEY, "timeout": "300ms"}
+        provider = make("stt", "openai", connection, {"realtime": True})
         yield provider
         await provider.aclose()
 
@@ -217,7 +265,9 @@ LLM: dict[str, Bench[LanguageModel]] = {
 TTS: dict[str, Bench[TextToSpeech]] = {
     "espeak": embedded("tts", "espeak", {}),
     "openai": openai("tts"),
-    "elevenlabs": elevenlabs,
+    "elevenlabs": elevenlabs(),
+    "elevenlabs ulaw": elevenlabs(encoding="ulaw"),
+    "elevenlabs http": elevenlabs(transport="http"),
     "deepgram": deepgram_speech,
     "wyoming": wyoming("tts"),
     "cartesia": cartesia,
@@ -225,6 +275,8 @@ TTS: dict[str, Bench[TextToSpeech]] = {
 STT: dict[str, Bench[SpeechToText]] = {
     "sphinx": embedded("stt", "sphinx", {"workers": 1}),
     "openai": openai("stt"),
+    "openai realtime": openai_realtime,
+    "elevenlabs": scribe,
     "deepgram": deepgram("nova-3"),
     "deepgram flux": deepgram("flux-general-en"),
     "wyoming": wyoming("stt"),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from tests.fakes.elevenlabs_server import PER_CHARACTER, fake_elevenlabs
 from tests.unit.providers.benches import KEY, make
+from voxtrad.audio.g711 import decode_ulaw
 from voxtrad.providers.base import BadKey, BadRequest, MalformedAnswer, QuotaExceeded, RateLimited, Unreachable
-from voxtrad.providers.tts.elevenlabs import Alignment
+from voxtrad.providers.tts.elevenlabs import Alignment, ElevenLabsOptions
 
 TEXT = "Your order is on its way."
 
@@ -25,7 +27,7 @@ async def say(voice, text=TEXT):
 
 async def test_a_sentence_is_a_context_and_its_words_are_timed():
     async with fake_elevenlabs(key=KEY) as server:
-        tts = build(server, voice="a/b", speed=1.1, pronunciation_dictionaries=["d:1", "e"])
+        tts = build(server, voice="a/b", speed=1.1, pronunciation_dictionaries=["d:1", "e:2"])
         voice = await tts.open(rate=8000, language="en")
         pcm, timings = await say(voice)
         await say(voice, "Again.")
@@ -41,7 +43,7 @@ async def test_a_sentence_is_a_context_and_its_words_are_timed():
                 "voice_settings": {"speed": 1.1},
                 "pronunciation_dictionary_locators": [
                     {"pronunciation_dictionary_id": "d", "version_id": "1"},
-                    {"pronunciation_dictionary_id": "e"},
+                    {"pronunciation_dictionary_id": "e", "version_id": "2"},
                 ],
             },
             {"text": TEXT + " ", "context_id": "s1", "flush": True},
@@ -106,6 +108,80 @@ async def test_what_is_no_message_is_malformed(behaviour):
             await say(voice)
         await voice.aclose()
         await tts.aclose()
+
+
+@pytest.mark.parametrize("transport", ["websocket", "http"])
+@pytest.mark.parametrize(("encoding", "rate", "asked"), [
+    ("pcm", 8000, "pcm_8000"),
+    ("pcm", 16000, "pcm_16000"),
+    ("pcm", 48000, "pcm_24000"),
+    ("ulaw", 8000, "ulaw_8000"),
+    ("ulaw", 16000, "pcm_16000"),
+])  # fmt: skip
+async def test_audio_comes_as_the_call_needs_it(transport, encoding, rate, asked):
+    async with fake_elevenlabs() as server:
+        tts = build(server, transport=transport, encoding=encoding)
+        voice = await tts.open(rate=rate, language="en")
+        pcm, _ = await say(voice)
+        assert server.queries[0]["output_format"] == asked
+        assert len(pcm) / rate / 2 == pytest.approx(len(TEXT) * PER_CHARACTER, abs=PER_CHARACTER + 0.01)
+        if encoding == "ulaw" and rate == 8000:
+            assert pcm[:2] == decode_ulaw(b"\x10")
+        elif asked == f"pcm_{rate}":
+            assert pcm[:2] == b"\1\2"  # nothing was converted
+        await voice.aclose()
+        await tts.aclose()
+
+
+async def test_over_http_a_sentence_is_a_request_on_a_connection_that_is_kept():
+    async with fake_elevenlabs(key=KEY) as server:
+        options = {"voice": "a/b", "speed": 1.1, "pronunciation_dictionaries": ["d:1"], "seed": 7, "language": "de"}
+        tts = build(server, transport="http", logging=False, text_normalization="on", **options)
+        assert not tts.capabilities.alignment
+        voice = await tts.open(rate=8000, language="en")
+        connected = set(server.connections)
+        assert (await say(voice))[0] and (await say(voice, "Again."))[0]
+        assert len(connected) == 1 and server.connections == connected  # it was open before the first sentence
+        assert server.voices == ["a/b", "a/b"]
+        assert server.queries[0] == {"output_format": "pcm_8000", "enable_logging": "false"}
+        assert server.messages[0] == {
+            "text": TEXT,
+            "model_id": "eleven_flash_v2_5",
+            "language_code": "de",
+            "voice_settings": {"speed": 1.1},
+            "pronunciation_dictionary_locators": [{"pronunciation_dictionary_id": "d", "version_id": "1"}],
+            "seed": 7,
+            "apply_text_normalization": "on",
+        }
+        await voice.aclose()
+        await tts.aclose()
+
+
+@pytest.mark.parametrize(("code", "error"), [("quota_exceeded", QuotaExceeded), ("something_new", BadKey)])
+async def test_over_http_an_errors_body_tells_more_than_its_status(code, error):
+    async with fake_elevenlabs(behaviour="error", error=(code, f"no, {code}")) as server:
+        tts = build(server, transport="http")
+        voice = await tts.open(rate=8000, language="en")
+        with pytest.raises(error):
+            await say(voice)
+        await voice.aclose()
+        await tts.aclose()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"speed": 1.3},
+        {"stability": 1.5},
+        {"seed": -1},
+        {"pronunciation_dictionaries": ["a:1", "b:1", "c:1", "d:1"]},
+        {"pronunciation_dictionaries": ["a"]},
+        {"encoding": "mp3"},
+    ],
+)
+def test_what_the_vendor_would_refuse_is_refused(options):
+    with pytest.raises(ValidationError):
+        ElevenLabsOptions.model_validate(options)
 
 
 ANYTHING = st.recursive(

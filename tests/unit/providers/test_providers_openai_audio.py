@@ -31,12 +31,28 @@ async def test_an_utterance_is_sent_whole_with_what_is_known_of_it():
         with wave.open(io.BytesIO(upload.pop("audio"))) as file:
             assert (file.getframerate(), file.getnchannels(), file.getnframes()) == (8000, 1, 8000)
         assert upload == {
-            "model": "gpt-4o-mini-transcribe",
+            "model": "gpt-transcribe",
             "response_format": "json",
             "language": "en",
-            "prompt": "Acme, order number",
+            "prompt": "Acme",
+            "keywords[]": "order number",
             "temperature": "0.0",
         }
+        await stream.aclose()
+        await stt.aclose()
+
+
+async def test_a_model_that_takes_no_keywords_is_told_them_in_its_prompt():
+    async with fake_openai() as server:
+        options = {"model": "whisper-1", "prompt": "Acme", "keyterms": ["Zoe"], "send_language": False}
+        stt = make("stt", "openai", {"base_url": server.url}, options)
+        stream = await stt.open(rate=8000, language="en-GB", hints=["order number"])
+        await stream.send(tone(0.2, 8000))
+        await stream.finalize()
+        await anext(stream.events())
+        [upload] = server.uploads
+        del upload["audio"]
+        assert upload == {"model": "whisper-1", "response_format": "json", "prompt": "Acme, Zoe, order number"}
         await stream.aclose()
         await stt.aclose()
 

@@ -1,7 +1,7 @@
 """Recognition by OpenAI or any server that has its `audio/transcriptions`: one request for each utterance.
 
-The voice-activity detector says where utterances end; nothing is heard before. Source: OpenAI's API reference, "Create
-transcription".
+The voice-activity detector says where utterances end; nothing is heard before. `realtime: true` is a room of its own.
+Source: OpenAI's API reference, "Create transcription".
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import asyncio
 import io
 import wave
 from collections.abc import AsyncIterator, Sequence
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from voxtrad.config.types import Boolean, ConfigModel, Name, Number
 from voxtrad.providers.base import (
@@ -32,14 +34,35 @@ _LONGEST = 120.0
 
 
 class OpenAITranscriptionOptions(ConfigModel):
-    model: Name = "gpt-4o-mini-transcribe"
-    """The model's name, as the server knows it."""
+    model: Name | None = None
+    """The model's name, as the server knows it; unset is gpt-transcribe, or gpt-live-transcribe with `realtime`."""
+    realtime: Boolean = False
+    """Recognise while the caller speaks, over a websocket. OpenAI has it; compatible servers mostly do not."""
     prompt: Name | None = None
-    """Words and names that are likely to be said; the agent's hints are added."""
+    """What the talk is about, or how it is to be written."""
+    keyterms: tuple[Name, ...] = ()
+    """Names and terms to listen for, beside the agent's hints."""
     temperature: Number | None = Field(default=None, ge=0, le=1)
-    """How freely the model guesses; unset leaves it to the server."""
+    """How freely the model guesses; unset leaves it to the server. Not with `realtime`."""
     send_language: Boolean = True
     """Tell the server the agent's language. Switch off for callers who speak any."""
+    noise_reduction: Literal["near_field", "far_field"] | None = None
+    """Filter noise first: `near_field` for headsets, `far_field` for speakerphones. Only with `realtime`."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> OpenAITranscriptionOptions:
+        if self.realtime and self.temperature is not None:
+            raise PydanticCustomError("combination", "temperature does not go with realtime")
+        if self.noise_reduction is not None and not self.realtime:
+            raise PydanticCustomError("combination", "noise_reduction goes with realtime only")
+        return self
+
+    def knowledge(self, model: str, hints: Sequence[str]) -> tuple[str, list[str]]:
+        """The prompt and the keywords for a model: one that takes no keywords is told them in its prompt."""
+        terms = list(dict.fromkeys([*self.keyterms, *hints]))
+        if model.startswith(("gpt-transcribe", "gpt-live-transcribe")):
+            return self.prompt or "", terms
+        return ", ".join([*([self.prompt] if self.prompt else []), *terms]), []
 
 
 class OpenAITranscription:
@@ -50,30 +73,32 @@ class OpenAITranscription:
     def __init__(self, name: str, connection: OpenAIConnection, options: OpenAITranscriptionOptions) -> None:
         self.name = name
         self._options = options
+        self._model = options.model or "gpt-transcribe"
         with typed_errors(name):
             self._http = make_http(connection)
             self._client = make_client(connection, self._http)
 
     async def open(self, *, rate: int, language: str, hints: Sequence[str] = ()) -> OpenAITranscriptStream:
         await warm_up(self._http, str(self._client.base_url))
-        prompt = ", ".join([*([self._options.prompt] if self._options.prompt else []), *hints])
-        return OpenAITranscriptStream(self, rate, language, prompt)
+        return OpenAITranscriptStream(self, rate, language, hints)
 
     async def aclose(self) -> None:
         await self._client.close()
 
-    async def transcribe(self, pcm: bytes, rate: int, language: str, prompt: str) -> str:
+    async def transcribe(self, pcm: bytes, rate: int, language: str, hints: Sequence[str]) -> str:
         """The text of one utterance. Raises `ProviderError`."""
         from openai import omit
 
         options = self._options
+        prompt, keywords = options.knowledge(self._model, hints)
         with typed_errors(self.name):
             found = await self._client.audio.transcriptions.create(
                 file=("utterance.wav", _wav(pcm, rate), "audio/wav"),
-                model=options.model,
+                model=self._model,
                 response_format="json",
                 language=language.partition("-")[0] if options.send_language else omit,
                 prompt=prompt or omit,
+                keywords=keywords or omit,
                 temperature=omit if options.temperature is None else options.temperature,
             )
             text: object = found.text
@@ -85,11 +110,11 @@ class OpenAITranscription:
 class OpenAITranscriptStream:
     """One call: audio is kept until `finalize`, then asked about; the answers come in the order of the utterances."""
 
-    def __init__(self, provider: OpenAITranscription, rate: int, language: str, prompt: str) -> None:
+    def __init__(self, provider: OpenAITranscription, rate: int, language: str, hints: Sequence[str]) -> None:
         self._provider = provider
         self._rate = rate
         self._language = language
-        self._prompt = prompt
+        self._hints = hints
         self._audio = bytearray()
         self._utterances: asyncio.Queue[bytes] = asyncio.Queue()
         self._events: asyncio.Queue[STTEvent | ProviderError | None] = asyncio.Queue()
@@ -120,7 +145,7 @@ class OpenAITranscriptStream:
             text = ""
             try:
                 if len(audio) >= _SHORTEST * self._rate * 2:
-                    text = await self._provider.transcribe(audio, self._rate, self._language, self._prompt)
+                    text = await self._provider.transcribe(audio, self._rate, self._language, self._hints)
             except ProviderError as error:
                 self._events.put_nowait(error)
                 return
@@ -138,6 +163,10 @@ def _wav(pcm: bytes, rate: int) -> bytes:
 
 
 def _build(name: str, connection: OpenAIConnection, options: OpenAITranscriptionOptions) -> SpeechToText:
+    if options.realtime:
+        from voxtrad.providers.stt.openai_realtime import OpenAIRealtime
+
+        return OpenAIRealtime(name, connection, options)
     return OpenAITranscription(name, connection, options)
 
 

@@ -114,7 +114,7 @@ def typed_errors(provider: str) -> Iterator[None]:
     except APIStatusError as error:
         raise _of_status(error, provider) from error
     except APIError as error:
-        raise _of_stream(error, provider) from error
+        raise of_code(error.code or error.type, _said(error), provider) from error
     except OpenAIError as error:
         raise ProviderError(f"{type(error).__name__}: {error}", provider=provider) from error
     except (ValueError, TypeError, AttributeError, KeyError) as error:  # the SDK parses answers as it finds them
@@ -142,17 +142,19 @@ def _of_status(error: APIStatusError, provider: str) -> ProviderError:
     return BadRequest(f"the request was refused ({status}): {said}", provider=provider, hint=hint)
 
 
-def _of_stream(error: APIError, provider: str) -> ProviderError:
-    """An error in the middle of a stream, with no status."""
-    match error.code or error.type:
+def of_code(code: str | None, said: str, provider: str) -> ProviderError:
+    """An error in the middle of a stream, with no status: by its code or type."""
+    match code:
         case "insufficient_quota":
-            return QuotaExceeded(f"the account is out of credit: {_said(error)}", provider=provider)
+            return QuotaExceeded(f"the account is out of credit: {said}", provider=provider)
+        case "invalid_api_key" | "authentication_error":
+            return BadKey("the credentials were refused", provider=provider, hint="check api_key")
         case "rate_limit_exceeded":
-            return RateLimited(f"too many requests: {_said(error)}", provider=provider)
+            return RateLimited(f"too many requests: {said}", provider=provider)
         case "invalid_request_error":
-            return BadRequest(f"the request was refused: {_said(error)}", provider=provider)
+            return BadRequest(f"the request was refused: {said}", provider=provider)
         case _:
-            return Unreachable(f"the server failed while it answered: {_said(error)}", provider=provider)
+            return Unreachable(f"the server failed while it answered: {said}", provider=provider)
 
 
 def _said(error: APIError) -> str:
