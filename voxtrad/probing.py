@@ -7,7 +7,8 @@ The PBX is looked at in `telephony/asterisk/examination.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import asynccontextmanager
 from typing import cast
 
 from yarl import URL
@@ -15,7 +16,7 @@ from yarl import URL
 from voxtrad.config.models import Config, HttpTool, McpTool, ProviderChoice, WebhookTool
 from voxtrad.errors import VoxtradError
 from voxtrad.outbound.client import OutboundClient, OutboundError
-from voxtrad.providers.base import BadKey, Kind, LanguageModel, SpeechToText, TextToSpeech
+from voxtrad.providers.base import BadKey, Kind, LanguageModel, Provider, SpeechToText, TextToSpeech
 from voxtrad.providers.fallback.llm import probe_llm
 from voxtrad.providers.fallback.stt import probe_stt
 from voxtrad.providers.fallback.tts import probe_tts
@@ -36,6 +37,15 @@ async def probe(config: Config, types: Types, client: OutboundClient, tell: Tell
             tell(await task)
 
 
+async def build(config: Config, types: Types) -> list[Remark]:
+    """Makes every provider without asking it anything: one remark for each that cannot be made."""
+    return [
+        remark
+        for path, kind, choice in _choices(config)
+        if (remark := await _judged(path, kind, choice, _built(kind, choice, types))) is not None
+    ]
+
+
 # --- providers --------------------------------------------------------------------------------------------------------
 
 
@@ -54,10 +64,16 @@ def _choices(config: Config) -> Iterator[tuple[str, Kind, ProviderChoice]]:
 
 
 async def _provider(path: str, kind: Kind, choice: ProviderChoice, types: Types) -> Remark:
-    what = f"{choice.provider} ({kind.upper()})"
+    failed = await _judged(path, kind, choice, _asked(kind, choice, types))
+    return Remark(path, f"{_what(kind, choice)} answers") if failed is None else failed
+
+
+async def _judged(path: str, kind: Kind, choice: ProviderChoice, tried: Awaitable[None]) -> Remark | None:
+    """What went wrong when something was tried with a provider; None where nothing did."""
+    what = _what(kind, choice)
     try:
         async with asyncio.timeout(PATIENCE):
-            await _ask(kind, choice, types)
+            await tried
     except TimeoutError:
         return Remark(path, f"{what}: no answer within {PATIENCE:g} s", "error")
     except BadKey as error:
@@ -66,14 +82,20 @@ async def _provider(path: str, kind: Kind, choice: ProviderChoice, types: Types)
         return Remark(path, f"{what}: {error.message}", "error", error.hint)
     except Exception as error:  # noqa: BLE001 - a provider of somebody else's may raise anything; the others go on
         return Remark(path, f"{what}: broke with {type(error).__name__}", "error", "a fault of the provider's module")
-    return Remark(path, f"{what} answers")
+    return None
 
 
-async def _ask(kind: Kind, choice: ProviderChoice, types: Types) -> None:
-    provider = types[kind][choice.type].build(choice.provider, choice.connection, choice.options)
-    if kind == "vad":
-        return
-    try:
+def _what(kind: Kind, choice: ProviderChoice) -> str:
+    return f"{choice.provider} ({kind.upper()})"
+
+
+async def _built(kind: Kind, choice: ProviderChoice, types: Types) -> None:
+    async with _open(kind, choice, types):
+        pass
+
+
+async def _asked(kind: Kind, choice: ProviderChoice, types: Types) -> None:
+    async with _open(kind, choice, types) as provider:
         match kind:
             case "stt":
                 await probe_stt(cast("SpeechToText", provider))
@@ -81,8 +103,18 @@ async def _ask(kind: Kind, choice: ProviderChoice, types: Types) -> None:
                 await probe_llm(cast("LanguageModel", provider))
             case "tts":
                 await probe_tts(cast("TextToSpeech", provider))
+            case "vad":
+                pass
+
+
+@asynccontextmanager
+async def _open(kind: Kind, choice: ProviderChoice, types: Types) -> AsyncIterator[Provider]:
+    provider = types[kind][choice.type].build(choice.provider, choice.connection, choice.options)
+    try:
+        yield provider
     finally:
-        await cast("SpeechToText | LanguageModel | TextToSpeech", provider).aclose()
+        if kind != "vad":
+            await cast("SpeechToText | LanguageModel | TextToSpeech", provider).aclose()
 
 
 # --- URLs -------------------------------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ async def test_a_configuration_that_cannot_be_put_to_work_leaves_nothing_open(pr
         types["vad"]["energy"] = replace(works, build=broken)  # type: ignore[type-var]  # a ProviderType
         premises.write(greeting="5", edition="second")
         result = await premises.server.reloader.reload("the test")
-        assert (result.ok, result.errors) == (False, ("no licence",))
+        assert (result.ok, result.errors) == (False, ("energy (VAD): no licence",))
         assert premises.voices.open == ["first"]
         types["vad"]["energy"] = works
         assert (await premises.call(asks("9"))).digits == "1234"

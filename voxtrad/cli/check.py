@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from voxtrad.cli.common import add_config_option, config_path, load_config, wants_color
-from voxtrad.config.diagnostics import ConfigError, Diagnostic, Place, as_github, as_json, as_text, shown_path
+from voxtrad.config.diagnostics import ConfigError, Diagnostic, Severity, as_github, as_json, as_text, shown_path
 
 if TYPE_CHECKING:
     from voxtrad.cli.remarks import Told
@@ -29,9 +29,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         loaded = load_config(arguments)
         found = loaded.warnings
-        if arguments.online:
-            remarks = _online(loaded, printing=arguments.format == "text")
-            found += tuple(_diagnostic(remark, loaded) for remark in remarks if remark.level != "ok")
+        remarks = _online(loaded, printing=arguments.format == "text") if arguments.online else _offline(loaded)
+        found += tuple(_diagnostic(remark, loaded) for remark in remarks if remark.level != "ok")
     except ConfigError as error:
         found = error.diagnostics
     errors = sum(diagnostic.severity == "error" for diagnostic in found)
@@ -45,6 +44,14 @@ def run(arguments: argparse.Namespace) -> int:
             print(as_text(found, color=color), end="\n" if found else "")
             print(_summary(str(shown_path(config_path(arguments))), errors, len(found) - errors))
     return 1 if errors else 0
+
+
+def _offline(loaded: Loaded) -> list[Remark]:
+    """What cannot be put to work on this machine, as where a package is not installed; nobody is asked."""
+    from voxtrad.probing import build
+    from voxtrad.providers.registry import provider_types
+
+    return asyncio.run(build(loaded.config, provider_types()))
 
 
 def _online(loaded: Loaded, *, printing: bool) -> list[Remark]:
@@ -75,19 +82,8 @@ async def _ask(loaded: Loaded, told: Told) -> None:
 
 
 def _diagnostic(remark: Remark, loaded: Loaded) -> Diagnostic:
-    """The remark at the place that it is about, or at the nearest above it that was written."""
-    path, origin = remark.path, loaded.origins.get(remark.path)
-    while origin is None and path:
-        path = path[: max(path.rfind("."), path.rfind("["), 0)]
-        origin = loaded.origins.get(path)
-    place = Place(origin.file, origin.line, 1) if origin else None
-    return Diagnostic(
-        remark.text,
-        place,
-        remark.path,
-        hint=remark.hint,
-        severity="error" if remark.level == "error" else "warning",
-    )
+    severity: Severity = "error" if remark.level == "error" else "warning"
+    return loaded.diagnostic(remark.path, remark.text, hint=remark.hint, severity=severity)
 
 
 def _summary(path: str, errors: int, warnings: int) -> str:

@@ -16,7 +16,16 @@ from pydantic_core import ErrorDetails
 
 from voxtrad.config.availability import NOT_YET, NotYet, refusals
 from voxtrad.config.checks import Finding, check
-from voxtrad.config.diagnostics import ConfigError, Diagnostic, Loc, Place, excerpt, show_loc, shown_path
+from voxtrad.config.diagnostics import (
+    ConfigError,
+    Diagnostic,
+    Loc,
+    Place,
+    Severity,
+    excerpt,
+    show_loc,
+    shown_path,
+)
 from voxtrad.config.documents import Documents, read_documents
 from voxtrad.config.interpolation import ReadBytes
 from voxtrad.config.masking import masked, secret_places, secret_spans
@@ -54,18 +63,33 @@ class Loaded:
     warnings: tuple[Diagnostic, ...]
     origins: Mapping[str, Origin]
     """Path (`agents.support.tools[0]`) -> file and line, for every value that was written."""
-    _tree: MappingTree = field(repr=False)
+    _documents: Documents = field(repr=False)
 
     def origin(self, loc: Loc, value: object = None) -> Origin | None:
         """Where the value at a path of the models was written; `None` for a default.
 
         `value` tells which field of several a short form stands for: the text of `greeting: Hello` is `Hello`.
         """
-        found = locate(self._tree, loc)
+        found = locate(self._documents.tree, loc)
         stands_for_it = isinstance(found.tree, Scalar) and isinstance(value, str) and str(found.tree.value) == value
         if not found.loc or not (stands_for_it or all(isinstance(part, int) for part in found.rest)):
             return None
         return self.origins[show_loc(found.loc)]
+
+    def diagnostic(
+        self, path: str, message: str, *, hint: str | None = None, severity: Severity = "error"
+    ) -> Diagnostic:
+        """What was found out later about the value at a path (`agents.a.stt`), at its place or, where it was not
+        written, at that of the nearest above it."""
+        written = {show_loc(loc): loc for loc, _, _ in walk(self._documents.tree)}
+        above = path
+        while above not in written:
+            above = above[: max(above.rfind("."), above.rfind("["), 0)]
+        finding = Finding(written[above], message, hint=hint, severity=severity)
+        located = replace(_located(finding, finding.loc, self._documents.tree), path=path)
+        if not above:
+            return replace(located, place=None)
+        return _shown(located, self._documents, secret_places(self._documents.tree), ())
 
 
 def load(
@@ -100,7 +124,7 @@ def load(
         patterns=frozenset(documents.patterns),
         warnings=tuple(diagnostics),
         origins={show_loc(loc): _origin(node, holder) for loc, node, holder in walk(documents.tree) if loc},
-        _tree=documents.tree,
+        _documents=documents,
     )
 
 
@@ -198,14 +222,24 @@ def _finished(problems: Iterable[Problem], documents: Documents) -> list[Diagnos
     told = [*read, *(problem for problem in problems if problem.diagnostic.place not in unread)]
     strangers = [problem.diagnostic.place for problem in told if problem.secret and problem.diagnostic.place]
     for diagnostic in (problem.diagnostic for problem in told):
-        place = diagnostic.place
-        message = _without_values(diagnostic.message, documents.replaced)
-        shown = _excerpt(place, documents, secrets, strangers) if place else None
-        finished.setdefault((place, message), replace(diagnostic, message=message, excerpt=shown))
+        shown = _shown(diagnostic, documents, secrets, strangers)
+        finished.setdefault((shown.place, shown.message), shown)
     return sorted(
         finished.values(),
         key=lambda d: (order.get(d.place.file, len(order)), d.place.line, d.place.column) if d.place else (-1, 0, 0),
     )
+
+
+def _shown(
+    diagnostic: Diagnostic,
+    documents: Documents,
+    secrets: Mapping[tuple[Path, int], int],
+    strangers: Iterable[Place],
+) -> Diagnostic:
+    """As it may be read by everybody: with an excerpt, and no value that came by reference."""
+    message = _without_values(diagnostic.message, documents.replaced)
+    shown = _excerpt(diagnostic.place, documents, secrets, strangers) if diagnostic.place else None
+    return replace(diagnostic, message=message, excerpt=shown)
 
 
 def _without_values(message: str, replaced: Mapping[str, str]) -> str:

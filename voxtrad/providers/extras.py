@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from voxtrad.errors import VoxtradError
+from voxtrad.providers.base import ProviderError
 
 
-class MissingExtra(VoxtradError):
+class MissingExtra(ProviderError):
     """A configured provider needs a package that comes with an extra of voxtrad."""
+
+    retryable = False
 
 
 @contextmanager
@@ -18,5 +20,9 @@ def needs(extra: str, provider: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        install = f"pip install 'voxtrad[{extra}]'"
-        raise MissingExtra(f"the provider '{provider}' needs a package more: {error}", hint=install) from error
+        package = (error.name or extra).partition(".")[0]
+        missing = isinstance(error, ModuleNotFoundError)
+        why = (
+            f"needs the package '{package}', which is not installed" if missing else f"cannot use '{package}': {error}"
+        )
+        raise MissingExtra(why, provider=provider, hint=f"pip install 'voxtrad[{extra}]'") from error

@@ -25,6 +25,10 @@ log = structlog.stdlib.get_logger(__name__)
 Types = Mapping[Kind, Mapping[str, AnyProviderType]]
 
 
+class CannotBuild(VoxtradError):
+    """A provider of the configuration cannot be made; the message names it."""
+
+
 class _Closable(Protocol):
     async def aclose(self) -> None: ...
 
@@ -33,7 +37,7 @@ T = TypeVar("T", bound=_Closable)
 
 
 class Stock:
-    """Builds without I/O; the methods raise `VoxtradError` for a provider that cannot be built."""
+    """Builds without I/O; the methods raise `CannotBuild` for a provider that cannot be built."""
 
     def __init__(self, types: Types, observer: Observer) -> None:
         self._types = types
@@ -86,6 +90,9 @@ class Stock:
         for known_kind, known, provider in self._built:
             if (known_kind, known) == (kind, choice):
                 return provider
-        provider = self._types[kind][choice.type].build(choice.provider, choice.connection, choice.options)
+        try:
+            provider = self._types[kind][choice.type].build(choice.provider, choice.connection, choice.options)
+        except VoxtradError as error:
+            raise CannotBuild(f"{choice.provider} ({kind.upper()}): {error.message}", hint=error.hint) from error
         self._built.append((kind, choice, provider))
         return provider

@@ -187,6 +187,52 @@ def test_check_formats(tmp_path: Path) -> None:
     assert voxtrad("check", "--format", "github", cwd=tmp_path).stdout == ""
 
 
+MISSING = """\
+agents:
+  a:
+    stt: {provider: deepgram}
+    llm:
+      - scripted
+      - {provider: mine, model: claude}
+    tts: deepgram
+providers: {mine: {type: anthropic, api_key: a-key-that-is-not-shown}, deepgram: {api_key: another-key-not-shown}}
+"""
+
+
+def test_check_names_packages_that_are_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, MISSING)
+    monkeypatch.chdir(tmp_path)
+    for package in ("anthropic", "deepgram"):
+        monkeypatch.setitem(sys.modules, package, None)
+    assert main(["check"]) == 1
+    assert (
+        capsys.readouterr().out
+        == """\
+config/voxtrad.yaml:3:5: agents.a.stt: deepgram (STT): needs the package 'deepgram', which is not installed
+    3 |     stt: {provider: deepgram}
+      |     ^^^
+      = pip install 'voxtrad[deepgram]'
+config/voxtrad.yaml:6:9: agents.a.llm[1]: mine (LLM): needs the package 'anthropic', which is not installed
+    6 |       - {provider: mine, model: claude}
+      |         ^
+      = pip install 'voxtrad[anthropic]'
+config/voxtrad.yaml:7:10: agents.a.tts: deepgram (TTS): needs the package 'deepgram', which is not installed
+    7 |     tts: deepgram
+      |          ^^^^^^^^
+      = pip install 'voxtrad[deepgram]'
+config/voxtrad.yaml: 3 errors
+"""
+    )
+    assert main(["serve"]) == 1
+    said = capsys.readouterr().err.splitlines()[-2:]
+    assert said == [
+        "voxtrad: deepgram (STT): needs the package 'deepgram', which is not installed",
+        "         pip install 'voxtrad[deepgram]'",
+    ]
+
+
 def test_check_of_a_file_that_is_not_there(tmp_path: Path) -> None:
     done = voxtrad("check", cwd=tmp_path)
     assert done.returncode == 1

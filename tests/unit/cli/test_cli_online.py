@@ -109,8 +109,9 @@ async def test_a_key_that_is_refused_is_called_that(tmp_path: Path, openai: Fake
     code, said = await voxtrad("check", "-c", "voxtrad.yaml", "--online", folder=tmp_path)
     assert code == 1
     assert (
-        "voxtrad.yaml:7:1: agents.a.llm: openai (LLM): the key is refused: the credentials were refused (401)" in said
+        "voxtrad.yaml:7:5: agents.a.llm: openai (LLM): the key is refused: the credentials were refused (401)" in said
     )
+    assert "    7 |     llm: {provider: openai, model: gpt-4o-mini}\n      |     ^^^\n" in said
     assert said.endswith("voxtrad.yaml: 1 error\n")
     assert said.count("the key is refused") == 1
 
