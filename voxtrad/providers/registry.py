@@ -49,6 +49,7 @@ BUILT_IN: Final[Mapping[Kind, Mapping[str, str]]] = MappingProxyType(
                 "deepgram": "voxtrad.providers.tts.deepgram",
                 "wyoming": "voxtrad.providers.tts.wyoming",
                 "cartesia": "voxtrad.providers.tts.cartesia",
+                "piper": "voxtrad.providers.tts.piper",
             },
         ),
         "vad": MappingProxyType(

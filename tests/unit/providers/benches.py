@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal, TypeVar
 
 from tests.fakes import anthropic_server
@@ -20,6 +22,7 @@ from tests.fakes.elevenlabs_listen_server import fake_scribe
 from tests.fakes.elevenlabs_server import fake_elevenlabs
 from tests.fakes.openai_realtime_server import fake_openai_realtime
 from tests.fakes.openai_server import Answer, Chunks, Cut, Error, Stall, Text, fake_openai
+from tests.fakes.piper_voice import make_voice
 from tests.fakes.wyoming_server import fake_wyoming
 from voxtrad.providers.base import LanguageModel, Provider, SpeechToText, TextToSpeech
 from voxtrad.providers.registry import provider_types
@@ -234,6 +237,14 @@ def wyoming(kind) -> Bench:
     return bench
 
 
+@asynccontextmanager
+async def piper(trouble: Trouble = "none") -> AsyncIterator[TextToSpeech]:
+    with TemporaryDirectory() as folder:
+        provider = make("tts", "piper", {}, {"voice": str(make_voice(Path(folder)))})
+        yield provider
+        await provider.aclose()
+
+
 _ANTHROPIC: dict[Trouble, anthropic_server.Answer] = {
     "none": anthropic_server.Text(["Hello", " there."]),
     "stall": anthropic_server.Stall(),
@@ -271,6 +282,7 @@ TTS: dict[str, Bench[TextToSpeech]] = {
     "deepgram": deepgram_speech,
     "wyoming": wyoming("tts"),
     "cartesia": cartesia,
+    "piper": piper,
 }
 STT: dict[str, Bench[SpeechToText]] = {
     "sphinx": embedded("stt", "sphinx", {"workers": 1}),
@@ -283,7 +295,7 @@ STT: dict[str, Bench[SpeechToText]] = {
     "assemblyai": assemblyai(),
     "assemblyai without turns": assemblyai(ends_turns=False, format_turns=True),
 }
-EMBEDDED = {"scripted", "espeak", "sphinx"}
+EMBEDDED = {"scripted", "espeak", "piper", "sphinx"}
 """These have no server that could make trouble."""
 UNKNOWN: dict[str, set[Trouble]] = {"wyoming": {"bad key", "rate limit"}}
 """Troubles that a protocol has no word for."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from tests.fakes.elevenlabs_server import PER_CHARACTER, fake_elevenlabs
 from tests.unit.providers.benches import KEY, make
 from voxtrad.audio.g711 import decode_ulaw
 from voxtrad.providers.base import BadKey, BadRequest, MalformedAnswer, QuotaExceeded, RateLimited, Unreachable
+from voxtrad.providers.extras import MissingExtra
 from voxtrad.providers.tts.elevenlabs import Alignment, ElevenLabsOptions
 
 TEXT = "Your order is on its way."
@@ -155,6 +158,14 @@ async def test_over_http_a_sentence_is_a_request_on_a_connection_that_is_kept():
         }
         await voice.aclose()
         await tts.aclose()
+
+
+def test_over_http_the_sdk_is_needed_and_the_line_that_installs_it_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "elevenlabs.client", None)
+    with pytest.raises(MissingExtra) as raised:
+        make("tts", "elevenlabs", {"api_key": KEY}, {"transport": "http"})
+    assert raised.value.hint == "pip install 'voxtrad[elevenlabs]'"
+    assert make("tts", "elevenlabs", {"api_key": KEY}, {}).capabilities.alignment
 
 
 @pytest.mark.parametrize(("code", "error"), [("quota_exceeded", QuotaExceeded), ("something_new", BadKey)])
