@@ -79,6 +79,10 @@ TABLE: tuple[Endpoint, ...] = (
     ),
     # --- the server ---------------------------------------------------------------------------------------------------
     endpoint(
+        "GET", "/v1/status", server.status, query=Nothing, body=Nothing, scope="read", answer=server.Status,
+        summary="Whether calls can be taken, and how many there are.",
+    ),
+    endpoint(
         "GET", "/v1/agents", server.agents, query=Nothing, body=Nothing, scope="read", answer=server.Agents,
         summary="The agents as they are in effect, without secrets.",
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 from pydantic import BaseModel
 
+from voxtrad import __version__
 from voxtrad.api.problems import Problem
 from voxtrad.api.table import Asked, Nothing
 from voxtrad.config.diagnostics import show_loc
@@ -42,6 +43,34 @@ class Draining(BaseModel):
     draining: bool
     live: int
     """Calls that are not over."""
+
+
+class Status(BaseModel):
+    """What `/ready` says, for a page: not being ready is no error of the request."""
+
+    ready: bool
+    reasons: list[str]
+    """Why no call can be taken now."""
+    draining: bool
+    live: int
+    max_calls: int
+    pbx: bool
+    """Whether one is configured."""
+    version: str
+
+
+async def status(asked: Asked[Nothing, Nothing]) -> Status:
+    house = asked.house
+    reasons, config = list(house.not_ready()), house.loaded().config
+    return Status(
+        ready=not reasons,
+        reasons=reasons,
+        draining=house.board.draining,
+        live=len(house.board.calls),
+        max_calls=config.server.max_calls,
+        pbx=config.asterisk is not None,
+        version=__version__,
+    )
 
 
 async def agents(asked: Asked[Nothing, Nothing]) -> Agents:

@@ -45,6 +45,9 @@ async def test_not_ready_without_the_pbx(tmp_path: Path) -> None:
         assert len(answer.json["reasons"]) == 1
         assert (await house.ask("GET", "/live")).status == 200
         assert await house.metric("voxtrad_ari_connected") == 0
+        status = await house.ask("GET", "/v1/status")
+        assert (status.status, status.json["ready"], status.json["pbx"]) == (200, False, True)
+        assert status.json["reasons"] == answer.json["reasons"]
 
 
 async def test_draining(tmp_path: Path) -> None:
