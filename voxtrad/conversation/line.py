@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from math import inf
+from typing import TypeVar
 
 from voxtrad.config.models import AgentConfig
 from voxtrad.conversation.call import Call
@@ -21,7 +23,9 @@ from voxtrad.conversation.speaker import Speaker
 from voxtrad.conversation.speech_text import SpeechText
 from voxtrad.conversation.turns import TurnMachine
 from voxtrad.leg import Leg, LegError, MediaPort
-from voxtrad.providers.base import STTCapabilities, TranscriptStream, Voice
+from voxtrad.providers.base import STTCapabilities, Substitutes, TranscriptStream, Voice
+
+T = TypeVar("T")
 
 SETUP = 15.0
 """Seconds that the providers have to connect, before the call is answered."""
@@ -49,6 +53,7 @@ class Line:
         self._group = group
         self._clock = clock
         self._filler = Filler(call)
+        self._listener: Listener | None = None
         self._task: asyncio.Task[None] | None = None
         self.port: MediaPort | None = None
         """The caller's audio, as long as it is connected."""
@@ -67,18 +72,26 @@ class Line:
             task.cancel()
             await asyncio.wait([task])
 
+    def silence_left(self) -> float:
+        """Seconds that the agent has until the caller has heard nothing for too long; unlimited where it can fill."""
+        if self._listener is None or self._call.config.filler:
+            return inf
+        return self._listener.silence_left()
+
     async def _run(self, ready: asyncio.Future[None]) -> None:
         call = self._call
         try:
             port = self.port = await self._leg.open_media()
             async with self._opened(port.rate) as (stt, voice):
                 listener, speaker = self._attach(port, stt, voice)
+                self._listener = listener
                 ready.set_result(None)
                 async with asyncio.TaskGroup() as group:
                     filling = group.create_task(self._filler.run(speaker))
                     await self._hear(listener)
                     filling.cancel()
         finally:
+            self._listener = None
             call.detach()
             if not ready.done():
                 ready.cancel()
@@ -95,7 +108,7 @@ class Line:
                 return stt
 
             async def speak() -> Voice:
-                voice = await providers.tts.open(rate=rate, language=config.language)
+                voice = await hurried(providers.tts, self.silence_left).open(rate=rate, language=config.language)
                 stack.push_async_callback(voice.aclose)
                 return voice
 
@@ -138,6 +151,11 @@ class Line:
                 await self._call.over.wait()
         except TimeoutError:
             raise LegError("the media connection was lost") from None
+
+
+def hurried(provider: T, left: Callable[[], float]) -> T:
+    """A provider that replaces whoever is late, sooner where the caller would be left in silence: `left` seconds."""
+    return provider.hurried(left) if isinstance(provider, Substitutes) else provider
 
 
 class _Audience:

@@ -166,6 +166,10 @@ class Listener:
         turns = [*self._turns, *(decision.turn for decision in left if decision.turn is not None)]
         return " ".join(text for text in (self._taken_back, *(turn.text for turn in turns)) if text)
 
+    def silence_left(self) -> float:
+        """Seconds until silence is dead air."""
+        return self._machine.silence_left(self._clock())
+
     # --- the mouth's side ---------------------------------------------------------------------------------------------
 
     async def agent_audible(self, interruptible: bool) -> None:

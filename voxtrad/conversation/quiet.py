@@ -78,6 +78,10 @@ class Quiet:
         """The agent was interrupted; by noise, until there are words in it."""
         self._cut_by_noise = by_noise
 
+    def left(self, t: float) -> float:
+        """Seconds until silence is dead air."""
+        return self._last_sound + self._policy.dead_air - t
+
     # --- what follows -------------------------------------------------------------------------------------------------
 
     def judge(self, t: float, *, listening: bool) -> list[TurnDecision]:

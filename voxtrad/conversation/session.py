@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
+from math import inf
 
 import structlog
 
@@ -20,7 +21,7 @@ from voxtrad.conversation.agent import Agent
 from voxtrad.conversation.call import Call
 from voxtrad.conversation.failures import single
 from voxtrad.conversation.fate import Ending
-from voxtrad.conversation.line import Line, speech_of
+from voxtrad.conversation.line import Line, hurried, speech_of
 from voxtrad.conversation.plan import Plan
 from voxtrad.conversation.report import Reporter
 from voxtrad.conversation.spoken import Spoken
@@ -122,7 +123,7 @@ class Session:
         agent = Agent(
             plan.config.name,
             plan.config.prompt,
-            plan.providers.llm,
+            hurried(plan.providers.llm, lambda: self._line.silence_left() if self._line is not None else inf),
             plan.toolbox(facts, actions, group),
             call=facts,
             variables={**plan.config.variables, **plan.variables},

@@ -39,6 +39,7 @@ The rules
 from __future__ import annotations
 
 from dataclasses import asdict
+from math import inf
 
 from voxtrad.conversation.floor import AGENT_HEARD, HELD, TABLE, Fact, Floor, Kind, Turn, TurnDecision, TurnPolicy
 from voxtrad.conversation.hearing import ECHO_TAIL, HANGOVER, LATE, SLACK, EchoGuard, Settled, Speech, Utterance
@@ -255,6 +256,10 @@ class TurnMachine:
         return [TurnDecision(Kind.LEFT, t, "the call ended", turn=turn)]
 
     # --- what is known ------------------------------------------------------------------------------------------------
+
+    def silence_left(self, t: float) -> float:
+        """Seconds for which nobody more may be heard, until it is dead air; unlimited while somebody is."""
+        return inf if self.floor in AGENT_HEARD or self._speech.going_on else self._quiet.left(t)
 
     @property
     def undecided(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -269,6 +269,15 @@ class TextToSpeech(Protocol):
     async def open(self, *, rate: int, language: str) -> Voice: ...
 
     async def aclose(self) -> None: ...
+
+
+@runtime_checkable
+class Substitutes(Protocol):
+    """A language model or a synthesis that is several: who is late is replaced by the next."""
+
+    def hurried(self, left: Callable[[], float]) -> Self:
+        """The same, for one call whose caller can bear so many more seconds of silence."""
+        ...
 
 
 # --- voice activity ---------------------------------------------------------------------------------------------------

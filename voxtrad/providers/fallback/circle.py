@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Literal, Protocol, TypeVar
 
 import structlog
@@ -66,7 +66,25 @@ class Deadlines:
 
     connect: float = 2.0
     first_token: float = 4.0
+    next_token: float = 3.0
     first_audio: float = 2.0
+    next_audio: float = 2.0
+    left: Callable[[], float] | None = None
+    """Tells how many seconds of silence the caller of a call can still bear."""
+
+    def within(self, usual: float, *, then: float) -> float:
+        """The seconds that there are now, if whoever takes over needs `then` of them until it is heard."""
+        return usual if self.left is None else min(usual, max(LEAST, self.left() - then))
+
+    def for_call(self, left: Callable[[], float]) -> Deadlines:
+        return replace(self, left=left)
+
+
+TOKEN_THEN = 1.5
+AUDIO_THEN = 0.6
+"""Seconds that another language model and a voice need until they are heard, and a voice alone."""
+LEAST = 0.5
+"""Seconds that everybody has, whatever was spent before."""
 
 
 def outcome_of(error: ProviderError) -> Outcome:

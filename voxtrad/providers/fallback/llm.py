@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+import copy
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import cast
 
@@ -16,7 +17,7 @@ from voxtrad.providers.base import (
     ToolCall,
     ToolSpec,
 )
-from voxtrad.providers.fallback.circle import Circle, Deadlines, Nobody, Observer, within
+from voxtrad.providers.fallback.circle import TOKEN_THEN, Circle, Deadlines, Nobody, Observer, within
 
 _GO_ON = Message(
     "system",
@@ -46,6 +47,12 @@ class FallbackLLM:
     def name(self) -> str:
         return self._circle.providers[0].name
 
+    def hurried(self, left: Callable[[], float]) -> FallbackLLM:
+        """See `Substitutes`."""
+        mine = copy.copy(self)
+        mine._deadlines = self._deadlines.for_call(left)
+        return mine
+
     async def stream(
         self,
         messages: Sequence[Message],
@@ -61,11 +68,10 @@ class FallbackLLM:
             provider = self._circle.providers[index]
             asked = [*messages, Message("assistant", written), _GO_ON] if written.strip() else messages
             called = False
-            limit = self._deadlines.first_token if then is not None else None
             stream = cast("AsyncGenerator[LLMEvent, None]", provider.stream(asked, tools, variables=variables))
             try:
                 async with aclosing(stream):
-                    async with within(limit, provider.name, "the first token"):
+                    async with within(self._limit(self._deadlines.first_token, then), provider.name, "the first token"):
                         event = await anext(stream, None)
                     self._circle.worked(index)
                     while event is not None:
@@ -73,12 +79,19 @@ class FallbackLLM:
                             written += event.text
                         called = called or isinstance(event, ToolCall)
                         yield event
-                        event = await anext(stream, None)
+                        last = None if called else then
+                        async with within(
+                            self._limit(self._deadlines.next_token, last), provider.name, "the next words"
+                        ):
+                            event = await anext(stream, None)
                 return
             except ProviderError as error:
                 self._circle.failed(index, error, then=None if called else then)
                 if called or then is None:
                     raise
+
+    def _limit(self, usual: float, then: int | None) -> float | None:
+        return self._deadlines.within(usual, then=TOKEN_THEN) if then is not None else None
 
     async def warm(self) -> None:
         """Open the connection of the one that would be asked now."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+import copy
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import cast
 
 from voxtrad.providers.base import ProviderError, SpeechChunk, TextToSpeech, TTSCapabilities, Voice
-from voxtrad.providers.fallback.circle import Circle, Deadlines, Nobody, Observer, within
+from voxtrad.providers.fallback.circle import AUDIO_THEN, Circle, Deadlines, Nobody, Observer, within
 
 
 class FallbackTTS:
@@ -34,6 +35,12 @@ class FallbackTTS:
     @property
     def fingerprint(self) -> str:
         return self._circle.providers[0].fingerprint
+
+    def hurried(self, left: Callable[[], float]) -> FallbackTTS:
+        """See `Substitutes`."""
+        mine = copy.copy(self)
+        mine._deadlines = self._deadlines.for_call(left)
+        return mine
 
     async def open(self, *, rate: int, language: str) -> FallbackVoice:
         """Connect to the first that answers. Raises the error of the last that was tried."""
@@ -81,13 +88,14 @@ class FallbackVoice:
                 voice = await self._voice(index, last=then is None)
                 stream = cast("AsyncGenerator[SpeechChunk, None]", voice.synthesize(text))
                 async with aclosing(stream):
-                    async with within(None if then is None else self._deadlines.first_audio, name, "the first audio"):
+                    async with within(self._limit(self._deadlines.first_audio, then), name, "the first audio"):
                         chunk = await anext(stream, None)
                     self._circle.worked(index)
                     while chunk is not None:
                         heard = heard or bool(chunk.pcm)
                         yield chunk
-                        chunk = await anext(stream, None)
+                        async with within(self._limit(self._deadlines.next_audio, then), name, "more audio"):
+                            chunk = await anext(stream, None)
                 return
             except ProviderError as error:
                 self._circle.failed(index, error, then=then)
@@ -104,9 +112,13 @@ class FallbackVoice:
     async def _voice(self, index: int, *, last: bool) -> Voice:
         if index not in self._voices:
             provider = self._circle.providers[index]
-            async with within(None if last else self._deadlines.connect, provider.name, "connecting"):
+            limit = self._limit(self._deadlines.connect, None if last else index)
+            async with within(limit, provider.name, "connecting"):
                 self._voices[index] = await provider.open(rate=self._rate, language=self._language)
         return self._voices[index]
+
+    def _limit(self, usual: float, then: int | None) -> float | None:
+        return self._deadlines.within(usual, then=AUDIO_THEN) if then is not None else None
 
     async def _drop(self, index: int) -> None:
         """A connection that broke is not used again."""
