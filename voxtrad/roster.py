@@ -7,23 +7,20 @@ here, nor who carries it.
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import import_module
 
 import structlog
 
 from voxtrad.config.models import AgentConfig, Config
 from voxtrad.config.templates import Template, TemplateRenderError, literal
 from voxtrad.conversation.agent import Toolbox
-from voxtrad.conversation.call import Call
 from voxtrad.conversation.dialogue import converse
 from voxtrad.conversation.handover import Switch
 from voxtrad.conversation.plan import Dialogue, Plan, Providers
 from voxtrad.conversation.speech_cache import SpeechCache
-from voxtrad.errors import VoxtradError
+from voxtrad.handlers import find_handler
 from voxtrad.leg import Leg
 from voxtrad.lookup import NOTHING, Lookup
 from voxtrad.providers.base import JSON
@@ -37,10 +34,6 @@ log = structlog.stdlib.get_logger(__name__)
 
 ToolboxMaker = Callable[[Mapping[str, JSON], CallActions, asyncio.TaskGroup], Toolbox]
 """Makes one call's tools, from the facts of the call, what they may do with the caller, and where they run."""
-
-
-class HandlerNotFound(VoxtradError):
-    """An agent's `handler` cannot be imported, or is not a coroutine function."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,26 +162,10 @@ class Roster:
                 tts=self._stock.tts(config.tts),
                 vad=self._stock.vad(config.vad),
             ),
-            dialogue=converse if config.handler is None else _handler(config.handler),
+            dialogue=converse if config.handler is None else find_handler(config.handler),
             toolbox=toolbox,
             hints=(*config.hints, *expected),
         )
-
-
-def _handler(path: str) -> Dialogue:
-    """The coroutine function that `package.module:function` names."""
-    module, _, name = path.partition(":")
-    try:
-        found: object = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise HandlerNotFound(f"the handler '{path}' cannot be imported: {error}") from error
-    if not inspect.iscoroutinefunction(found):
-        raise HandlerNotFound(f"the handler '{path}' is not a coroutine function (async def)")
-
-    async def handle(call: Call) -> None:
-        await found(call)
-
-    return handle
 
 
 def _greeting_with(words: str, config: AgentConfig) -> AgentConfig:

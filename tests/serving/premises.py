@@ -15,6 +15,7 @@ from tests.asterisk.tones import ToneReader, ToneVoice, digits_in, tones_of
 from voxtrad.config.loader import Loaded, load
 from voxtrad.daemon import Server
 from voxtrad.events.types import Event
+from voxtrad.handlers import check_handlers
 from voxtrad.leg import LegInfo
 from voxtrad.providers.base import ProviderType
 from voxtrad.providers.registry import provider_types
@@ -115,7 +116,9 @@ class Premises:
         self.path.write_text(f"{head}{more}agents:\n  a:{agent}", encoding="utf-8")
 
     def read(self) -> Loaded:
-        return load(self.path, provider_types=self.types)  # type: ignore[arg-type]  # as much of types as is needed
+        loaded = load(self.path, provider_types=self.types)  # type: ignore[arg-type]  # as much of types as is needed
+        check_handlers(loaded)
+        return loaded
 
     async def reload(self, **what: str) -> None:
         self.write(**what)

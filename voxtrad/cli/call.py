@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         except OSError as error:
             raise VoxtradError(f"cannot write {arguments.record}: {(error.strerror or str(error)).lower()}") from None
     redaction = configure_log(level="info" if arguments.verbose else "error")
-    config = load_config(arguments).config
+    config = load_config(arguments, handlers=True).config
     redaction.hide(secrets_in(config))
     if arguments.agent not in config.agents:
         raise VoxtradError(f"there is no agent '{arguments.agent}'", hint=f"there are: {', '.join(config.agents)}")

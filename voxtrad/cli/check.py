@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 when the configuration is valid (warnings may be printed), 1 when it is not."""
     try:
-        loaded = load_config(arguments)
+        loaded = load_config(arguments, handlers=True)
         found = loaded.warnings
         remarks = _online(loaded, printing=arguments.format == "text") if arguments.online else _offline(loaded)
         found += tuple(_diagnostic(remark, loaded) for remark in remarks if remark.level != "ok")

@@ -27,17 +27,22 @@ def config_path(arguments: argparse.Namespace) -> Path:
     return given if given is not None else read_settings().config
 
 
-def load_config(arguments: argparse.Namespace) -> Loaded:
+def load_config(arguments: argparse.Namespace, *, handlers: bool = False) -> Loaded:
     """Loads the configuration with all provider types of this installation, and what the environment says instead.
 
-    Raises `ConfigError` and `SettingsError`.
+    With `handlers` the agents' Python handlers are imported, too. Raises `ConfigError` and `SettingsError`.
     """
     from voxtrad.config.loader import load
     from voxtrad.config.settings import read_settings
     from voxtrad.providers.registry import provider_types
 
     settings = read_settings()
-    return load(config_path(arguments), provider_types=provider_types(), data_dir=settings.data_dir)
+    loaded = load(config_path(arguments), provider_types=provider_types(), data_dir=settings.data_dir)
+    if handlers:
+        from voxtrad.handlers import check_handlers
+
+        check_handlers(loaded)
+    return loaded
 
 
 def wants_traceback() -> bool:

@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     def read() -> Loaded:
         """Its secrets are hidden before anybody can log them; those of former ones stay so, as calls still use them."""
-        loaded = load_config(arguments)
+        loaded = load_config(arguments, handlers=True)
         redaction.hide(secrets_in(loaded.config))
         for warning in loaded.warnings:
             log.warning("about the configuration", what=str(warning))

@@ -29,7 +29,6 @@ NOT_YET: tuple[NotYet, ...] = (
     NotYet("outbound"),
     NotYet("agents.*.record", except_for=(False,)),
     NotYet("agents.*.analysis"),
-    NotYet("agents.*.handler"),
 )
 
 MESSAGE = "not available in this version"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from voxtrad.config.templates import Template
@@ -50,6 +50,14 @@ class Toolbox(Protocol):
 
     def start(self, calls: Sequence[ToolCall], variables: Mapping[str, JSON], turn: int) -> Sequence[RunningTool]:
         """Begin the calls of one round, one after the other or at once as the tools want it."""
+        ...
+
+    def leave(self, call: ToolCall, variables: Mapping[str, JSON], turn: int) -> ToolCall | ToolAnswer:
+        """A call that a handler is to run: as it is to be made, its arguments checked, or why it is refused."""
+        ...
+
+    def finished(self, call_id: str, result: JSON) -> str:
+        """A handler has run a tool; gives the result as the model gets it."""
         ...
 
 
@@ -186,8 +194,8 @@ class Reply:
         """Run what the configuration implements; what it only declares is left to the handler."""
         agent = self._agent
         mine = [call for call in calls if agent.toolbox.implemented(call.name)]
-        self.tool_calls = tuple(call for call in calls if not agent.toolbox.implemented(call.name))
         self._stand_ins += [agent.writer.tool_started(call) for call in calls]
+        self.tool_calls = tuple(self._left([call for call in calls if call not in mine]))
         if not mine:
             return
         self.tools_ran = True
@@ -206,6 +214,17 @@ class Reply:
                 agent.writer.write(part, text)
                 yield text
             self.then = self.then or answer.then
+
+    def _left(self, calls: Sequence[ToolCall]) -> Iterator[ToolCall]:
+        """The calls that are left to the handler; the model is told of those that are refused."""
+        agent = self._agent
+        for call in calls:
+            given = agent.toolbox.leave(call, agent.variables, agent.turn)
+            if isinstance(given, ToolCall):
+                yield given
+            else:
+                self.tools_ran = True
+                agent.writer.tool_result(call.id, given.result)
 
     async def _note(self, call: ToolCall, tool: RunningTool) -> ToolAnswer:
         """The result of a tool goes into the history whenever it comes, also after an interruption."""
@@ -280,9 +299,9 @@ class Agent:
         """What a tool under way has to say to a caller who waits."""
         return self._replying.next_filler() if self._replying is not None else None
 
-    def add_tool_result(self, call_id: str, result: str) -> None:
-        """The result of a tool that a handler has run; `respond("")` then goes on."""
-        self.writer.tool_result(call_id, result)
+    def add_tool_result(self, call_id: str, result: JSON) -> None:
+        """The result of a tool that a handler has run, as text or anything JSON has; `respond("")` then goes on."""
+        self.writer.tool_result(call_id, self.toolbox.finished(call_id, result))
 
     def draft(self, text: str) -> None:
         """The caller has probably finished, and said this: begin to think."""

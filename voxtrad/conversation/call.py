@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 Handover = Callable[["Call", Leg, str], Awaitable[None]]
 """Hands a call's leg to a named destination (`handover.py`)."""
 
+Farewell = Callable[["Call"], Awaitable[None]]
+"""What a handler wants done when its call is over."""
+
 
 class Speech(Protocol):
     """The agent's voice, for others than the caller."""
@@ -81,6 +84,7 @@ class Call:
         self._speaker: Speaker | None = None
         self._listener: Listener | None = None
         self._turn: Turn | None = None
+        self._farewells: list[Farewell] = []
 
     def attach(self, speaker: Speaker, listener: Listener) -> None:
         """Give the call its mouth and ears."""
@@ -311,6 +315,15 @@ class Call:
             raise
         self.ended(outcome, reason, state="handed-over")
 
+    def on_hangup(self, function: Farewell) -> Farewell:
+        """Have a coroutine function called with this call once it is over, however it ended (`ending` says how).
+
+        Gives the function back, so it may stand in front of it as a decorator. What it raises is logged; it has
+        `session.WRAP_UP` seconds.
+        """
+        self._farewells.append(function)
+        return function
+
     # --- what the house tells it --------------------------------------------------------------------------------------
 
     async def key(self, digit: str) -> None:
@@ -327,6 +340,12 @@ class Call:
         self.reporter.key(digit)
         if self._listener is not None:
             await self._listener.key(digit)
+
+    async def say_farewell(self) -> None:
+        """The call is over: do what was asked for then, one after the other. Raises what that raises."""
+        farewells, self._farewells = self._farewells, []
+        for farewell in farewells:
+            await farewell(self)
 
     def ended(self, outcome: Outcome, reason: str, *, state: State = "ended") -> None:
         """The call is over. The first reason counts; whoever speaks or listens returns."""

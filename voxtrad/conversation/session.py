@@ -50,6 +50,7 @@ class Session:
         self._clock = clock
         self.reporter = Reporter(plan.call_id, plan.config.name, publish=publish, clock=clock, providers=_names(plan))
         self.call: Call | None = None
+        self._calls: list[Call] = []
         self._line: Line | None = None
         self._hung_up: str | None = None
         self._ending = Ending("failed", "the server stopped")
@@ -71,6 +72,7 @@ class Session:
                             call = self._hand_over(plan, work)
                             await self._conversation(call)
                         await self._clear()
+                        await self._say_farewells()
                 except Exception as error:  # noqa: BLE001 - the outermost supervisor of a call: no caller is left in silence
                     await self._broken(single(error))
                 if watching is not None:
@@ -137,6 +139,7 @@ class Session:
         call.speech = partial(speech_of, plan)
         call.taking_over = plan.taking_over is not None
         actions.attach(call, self.leg)
+        self._calls.append(call)
         return call
 
     def _hand_over(self, plan: Plan, group: asyncio.TaskGroup) -> Call:
@@ -167,6 +170,18 @@ class Session:
             with contextlib.suppress(LegError):
                 await self.leg.hang_up()
         await self.leg.release()
+
+    async def _say_farewells(self) -> None:
+        """What handlers wanted done after the call."""
+        for call in self._calls:
+            try:
+                async with asyncio.timeout(WRAP_UP):
+                    await call.say_farewell()
+            except TimeoutError:
+                log.warning("what was to be done after the call was stopped", seconds=WRAP_UP)
+            except Exception as error:  # the outermost supervisor of a handler's own code, after its call
+                log.exception("what was to be done after the call broke")
+                self.reporter.error("on_hangup", f"internal error: {type(error).__name__}")
 
     # --- the conversation scope ---------------------------------------------------------------------------------------
 

@@ -92,6 +92,7 @@ class ToolRunner:
         self._group = group
         self._publish = publish
         self._asked: dict[str, tuple[int, str]] = {}
+        self._left: dict[str, _Run] = {}
 
     @property
     def specs(self) -> Sequence[ToolSpec]:
@@ -106,6 +107,28 @@ class ToolRunner:
     def implemented(self, name: str) -> bool:
         """False for a tool that was declared for a handler to run. True for unknown names, which are answered here."""
         return not isinstance(self._tools.get(name), Declared)
+
+    def leave(self, call: ToolCall, variables: Mapping[str, JSON], turn: int) -> ToolCall | ToolAnswer:
+        """A call of a tool that a handler runs: as it is to be made, its arguments checked, or why it is refused."""
+        tool, run = self._tools[call.name], self._begin(call)
+        self._called(run, call)
+        try:
+            _, arguments = self._checked(tool, call, run, dict(variables), turn)
+        except (ToolError, TemplateRenderError) as error:
+            refused = error if isinstance(error, ToolError) else ToolUnavailable()
+            if isinstance(refused, ToolDenied):
+                self._deny(run, refused)
+            self._completed(run, _word(refused), {"error": refused.message})
+            return _failure(refused)
+        self._left[call.id] = run
+        return replace(call, arguments=arguments)
+
+    def finished(self, call_id: str, result: JSON) -> str:
+        """A handler has run a tool that was left to it; gives the result as the model gets it."""
+        text = _bounded(whole := _text(result))
+        if (run := self._left.pop(call_id, None)) is not None:
+            self._completed(run, "ok", result if text == whole else text)
+        return text
 
     def start(self, calls: Sequence[ToolCall], variables: Mapping[str, JSON], turn: int) -> Sequence[RunningTool]:
         """Begin the calls of one round: at once, or one after the other where any of them is `sequential`.
@@ -140,27 +163,33 @@ class ToolRunner:
     ) -> ToolAnswer:
         if previous is not None:
             await asyncio.wait([previous])
-        run = _Run(f"tc_{uuid.uuid4().hex}", call.name, self._call["id"], self._call["agent"], _now(), False)
-        tool = self._tools.get(call.name)
+        tool, run = self._tools.get(call.name), self._begin(call)
         if tool is None:
             denied = ToolDenied(f"There is no tool named {call.name[:64]!r}.")
             self._deny(run, denied)
             return _failure(denied)
-        run = replace(run, sensitive=tool.options.sensitive)
-        self._publish(
-            ToolCalled(
-                call_id=run.call_id,
-                agent=run.agent,
-                tool=run.tool,
-                tool_call_id=run.id,
-                arguments={} if run.sensitive else _object(call.arguments),
-            )
-        )
+        self._called(run, call)
         answer = await self._settle(self._work(tool, call, run, known, turn), run)
         known.update(answer.variables)
         return answer
 
+    def _begin(self, call: ToolCall) -> _Run:
+        tool = self._tools.get(call.name)
+        sensitive = tool is not None and tool.options.sensitive
+        return _Run(f"tc_{uuid.uuid4().hex}", call.name, self._call["id"], self._call["agent"], _now(), sensitive)
+
     async def _work(self, tool: Tool, call: ToolCall, run: _Run, variables: Mapping[str, JSON], turn: int) -> Outcome:
+        context, arguments = self._checked(tool, call, run, variables, turn)
+        try:
+            async with asyncio.timeout_at(context.deadline):
+                return await tool.run(arguments, context, self._actions)
+        except TimeoutError as error:
+            raise ToolTimeout from error
+
+    def _checked(
+        self, tool: Tool, call: ToolCall, run: _Run, variables: Mapping[str, JSON], turn: int
+    ) -> tuple[ToolContext, Mapping[str, JSON]]:
+        """What the tool may know, and the arguments it gets. Raises `ToolError` where it must not run."""
         context = ToolContext(
             call_id=run.call_id,
             agent=run.agent,
@@ -182,11 +211,7 @@ class ToolRunner:
         if tool.options.fixed is not None:
             fixed = _object(tool.options.fixed.render(**context.namespaces(), args=arguments))
             context, arguments = replace(context, fixed=fixed), {**arguments, **fixed}
-        try:
-            async with asyncio.timeout_at(context.deadline):
-                return await tool.run(arguments, context, self._actions)
-        except TimeoutError as error:
-            raise ToolTimeout from error
+        return context, arguments
 
     def _confirm(self, name: str, arguments: Mapping[str, JSON], turn: int) -> None:
         wanted = json.dumps(arguments, sort_keys=True, default=dict)
@@ -234,17 +259,33 @@ class ToolRunner:
             return _failure(ToolUnavailable())
         finally:
             if later is None:
-                self._publish(
-                    ToolCompleted(
-                        call_id=run.call_id,
-                        agent=run.agent,
-                        tool=run.tool,
-                        tool_call_id=run.id,
-                        outcome=word,
-                        duration=_now() - run.began,
-                        result=None if run.sensitive else result,
-                    )
-                )
+                self._completed(run, word, result)
+
+    # --- what is told of it -------------------------------------------------------------------------------------------
+
+    def _called(self, run: _Run, call: ToolCall) -> None:
+        self._publish(
+            ToolCalled(
+                call_id=run.call_id,
+                agent=run.agent,
+                tool=run.tool,
+                tool_call_id=run.id,
+                arguments={} if run.sensitive else _object(call.arguments),
+            )
+        )
+
+    def _completed(self, run: _Run, word: Word, result: JSON) -> None:
+        self._publish(
+            ToolCompleted(
+                call_id=run.call_id,
+                agent=run.agent,
+                tool=run.tool,
+                tool_call_id=run.id,
+                outcome=word,
+                duration=_now() - run.began,
+                result=None if run.sensitive else result,
+            )
+        )
 
     def _deny(self, run: _Run, error: ToolDenied) -> None:
         if error.destination is not None:

@@ -9,8 +9,9 @@ import pytest
 from stage import Caller, Job, Model, Recogniser, Synthesis, asks, play, timeline
 
 from voxtrad.conversation.call import Call
-from voxtrad.events.types import AgentResponse, BargeIn, DeadAir, TurnEnded
-from voxtrad.tools.base import Outcome
+from voxtrad.events.types import AgentResponse, BargeIn, DeadAir, ToolCompleted, TurnEnded
+from voxtrad.providers.base import ToolSpec
+from voxtrad.tools.base import Declared, Outcome
 
 pytestmark = pytest.mark.virtual_time
 
@@ -301,6 +302,73 @@ async def test_tools_that_the_handler_runs() -> None:
     assert jobs[1].done == 1 and not jobs[0].runs
     assert [m.content for m in played.call.agent.history if m.role == "tool"] == ["result of mine", "done"]
     assert played.said()[-1] == "All is done."
+
+
+async def test_arguments_that_do_not_fit_go_back_to_the_model_before_the_handler_sees_them() -> None:
+    left: list[object] = []
+
+    async def handler(call: Call) -> None:
+        await call.answer()
+        while (turn := await call.listen()) is not None:
+            reply = await call.agent.respond(turn.text)
+            while reply.tool_calls:
+                for tool in reply.tool_calls:
+                    left.append(tool.arguments)
+                    call.agent.add_tool_result(tool.id, {"status": "sent"})
+                reply = await call.agent.respond("")
+            await call.say(reply)
+
+    schema = {"type": "object", "properties": {"id": {"type": "integer"}}}
+    played = await play(
+        asks_once,
+        dialogue=handler,
+        tools=[Declared(ToolSpec("mine", "", schema))],
+        model=Model([[asks("mine", "a", id="x")], [asks("mine", "b", id=7)], ["It was sent."]]),
+    )
+    assert left == [{"id": 7}]
+    results = [m.content for m in played.call.agent.history if m.role == "tool"]
+    assert "'x' is not of type 'integer'" in results[0] and results[1] == '{"status": "sent"}'
+    assert played.said() == ["It was sent."]
+    assert [event.outcome for event in played.of(ToolCompleted)] == ["error", "ok"]
+
+
+@pytest.mark.parametrize("by", ["caller", "agent"])
+async def test_farewell_is_said_once_the_call_is_over(by: str) -> None:
+    over: list[tuple[str, int]] = []
+
+    async def handler(call: Call) -> None:
+        async def note(call: Call) -> None:
+            await asyncio.sleep(1)
+            assert call.ending is not None
+            over.append((call.ending.outcome, len(call.agent.history)))
+
+        call.on_hangup(note)
+        await call.answer()
+        await call.say("Hello.")
+        if by == "agent":
+            await call.hangup()
+        await call.listen()
+
+    async def scene(caller: Caller) -> None:
+        await caller.answered()
+
+    await play(scene, dialogue=handler)
+    assert over == [("completed" if by == "agent" else "caller_hangup", 1)]
+
+
+async def test_farewell_that_never_ends_is_stopped() -> None:
+    async def handler(call: Call) -> None:
+        @call.on_hangup
+        async def forever(call: Call) -> None:
+            await asyncio.Event().wait()
+
+        await call.answer()
+
+    async def scene(caller: Caller) -> None:
+        await caller.waits(1)
+
+    played = await play(scene, dialogue=handler)
+    assert played.ended.outcome == "completed"
 
 
 async def test_caller_interrupts_while_the_handlers_tool_has_no_result_yet() -> None:

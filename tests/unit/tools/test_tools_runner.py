@@ -425,6 +425,35 @@ async def test_a_declared_tool_is_left_to_the_handler(house: House) -> None:
     assert [spec.name for spec in runner.specs] == ["mine", "end_call"]
 
 
+ORDER: Mapping[str, JSON] = {"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"]}
+
+
+async def test_what_is_left_to_a_handler_is_checked_and_told_like_any_other(house: House) -> None:
+    options = ToolOptions(fixed=TemplateTree({"who": "{{ call.from }}"}), when=Condition("vars.tier == 'gold'"))
+    runner = house.runner(Declared(ToolSpec("mine", "", ORDER), options))
+    left = runner.leave(ToolCall("1", "mine", {"id": 7}), house.variables, 1)
+    assert left == ToolCall("1", "mine", {"id": 7, "who": "+15550100"})
+    assert runner.finished("1", {"status": "sent"}) == '{"status": "sent"}'
+    assert runner.finished("unasked", "as it is") == "as it is"
+    refused = runner.leave(ToolCall("2", "mine", {"id": "seven"}), house.variables, 1)
+    assert isinstance(refused, ToolAnswer) and "'seven' is not of type 'integer'" in refused.result
+    closed = runner.leave(ToolCall("3", "mine", {"id": 7}), {"tier": "tin"}, 1)
+    assert isinstance(closed, ToolAnswer) and "may not be used now" in closed.result
+    assert len([event for event in house.events if isinstance(event, ToolCalled)]) == 3
+    completed = [(event.outcome, event.result) for event in house.events if isinstance(event, ToolCompleted)]
+    assert completed[0] == ("ok", {"status": "sent"})
+    assert [outcome for outcome, _ in completed] == ["ok", "error", "refused"]
+    assert [event.what for event in house.events if isinstance(event, SecurityDenied)] == ["tool mine"]
+
+
+async def test_what_a_handler_runs_can_be_confirmed_first(house: House) -> None:
+    runner = house.runner(Declared(ToolSpec("mine", "", ORDER), ToolOptions(confirm=True)))
+    call = ToolCall("1", "mine", {"id": 7})
+    asked = runner.leave(call, {}, 1)
+    assert isinstance(asked, ToolAnswer) and "ask whether it is right" in asked.result
+    assert runner.leave(call, {}, 2) == call
+
+
 async def test_end_call(house: House) -> None:
     answer = await house.call(house.runner(EndCallTool()), "end_call")
     assert answer.then == EndCall()
