@@ -50,6 +50,12 @@ def test_the_data_directory_cannot_be_made(tokens: str, tmp_path: Path) -> None:
     assert "file/data" in said and "ot a directory" in said
 
 
+@pytest.mark.parametrize("tokens", ["[]", "auto"])
+def test_the_data_directory_is_where_nobody_may_make_any(tokens: str, tmp_path: Path) -> None:
+    said = start(tmp_path, f"listen: '127.0.0.1:0', tokens: {tokens}, data_dir: /proc/voxtrad")
+    assert said.endswith("no such file or directory") and "/proc/voxtrad" in said and "[" not in said
+
+
 def test_the_certificate_is_none(tmp_path: Path) -> None:
     (tmp_path / "v.pem").write_text("nothing", encoding="utf-8")
     said = start(tmp_path, "listen: '127.0.0.1:0', data_dir: ./data, tls: {cert: v.pem, key: v.pem}")

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from voxtrad.config.server import ServerConfig, TlsConfig
-from voxtrad.errors import VoxtradError
+from voxtrad.errors import VoxtradError, in_words
 
 _HINTS = {
     errno.EADDRINUSE: "another program listens there: stop it, or set server.listen",
@@ -66,7 +66,7 @@ def certificate(server: ServerConfig) -> str | None:
     try:
         return "\n".join(_CERTIFICATE.findall(server.tls.cert.read_text(encoding="utf-8", errors="replace")))
     except OSError as error:
-        raise CannotListen(f"the certificate cannot be read: {error}", hint="see server.tls") from error
+        raise CannotListen(f"the certificate cannot be read: {in_words(error)}", hint="see server.tls") from error
 
 
 def _tls(tls: TlsConfig) -> ssl.SSLContext:
@@ -74,5 +74,5 @@ def _tls(tls: TlsConfig) -> ssl.SSLContext:
     try:
         context.load_cert_chain(tls.cert, tls.key)
     except (OSError, ssl.SSLError) as error:
-        raise CannotListen(f"the certificate cannot be used: {error}", hint="see server.tls") from error
+        raise CannotListen(f"the certificate cannot be used: {in_words(error)}", hint="see server.tls") from error
     return context

@@ -18,7 +18,7 @@ from typing import get_args
 import structlog
 
 from voxtrad.config.server import Scope, ServerConfig
-from voxtrad.errors import VoxtradError
+from voxtrad.errors import VoxtradError, in_words
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -146,8 +146,10 @@ def made_token(data_dir: Path) -> str:
             with os.fdopen(descriptor, "w") as file:
                 file.write(f"{secrets.token_urlsafe(32)}\n")
         token = path.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise TokenError(f"the API's token cannot be kept in {path}: {error}") from error
+    except OSError as error:
+        raise TokenError(f"the API's token cannot be kept in {path}: {in_words(error)}") from error
+    except UnicodeDecodeError as error:
+        raise TokenError(f"{path} is no text", hint="delete it, and a token is made at the next start") from error
     if not token:
         raise TokenError(f"{path} is empty", hint="delete it, and a token is made at the next start")
     return token

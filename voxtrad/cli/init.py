@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import voxtrad
-from voxtrad.errors import VoxtradError
+from voxtrad.errors import VoxtradError, in_words
 
 EXAMPLE = "voxtrad init ./config && voxtrad check -c ./config/voxtrad.yaml"
 
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
             (target / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / file, target / file)
     except OSError as error:
-        raise InitError(f"cannot write to {target}: {(error.strerror or str(error)).lower()}") from None
+        raise InitError(f"cannot write to {target}: {in_words(error)}") from None
     for file in files:
         print(target / file)
     print(f"\nNow: voxtrad check -c {target / 'voxtrad.yaml'}")

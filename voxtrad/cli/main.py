@@ -16,7 +16,7 @@ from typing import Protocol, cast
 
 from voxtrad import __version__
 from voxtrad.cli.common import wants_color
-from voxtrad.errors import VoxtradError
+from voxtrad.errors import VoxtradError, in_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def _give_up(error: Exception) -> int:
         raise error
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"voxtrad: {where}{error.strerror.lower()}", file=sys.stderr)
+        print(f"voxtrad: {where}{in_words(error)}", file=sys.stderr)
         return 1
     at = error.__traceback__
     while at is not None and at.tb_next is not None:

@@ -7,14 +7,12 @@ command in: what the configuration says by now may need a restart. Otherwise the
 from __future__ import annotations
 
 import json
-import os
-import re
 import ssl
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
-from voxtrad.errors import VoxtradError
+from voxtrad.errors import VoxtradError, in_words
 from voxtrad.events.types import JSON
 from voxtrad.lease import Address, address_of_living
 
@@ -43,9 +41,10 @@ def ask_server(config: Config, method: str, path: str, body: JSON = None, *, sco
         try:
             return _ask(address, method, path, data)
         except URLError as error:  # nothing was asked yet: there may be another place
-            unreachable.append(f"the server at {address.url} does not answer: {_reason(error.reason)}")
+            why = in_words(error.reason) if isinstance(error.reason, OSError) else error.reason
+            unreachable.append(f"the server at {address.url} does not answer: {why}")
         except OSError as error:
-            raise RemoteError(f"the server at {address.url} does not answer: {_reason(error)}") from error
+            raise RemoteError(f"the server at {address.url} does not answer: {in_words(error)}") from error
     raise RemoteError("\n".join(dict.fromkeys(unreachable)), hint="is it running?")
 
 
@@ -55,9 +54,9 @@ def _addresses(server: ServerConfig, scope: Scope) -> Iterator[Address]:
     if living is not None:
         yield Address(_from_here(living.url), living.key, living.certificate)
     try:
-        certificate = server.tls.cert.read_text(encoding="utf-8", errors="replace") if server.tls else None
+        certificate = server.tls.cert.read_text(encoding="ascii", errors="ignore") if server.tls else None
     except OSError as error:
-        raise RemoteError(f"the server's certificate cannot be read: {_reason(error)}") from error
+        raise RemoteError(f"the server's certificate cannot be read: {in_words(error)}") from error
     scheme = "http" if certificate is None else "https"
     yield Address(_from_here(f"{scheme}://{server.listen}"), _token(server, scope), certificate)
 
@@ -83,8 +82,10 @@ def _trusting(certificate: str) -> ssl.SSLContext:
     """Whoever serves with this very certificate is ours; it names the public host, which is not asked here."""
     try:
         context = ssl.create_default_context(cadata=certificate)
-    except (ssl.SSLError, ValueError) as error:
-        raise RemoteError(f"the server's certificate cannot be used: {error}", hint="see server.tls") from error
+    except ssl.SSLError as error:
+        raise RemoteError(
+            f"the server's certificate cannot be used: {in_words(error)}", hint="see server.tls"
+        ) from error
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.check_hostname = False
     return context
@@ -103,17 +104,9 @@ def _token(server: ServerConfig, scope: Scope) -> str:
         try:
             return (server.data_dir / TOKEN_FILE).read_text().strip()
         except OSError as error:
-            raise RemoteError(f"the token cannot be read: {_reason(error)}") from error
+            raise RemoteError(f"the token cannot be read: {in_words(error)}") from error
     allowing = (entry.token.get_secret_value() for entry in server.tokens if scope in entry.scopes)
     return next(allowing, "")
-
-
-def _reason(error: object) -> str:
-    """What went wrong, in words and without Python's."""
-    if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
-        where = f"{error.filename}: " if error.filename else ""
-        return where + os.strerror(error.errno).lower()
-    return re.sub(r"^\[.*?\] | \(_ssl.*\)$", "", str(error))
 
 
 def _json(text: bytes) -> JSON:

@@ -245,7 +245,7 @@ def _agent(name: str, agent: AgentConfig, config: Config, names: Names) -> Itera
             yield Finding((*loc, "tools", index), "there is nowhere to transfer to: destinations: is empty")
     yield from _action(agent.on_failure, (*loc, "on_failure"), names)
     yield from _action(agent.idle.then, (*loc, "idle", "then"), names)
-    yield from _references(agent, loc, config)
+    yield from _references(agent, loc, config, names)
     yield from _templates(marked(agent, loc), None)
     yield from _variables(marked(agent, loc), agent, within_agent=True)
 
@@ -269,14 +269,17 @@ def _action(action: Action, loc: Loc, names: Names) -> Iterator[Finding]:
         yield _unknown((*loc, "transfer"), "destination", action.transfer, names.destinations)
 
 
-def _references(agent: AgentConfig, loc: Loc, config: Config) -> Iterator[Finding]:
+def _references(agent: AgentConfig, loc: Loc, config: Config, names: Names) -> Iterator[Finding]:
+    known = (*names.tools, *IMPLICIT)
+    right = [tool for tool in agent.tools if _has_tool(tool, config, names)]
+    meant = [one for tool in agent.tools if tool not in right and (one := did_you_mean(tool, known))]
     for below, value, marks in marked(agent, loc):
         if any(isinstance(mark, Refers) for mark in marks) and value not in agent.tools:
-            if _server_of(str(value), config) in agent.tools:
-                continue
+            if _server_of(str(value), config) in agent.tools or value in meant:
+                continue  # a misspelling in the list of tools was told there
             message = f"the agent has no tool '{value}'"
             hint = f"add it to {'.'.join(map(str, loc))}.tools"
-            suggestion = did_you_mean(str(value), agent.tools)
+            suggestion = None if _has_tool(str(value), config, names) else did_you_mean(str(value), (*right, *meant))
             yield Finding(below, message, suggestion, None if suggestion else hint, needs=((*loc, "tools"),))
 
 

@@ -12,12 +12,14 @@ from glob import has_magic
 from pathlib import Path
 
 from voxtrad.config.diagnostics import Diagnostic, Place, show_loc, shown_path
-from voxtrad.config.interpolation import Interpolation, ReadBytes, why
+from voxtrad.config.interpolation import Interpolation, ReadBytes
 from voxtrad.config.reading import Document, read_document, split_lines
 from voxtrad.config.tree import Entry, Listing, Mapping, Scalar
 from voxtrad.config.written import WrittenText
+from voxtrad.errors import in_words
 
 MAX_PROMPT_BYTES = 1024 * 1024
+_USUAL = "voxtrad.yaml"
 _MAKE_ONE = "name another with -c or VOXTRAD_CONFIG; `voxtrad init config` writes a starter to config/"
 
 
@@ -69,9 +71,8 @@ class _Reader:
         try:
             data = self._read(path)
         except OSError as error:
-            hint = _MAKE_ONE if first and isinstance(error, FileNotFoundError) else None
-            hint = f"to take all its files: {shown_path(path)}/*.yaml" if isinstance(error, IsADirectoryError) else hint
-            self._report(f"cannot read {shown_path(path)}: {why(error)}", place, loc, hint=hint)
+            hint = _instead(path, error, first=first)
+            self._report(f"cannot read {shown_path(path)}: {in_words(error)}", place, loc, hint=hint)
             self.documents.complete = False
             return
         document = read_document(data, path)
@@ -164,7 +165,7 @@ class _Reader:
             data = self._read(path)
             text = data.decode("utf-8-sig")
         except (OSError, ValueError) as error:
-            reason = why(error) if isinstance(error, OSError) else "it is not UTF-8 text"
+            reason = in_words(error) if isinstance(error, OSError) else "it is not UTF-8 text"
             self._report(f"cannot read {shown_path(path)}: {reason}", node.place, loc)
             return
         if len(data) > MAX_PROMPT_BYTES:
@@ -187,3 +188,16 @@ def _matches(folder: Path, pattern: str) -> list[Path]:
         return sorted(match for match in found if match.is_file())
     except (ValueError, OSError, NotImplementedError):
         return []
+
+
+def _instead(path: Path, error: OSError, *, first: bool) -> str | None:
+    """What to name instead of a file that cannot be read; `first` is the one that the command line names."""
+    match error:
+        case IsADirectoryError() if first and (path / _USUAL).is_file():
+            return f"name the file in it: -c {shown_path(path / _USUAL)}"
+        case FileNotFoundError() | IsADirectoryError() if first:
+            return _MAKE_ONE
+        case IsADirectoryError():
+            return f"to take all its files: {shown_path(path)}/*.yaml"
+        case _:
+            return None

@@ -12,6 +12,7 @@ from pathlib import Path
 from voxtrad.config.diagnostics import Diagnostic, show_loc, shown_path
 from voxtrad.config.tree import Scalar, Tree, walk
 from voxtrad.config.written import WrittenText
+from voxtrad.errors import in_words
 
 MAX_SECRET_BYTES = 64 * 1024
 
@@ -99,7 +100,7 @@ class Interpolation:
         try:
             data = self._read(path)
         except OSError as error:
-            raise _Failed(f"cannot read {shown_path(path)}: {why(error)}") from None
+            raise _Failed(f"cannot read {shown_path(path)}: {in_words(error)}") from None
         if len(data) > MAX_SECRET_BYTES:
             raise _Failed(f"the file {shown_path(path)} is larger than 64 KiB")
         try:
@@ -115,8 +116,3 @@ class Interpolation:
         if len(value) >= _TELLING:
             self.values[value] = reference
         return value
-
-
-def why(error: OSError) -> str:
-    """The reason in the system's words, without the path."""
-    return (error.strerror or type(error).__name__).lower()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, SecretStr, Tag
 from pydantic_core import PydanticCustomError
 
 from voxtrad.config.tools import Secrets, WebhookTarget
@@ -69,13 +69,25 @@ class AsteriskConfig(ConfigModel):
 Scope = Literal["read", "calls", "events", "reload"]
 
 
+SHORTEST_TOKEN = 16
+"""Characters: what cannot be guessed while guessing is bounded."""
+
+
+def _long(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < SHORTEST_TOKEN:
+        raise PydanticCustomError(
+            "short_token", "must have at least 16 characters, as `openssl rand -hex 16` makes them"
+        )
+    return value
+
+
 class TokenConfig(ConfigModel):
     """A bearer token of the HTTP API."""
 
     name: Name
     """Who it is for; appears in the audit log."""
-    token: Secret
-    """The token itself."""
+    token: Annotated[Secret, AfterValidator(_long)]
+    """The token itself, of 16 characters or more."""
     scopes: Annotated[tuple[Scope, ...], ONE_OR_MORE, Field(min_length=1)] = ("read",)
     """What it allows."""
 

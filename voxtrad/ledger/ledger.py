@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 
+from voxtrad.errors import in_words
 from voxtrad.events.types import Decision, Event, PromisedEvent, TokensUsed
 from voxtrad.ledger.backlog import Backlog, Room
 from voxtrad.ledger.room import Limits
@@ -210,7 +211,7 @@ async def open_ledger(
     try:
         make_private(data_dir)
     except OSError as error:
-        raise LedgerError(f"data_dir cannot be used: {error}") from error
+        raise LedgerError(f"data_dir cannot be used: {data_dir}: {in_words(error)}") from error
     with only_one(data_dir):
         ledger = Ledger(data_dir / FILE_NAME, settings, clock=clock, limits=limits or Limits(), room=room or Room())
         try:

@@ -240,6 +240,18 @@ def test_check_of_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+def test_check_of_a_folder(tmp_path: Path) -> None:
+    done = voxtrad("check", "-c", ".", cwd=tmp_path)
+    assert (done.returncode, "voxtrad init" in done.stdout) == (1, True)
+    write(tmp_path, f"agents: {{a: {AGENT}}}\n")
+    done = voxtrad("serve", "-c", "config", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "cannot read config: is a directory",
+        "      = name the file in it: -c config/voxtrad.yaml",
+    ]
+
+
 def test_settings_of_the_process_are_checked(tmp_path: Path) -> None:
     done = voxtrad("check", cwd=tmp_path, VOXTRAD_LOG_LEVEL="loud")
     assert done.returncode == 1
