@@ -16,7 +16,7 @@ from voxtrad.cli.timeline import line
 from voxtrad.config.models import Config
 from voxtrad.config.secrets import secrets_in
 from voxtrad.daemon import Core
-from voxtrad.errors import VoxtradError
+from voxtrad.errors import VoxtradError, in_words
 from voxtrad.events.types import CallEnded, Event
 from voxtrad.leg import LegInfo
 from voxtrad.observability.log import configure as configure_log
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             arguments.record.touch()
         except OSError as error:
-            raise VoxtradError(f"cannot write {arguments.record}: {(error.strerror or str(error)).lower()}") from None
+            raise VoxtradError(f"cannot write {arguments.record}: {in_words(error)}") from None
     redaction = configure_log(level="info" if arguments.verbose else "error")
     config = load_config(arguments, handlers=True).config
     redaction.hide(secrets_in(config))
