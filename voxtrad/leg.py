@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
 
 from voxtrad.audio.frames import FRAME_MS as FRAME_MS
 from voxtrad.errors import VoxtradError
@@ -78,6 +79,8 @@ class Ended:
     """Why, in the PBX's words where it has some (`Normal Clearing`)."""
     handed_back: bool = False
     """It has not hung up: it is in the dialplan, or wherever its carrier leads it."""
+    lost: bool = False
+    """It has not hung up, but its audio broke off: nobody can talk with it any more."""
 
 
 LegEvent = Digit | Ended
@@ -198,6 +201,43 @@ class Leg(Protocol):
 
 
 Visit = Literal["answered", "left"]
+
+
+class Recording(Protocol):
+    """What is being recorded of a leg, its own sound and what it hears; silence stands for what is said in a pause."""
+
+    async def pause(self) -> None:
+        """Record silence. Raises `LegError`; then sound is recorded still."""
+        ...
+
+    async def resume(self) -> None:
+        """Record sound again. Raises `LegError`."""
+        ...
+
+    async def stop(self) -> None:
+        """Record no more; what there is waits to be saved. Never raises, may be called again."""
+        ...
+
+    async def save(self, path: Path) -> float:
+        """Once stopped, move the recording into a stereo WAV file for its owner alone, the leg on the left and what it
+        heard on the right; returns its seconds. Raises `LegError` and `OSError`, and leaves no half of a file."""
+        ...
+
+    async def discard(self) -> None:
+        """Once stopped, delete it without a copy. Raises `LegError`."""
+        ...
+
+
+@runtime_checkable
+class Recordable(Protocol):
+    """A leg whose carrier can record it."""
+
+    async def record(self, name: str) -> Recording:
+        """Record from now on, whatever the leg is connected with. `name` is unique to the call.
+
+        Raises `LegError` where the carrier refuses; then nothing is recorded, and the leg goes on as before.
+        """
+        ...
 
 
 class Dialer(Protocol):

@@ -16,11 +16,13 @@ import structlog
 from voxtrad.config.models import AgentConfig, Config
 from voxtrad.config.templates import Template, TemplateRenderError, literal
 from voxtrad.conversation.agent import Toolbox
+from voxtrad.conversation.analysis import Analyst
 from voxtrad.conversation.dialogue import converse
 from voxtrad.conversation.handover import Switch
 from voxtrad.conversation.plan import Dialogue, Plan, Providers
 from voxtrad.conversation.speech_cache import SpeechCache
 from voxtrad.handlers import find_handler
+from voxtrad.ledger.recordings import FOLDER as RECORDINGS
 from voxtrad.leg import Leg
 from voxtrad.lookup import NOTHING, Lookup
 from voxtrad.providers.base import JSON
@@ -44,6 +46,7 @@ class _Desk:
     providers: Providers
     dialogue: Dialogue
     toolbox: ToolboxMaker
+    analyst: Analyst | None
     hints: tuple[str, ...]
     """What callers are likely to say."""
 
@@ -115,6 +118,8 @@ class Roster:
             handover=self._switch,
             variables=variables or {},
             hints=desk.hints,
+            recordings=self.config.server.data_dir / RECORDINGS,
+            analyst=desk.analyst,
         )
 
     def begin(self) -> None:
@@ -164,7 +169,8 @@ class Roster:
             ),
             dialogue=converse if config.handler is None else find_handler(config.handler),
             toolbox=toolbox,
-            hints=(*config.hints, *expected),
+            analyst=Analyst(self._stock.llm(config.analysis.llm), config.analysis) if config.analysis else None,
+            hints=(*config.hints, *expected, *(("yes", "no") if config.record == "consent" else ())),
         )
 
 
@@ -175,7 +181,8 @@ def _greeting_with(words: str, config: AgentConfig) -> AgentConfig:
 
 def _sentences(config: AgentConfig) -> list[str]:
     """What an agent is sure to say, where it does not depend on the call."""
-    written = [config.greeting.text, *config.filler, *config.idle.say, config.apology]
+    asked = [config.consent] if config.record == "consent" else []
+    written = [config.greeting.text, *asked, *config.filler, *config.idle.say, config.apology]
     rendered = []
     for text in written:
         try:

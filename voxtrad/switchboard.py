@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 import structlog
@@ -66,6 +66,7 @@ class Switchboard:
         self._clock = clock
         self._on_rejected = on_rejected
         self._sessions: dict[str, Session] = {}
+        self._wrapping: set[str] = set()
         self._ringing = 0
         """Legs for which an agent is being found."""
         self._changed = asyncio.Event()
@@ -75,6 +76,11 @@ class Switchboard:
     def calls(self) -> Mapping[str, Session]:
         """The live calls by their ids."""
         return self._sessions
+
+    @property
+    def wrapping_up(self) -> Collection[str]:
+        """Calls that are over, and of which something is still to come: a recording, an analysis."""
+        return self._wrapping
 
     @property
     def front(self) -> Front:
@@ -92,17 +98,29 @@ class Switchboard:
             front = self._front
             front.begin()
             try:
-                session = await self._admit(front, call_id, leg)
-                await session.run()
+                session = await self._carry(front, call_id, leg)
+                await session.wrap_up()
             except Refused as refused:
                 await self._turn_away(leg, refused)
             finally:
-                self._sessions.pop(call_id, None)
+                self._wrapping.discard(call_id)
                 self._changed.set()
                 await front.end()
 
+    async def _carry(self, front: Front, call_id: str, leg: Leg) -> Session:
+        """From the ring to the end of the call, which then is no live one any more. Raises `Refused`."""
+        try:
+            session = await self._admit(front, call_id, leg)
+            await session.run()
+        finally:
+            if self._sessions.pop(call_id, None) is not None:
+                self._wrapping.add(call_id)
+            self._changed.set()
+        return session
+
     async def drain(self, timeout: float) -> bool:
-        """Take no more calls, and wait until the live ones have ended. False where some had to be hung up."""
+        """Take no more calls, and wait until the live ones have ended and are wrapped up. False where some had to be
+        hung up."""
         self.draining = True
         try:
             async with asyncio.timeout(timeout):
@@ -116,7 +134,7 @@ class Switchboard:
         return True
 
     async def _empty(self) -> None:
-        while self._sessions or self._ringing:
+        while self._sessions or self._ringing or self._wrapping:
             self._changed.clear()
             await self._changed.wait()
 

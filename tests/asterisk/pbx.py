@@ -237,6 +237,7 @@ class Pbx:
         for name in ("etc", "run", "log", "spool", "db", "moh"):
             (self.folder / name).mkdir()
         (self.folder / "log/cdr-custom").mkdir()
+        (self.folder / "spool/recording").mkdir()
         write_music(self.folder / "moh/music.wav")
         here = self.root.inside
         files = {

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Annotated, Literal
 
 import structlog
+from aiohttp import web
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, JsonValue, StringConstraints
 
 from voxtrad.api.house import House
@@ -72,6 +73,10 @@ class CallRecord(CallSummary):
     """How long each answer took, by stages, in seconds."""
     latency: Line = {}
     tokens: list[Line] = []
+    recording: Line | None = None
+    """Where it is (`location`), and its `seconds`."""
+    analysis: Line | None = None
+    """`summary`, `fields`, `success` and `reason`."""
 
 
 class CallPage(BaseModel):
@@ -163,9 +168,20 @@ async def show(asked: Asked[Nothing, Nothing]) -> CallRecord:
     raise _unknown(call_id)
 
 
-async def delete(asked: Asked[Nothing, Nothing]) -> None:
-    """Forget an ended call: its record, and what of it is still owed to endpoints."""
+async def recording(asked: Asked[Nothing, Nothing]) -> web.FileResponse:
+    """A call's recording: WAV, the caller on the left and what they heard on the right."""
     call_id = asked.path["id"]
+    path = await asked.house.records.recording(call_id)
+    if path is None:
+        raise Problem(404, f"there is no recording of a call '{call_id}'")
+    return web.FileResponse(path, headers={"Content-Type": "audio/wav", "Cache-Control": "no-store"})
+
+
+async def delete(asked: Asked[Nothing, Nothing]) -> None:
+    """Forget an ended call: its record, its recording, and what of it is still owed to endpoints."""
+    call_id = asked.path["id"]
+    if call_id in asked.house.board.wrapping_up:
+        raise Problem(409, "the call is being wrapped up: its recording or analysis is still to come")
     match await asked.house.records.delete_call(call_id):
         case "unknown":
             raise _unknown(call_id)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
 from voxtrad.api.watch import Watch
@@ -24,6 +25,9 @@ class Board(Protocol):
     @property
     def calls(self) -> Mapping[str, Session]: ...
 
+    @property
+    def wrapping_up(self) -> Collection[str]: ...
+
     async def take(self, leg: Leg) -> None:
         """Carry a call to its end."""
         ...
@@ -35,6 +39,8 @@ class Records(Protocol):
     async def read(self, question: Callable[[sqlite3.Connection], T]) -> T: ...
 
     async def delete_call(self, call_id: str) -> Literal["deleted", "unknown", "running"]: ...
+
+    async def recording(self, call_id: str) -> Path | None: ...
 
     async def replay(self, *, endpoint: str | None = None, message_id: str | None = None) -> int: ...
 

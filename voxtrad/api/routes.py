@@ -37,6 +37,10 @@ TABLE: tuple[Endpoint, ...] = (
         problems=(404, 409, 503), summary="Forget an ended call.",
     ),
     endpoint(
+        "GET", "/v1/calls/{id}/recording", calls.recording, query=Nothing, body=Nothing, scope="read",
+        media="audio/wav", problems=(404,), summary="The recording of a call that is over.",
+    ),
+    endpoint(
         "POST", "/v1/calls/{id}/say", calls.say, query=Nothing, body=calls.Say, scope="calls", answer=calls.Said,
         problems=(404, 409, 502), summary="Say something to the caller.",
     ),

@@ -202,7 +202,14 @@ class AgentConfig(ConfigModel):
     tools: Annotated[tuple[Name, ...], ONE_OR_MORE] = ()
     """Names of tools under `tools:`, or of built-in ones that need no options, such as `end_call`."""
     record: Literal[False, True, "on_answer", "consent"] = False
-    """Whether the call is recorded; `consent`: only after the caller agreed."""
+    """Whether the call is recorded: from the ring on, from the answer on, or with `consent` once the caller has agreed.
+    What is collected with `sensitive: true` is silence in it, and so are people to whom the caller is handed over,
+    unless their destination says `record: true`. `privacy: none` is never recorded."""
+    consent: TemplateText = (
+        "Before we begin: may this call be recorded? Say yes or no, or press 1 for yes and 2 for no."
+    )
+    """What the caller is asked with `record: consent`, before the greeting. A clear yes or the key 1 agrees; anything
+    else, also no answer to the question asked twice, and the call is not recorded."""
     privacy: Literal["full", "redacted", "none"] = "full"
     """What records, events and logs keep of what was said."""
     analysis: AnalysisConfig | None = None

@@ -27,8 +27,6 @@ NOT_YET: tuple[NotYet, ...] = (
     NotYet("asterisk.media.format", values=("ulaw", "alaw")),
     NotYet("asterisk.media.buffer_size_ms"),
     NotYet("outbound"),
-    NotYet("agents.*.record", except_for=(False,)),
-    NotYet("agents.*.analysis"),
 )
 
 MESSAGE = "not available in this version"

@@ -184,7 +184,7 @@ def _tool(name: str, tool: ToolBase, config: Config, names: Names) -> Iterator[F
         if isinstance(config.tools[other], McpTool) and name.startswith(f"{other}_"):
             message = f"clashes with the tools of '{other}', which are named {other}_…"
             yield Finding(loc, message, hint="call it otherwise", at_key=True)
-    yield from _schema(tool, loc)
+    yield from _json_schema(tool.parameters, (*loc, "parameters"))
     if isinstance(tool, TransferTool):
         for index, destination in enumerate(tool.destinations or ()):
             if destination not in names.destinations:
@@ -201,16 +201,16 @@ def _tool(name: str, tool: ToolBase, config: Config, names: Names) -> Iterator[F
                     yield _undeclared((*loc, "variables", index), variable, agent, within_agent=False)
 
 
-def _schema(tool: ToolBase, loc: Loc) -> Iterator[Finding]:
+def _json_schema(schema: object, loc: Loc) -> Iterator[Finding]:
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
 
-    error = best_match(Draft202012Validator(Draft202012Validator.META_SCHEMA).iter_errors(tool.parameters))
+    error = best_match(Draft202012Validator(Draft202012Validator.META_SCHEMA).iter_errors(schema))
     if error is not None:
         of_type = bool(error.absolute_path) and error.absolute_path[-1] == "type"
         suggestion = did_you_mean(str(error.instance), _JSON_TYPES) if of_type else None
         message = f"not a JSON Schema: {_short(error.validator)}"
-        yield Finding((*loc, "parameters", *error.absolute_path), message, suggestion)
+        yield Finding((*loc, *error.absolute_path), message, suggestion)
 
 
 _JSON_TYPES = ("string", "integer", "number", "boolean", "object", "array", "null")
@@ -243,11 +243,24 @@ def _agent(name: str, agent: AgentConfig, config: Config, names: Names) -> Itera
             yield Finding((*loc, "tools", index), f"the tool '{tool}' stands twice", severity="warning")
         if tool == "transfer" and not names.destinations:
             yield Finding((*loc, "tools", index), "there is nowhere to transfer to: destinations: is empty")
+    yield from _kept(agent, loc)
     yield from _action(agent.on_failure, (*loc, "on_failure"), names)
     yield from _action(agent.idle.then, (*loc, "idle", "then"), names)
     yield from _references(agent, loc, config, names)
     yield from _templates(marked(agent, loc), None)
     yield from _variables(marked(agent, loc), agent, within_agent=True)
+
+
+def _kept(agent: AgentConfig, loc: Loc) -> Iterator[Finding]:
+    """What is recorded and found out must go together with what may be kept."""
+    if agent.record is not False and agent.privacy != "full":
+        none = agent.privacy == "none"
+        message = "privacy: none never records" if none else "what privacy: redacted hides is heard in the recording"
+        needs = ((*loc, "privacy"),)
+        yield Finding((*loc, "record"), message, severity="error" if none else "warning", needs=needs)
+    if agent.analysis is not None:
+        for name, schema in agent.analysis.fields.items():
+            yield from _json_schema(schema, (*loc, "analysis", "fields", name))
 
 
 def _has_tool(tool: str, config: Config, names: Names) -> bool:

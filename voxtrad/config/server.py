@@ -146,7 +146,8 @@ EVENT_NAMES: tuple[str, ...] = (
     "user.speech.started", "user.speech.ended", "user.transcript", "user.transcript.partial",
     "agent.thinking", "agent.response", "agent.speech.started", "agent.speech.ended",
     "barge_in", "turn.ended", "silence.detected", "dtmf.received", "tool.called", "tool.completed",
-    "transfer.started", "transfer.completed", "transfer.failed", "recording.ready", "security.denied", "error",
+    "transfer.started", "transfer.completed", "transfer.failed", "recording.ready", "call.analyzed",
+    "security.denied", "error",
 )  # fmt: skip
 """The events that users are promised; `events/types.py` makes them."""
 

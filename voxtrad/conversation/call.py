@@ -8,6 +8,7 @@ here (`leg.py`, `session.py`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +19,7 @@ from voxtrad.conversation.fate import Ending, Fate, State
 from voxtrad.conversation.floor import Turn
 from voxtrad.conversation.idle import IdleMonitor
 from voxtrad.conversation.keypad import KeyPad
+from voxtrad.conversation.recorder import Recorder
 from voxtrad.conversation.report import Reporter, Thought
 from voxtrad.conversation.speaker import Speaker
 from voxtrad.conversation.spoken import Spoken
@@ -58,6 +60,7 @@ class Call:
         agent: Agent,
         reporter: Reporter,
         handover: Handover,
+        recorder: Recorder,
         *,
         clock: Callable[[], float],
     ) -> None:
@@ -77,6 +80,7 @@ class Call:
         """The agent that takes the call over, when this one has ended."""
         self._leg = leg
         self.reporter = reporter
+        self.recorder = recorder
         self._handover = handover
         self._together = asyncio.Event()
         self._together.set()
@@ -148,12 +152,14 @@ class Call:
         if self.taking_over:
             lead_in = 0.0
         else:
+            await self.recorder.for_agent(self.config, "ring")
             try:
                 await self._leg.answer()
             except LegGone as gone:
                 self.ended("caller_hangup", gone.message)
                 return
             lead_in = self.config.greeting.lead_in
+        await self.recorder.for_agent(self.config, "answer")
         if self.state == "ringing":
             self.fate.begin()
             if not self.taking_over:
@@ -234,7 +240,8 @@ class Call:
         keypad = self._keypad = KeyPad(length, terminator, sensitive=sensitive)
         self._excuse(True)
         try:
-            digits = await keypad.collect(timeout)
+            async with self.recorder.without("sensitive") if sensitive else contextlib.nullcontext():
+                digits = await keypad.collect(timeout)
         finally:
             self._keypad = None
             self._excuse(False)
@@ -275,6 +282,7 @@ class Call:
         if self.line is not None:
             await self.fall_silent()
             await self.line.disconnect()
+        await self.recorder.others_talk(True)
         await self._leg.hold(hears)
 
     async def come_back(self) -> None:
@@ -282,6 +290,7 @@ class Call:
         if self.ending is not None:
             return
         self.fate.begin()
+        await self.recorder.others_talk(False)
         if self.line is not None:
             await self.line.connect()
         else:

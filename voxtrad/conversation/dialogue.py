@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from voxtrad.conversation.agent import Reply
 from voxtrad.conversation.call import Call
+from voxtrad.conversation.consent import ask_consent
 from voxtrad.conversation.handover import HandoverFailed, tell
 from voxtrad.providers.base import MalformedAnswer
 from voxtrad.tools.base import Transfer
@@ -12,6 +13,8 @@ from voxtrad.tools.base import Transfer
 async def converse(call: Call) -> None:
     """The built-in dialogue. A handler of one's own is a coroutine like this one."""
     await call.answer()
+    if call.config.record == "consent":
+        await ask_consent(call)
     if call.greeting:
         await call.say(call.greeting, interruptible=call.config.greeting.interruptible)
     elif call.taking_over:

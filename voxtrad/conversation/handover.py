@@ -210,6 +210,7 @@ class _Handover:
             group.create_task(person.watch())
             if words is not None:
                 await person.decides(await words, call.render(to.question), self._voice)
+            await call.recorder.others_talk(True, record=to.record)
             await leg.bridge_with(other)
             call.fate.others_talk()
             self._complete("answered")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from voxtrad.config.models import AgentConfig
 from voxtrad.conversation.agent import Toolbox
+from voxtrad.conversation.analysis import Analyst
 from voxtrad.conversation.call import Call, Handover
 from voxtrad.conversation.spoken import SpokenAudio
 from voxtrad.providers.base import JSON, LanguageModel, SpeechToText, TextToSpeech, VoiceActivityDetector
@@ -43,6 +45,10 @@ class Plan:
     variables: Mapping[str, JSON]
     hints: Sequence[str] = ()
     """What the caller is likely to say."""
+    recordings: Path | None = None
+    """Where recordings are kept; with None the call is not recorded, whatever the agent's configuration says."""
+    analyst: Analyst | None = None
+    """Who reads the transcript after the call."""
     taking_over: str | None = None
     """What the agent is told of the call, where it takes it over from another."""
 

@@ -11,6 +11,7 @@ from statistics import quantiles
 
 import structlog
 
+from voxtrad.conversation.analysis import Analysis
 from voxtrad.conversation.floor import Kind, Turn, TurnDecision
 from voxtrad.conversation.spoken import Spoken
 from voxtrad.events.types import (
@@ -20,6 +21,7 @@ from voxtrad.events.types import (
     AgentThinking,
     AudioUnderrun,
     BargeIn,
+    CallAnalyzed,
     CallAnswered,
     CallEnded,
     CallFailed,
@@ -32,10 +34,12 @@ from voxtrad.events.types import (
     Event,
     LatencyAdded,
     Outcome,
+    RecordingReady,
     SecurityDenied,
     SilenceDetected,
     Stage,
     StageMeasured,
+    TokensUsed,
     TransferCompleted,
     TransferDenied,
     TransferFailed,
@@ -47,7 +51,7 @@ from voxtrad.events.types import (
     UserTranscriptPartial,
 )
 from voxtrad.leg import LegInfo
-from voxtrad.providers.base import JSON
+from voxtrad.providers.base import JSON, Usage
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -77,6 +81,7 @@ class Reporter:
         self.transcript: list[dict[str, JSON]] = []
         self.latencies: list[float] = []
         self.turns = 0
+        self.interruptions = 0
         self._publish = publish
         self._clock = clock
         self._providers = providers
@@ -134,6 +139,43 @@ class Reporter:
 
     def error(self, where: str, message: str) -> None:
         self._publish(ErrorOccurred(call_id=self.call_id, agent=self.agent, where=where, message=message))
+
+    def figures(self) -> dict[str, JSON]:
+        """How the call went, in few numbers: for the log."""
+        return {
+            "turns": self.turns,
+            "latency_p95": _figures(self.latencies).get("p95"),
+            "interruptions": self.interruptions,
+        }
+
+    def used(self, provider: str, usage: Usage) -> None:
+        """A request to a language model outside the conversation."""
+        self._publish(
+            TokensUsed(
+                call_id=self.call_id,
+                agent=self.agent,
+                provider=provider,
+                prompt_tokens=usage.prompt_tokens,
+                completion_tokens=usage.completion_tokens,
+            )
+        )
+
+    def analyzed(self, found: Analysis) -> None:
+        self._publish(
+            CallAnalyzed(
+                call_id=self.call_id,
+                agent=self.agent,
+                summary=found.summary,
+                fields=found.fields,
+                success=found.success,
+                reason=found.reason,
+            )
+        )
+
+    def recorded(self, seconds: float) -> None:
+        """The call's recording can be fetched."""
+        location = f"/v1/calls/{self.call_id}/recording"
+        self._publish(RecordingReady(call_id=self.call_id, agent=self.agent, location=location, seconds=seconds))
 
     def note(self, what: str, reason: str, at: float | None = None) -> None:
         """A line of the call's timeline."""
@@ -244,6 +286,7 @@ class Reporter:
 
     def interrupted(self, decision: TurnDecision, spoken: Spoken, silent_at: float) -> None:
         """The caller interrupted; the playout has been silent since `silent_at`."""
+        self.interruptions += 1
         self._publish(
             BargeIn(
                 call_id=self.call_id,

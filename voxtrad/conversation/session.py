@@ -18,11 +18,13 @@ import structlog
 from voxtrad.audio.frames import Framer
 from voxtrad.conversation.actions import Actions
 from voxtrad.conversation.agent import Agent
+from voxtrad.conversation.analysis import AnalysisFailed
 from voxtrad.conversation.call import Call
 from voxtrad.conversation.failures import single
 from voxtrad.conversation.fate import Ending
 from voxtrad.conversation.line import Line, hurried, speech_of
 from voxtrad.conversation.plan import Plan
+from voxtrad.conversation.recorder import Recorder
 from voxtrad.conversation.report import Reporter
 from voxtrad.conversation.spoken import Spoken
 from voxtrad.errors import VoxtradError
@@ -38,6 +40,8 @@ APOLOGY = 3.0
 """Seconds for synthesizing an apology that was not kept: better none than silence."""
 WRAP_UP = 10.0
 """Seconds that tools under way have to finish after the call."""
+AFTERWARDS = 120.0
+"""Seconds for fetching a recording and analysing the transcript."""
 
 
 class Session:
@@ -49,7 +53,9 @@ class Session:
         self._publish = publish
         self._clock = clock
         self.reporter = Reporter(plan.call_id, plan.config.name, publish=publish, clock=clock, providers=_names(plan))
+        self.recorder = Recorder(leg, plan.recordings, self.reporter)
         self.call: Call | None = None
+        self._analyst = plan.analyst
         self._calls: list[Call] = []
         self._line: Line | None = None
         self._hung_up: str | None = None
@@ -81,7 +87,13 @@ class Session:
             await self._clear()
             ending = (self.call.ending if self.call is not None else None) or self._ending
             self.reporter.ended(ending.outcome, ending.reason)
-            log.info("call ended", outcome=ending.outcome, reason=ending.reason, seconds=self.reporter.since())
+            log.info(
+                "call ended",
+                outcome=ending.outcome,
+                reason=ending.reason,
+                seconds=self.reporter.since(),
+                **self.reporter.figures(),
+            )
 
     @contextlib.asynccontextmanager
     async def _work(self) -> AsyncIterator[asyncio.TaskGroup]:
@@ -107,6 +119,34 @@ class Session:
         self._hung_up = outcome_reason
         if self.call is not None:
             self.call.ended("completed", outcome_reason)
+
+    async def wrap_up(self) -> None:
+        """What is left to do once the call is over: fetch its recording, analyse its transcript. Never raises for what
+        fails."""
+        try:
+            async with asyncio.timeout(AFTERWARDS), asyncio.TaskGroup() as group:
+                group.create_task(self.recorder.keep())
+                group.create_task(self._analyse())
+        except TimeoutError:
+            self.reporter.error("wrap_up", f"what was left to do after the call was not done in {AFTERWARDS:g} s")
+        except Exception as error:  # the outermost supervisor of the wrap-up: the call itself is over
+            log.exception("the wrap-up after a call broke")
+            self.reporter.error("wrap_up", f"internal error: {type(single(error)).__name__}")
+
+    async def _analyse(self) -> None:
+        analyst, transcript = self._analyst, self.reporter.transcript
+        if analyst is None or not any(line["speaker"] == "caller" for line in transcript):
+            return
+        variables = self.call.agent.namespaces() if self.call is not None else {}
+        try:
+            found = await analyst.analyse(
+                transcript, variables, lambda usage: self.reporter.used(analyst.model.name, usage)
+            )
+        except AnalysisFailed as error:
+            log.warning("the call could not be analysed", reason=error.message)
+            self.reporter.error("analysis", error.message)
+        else:
+            self.reporter.analyzed(found)
 
     # --- the call scope -----------------------------------------------------------------------------------------------
 
@@ -135,7 +175,16 @@ class Session:
         )
         if plan.taking_over:
             agent.writer.note(plan.taking_over)
-        call = Call(plan.call_id, self.leg, plan.config, agent, self.reporter, plan.handover, clock=self._clock)
+        call = Call(
+            plan.call_id,
+            self.leg,
+            plan.config,
+            agent,
+            self.reporter,
+            plan.handover,
+            self.recorder,
+            clock=self._clock,
+        )
         call.speech = partial(speech_of, plan)
         call.taking_over = plan.taking_over is not None
         actions.attach(call, self.leg)
@@ -145,6 +194,7 @@ class Session:
     def _hand_over(self, plan: Plan, group: asyncio.TaskGroup) -> Call:
         """Another agent takes the call over."""
         self.plan = plan
+        self._analyst = plan.analyst or self._analyst
         self.reporter.hand_to(plan.config.name, _names(plan))
         call = self.call = self._call(group)
         log.info("another agent takes over", agent=plan.config.name)
@@ -160,12 +210,15 @@ class Session:
                 continue
             if isinstance(event, Digit):
                 await call.key(event.digit)
+            elif event.lost:
+                call.ended("failed", event.cause, state="handed-over")
             else:
                 call.ended("handed_over" if event.handed_back else "caller_hangup", event.cause)
 
     async def _clear(self) -> None:
         """Leave nothing of the leg behind. A call that was cut off in the middle is its carrier's to lead on."""
         self.reporter.over()
+        await self.recorder.stop()
         if self.call is not None and self.call.state == "ended":
             with contextlib.suppress(LegError):
                 await self.leg.hang_up()

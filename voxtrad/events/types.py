@@ -250,9 +250,27 @@ class TransferFailed(PromisedEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingReady(PromisedEvent):
+    """A call's recording can be fetched: WAV, the caller on the left and what they heard on the right."""
+
     name: ClassVar[str] = "recording.ready"
     location: str
+    """Its path in the server's own API."""
     seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallAnalyzed(PromisedEvent):
+    """What a language model made of the transcript; comes after `call.ended`."""
+
+    name: ClassVar[str] = "call.analyzed"
+    summary: str | None
+    """None where none was asked for."""
+    fields: Mapping[str, JSON]
+    """The configuration's, by name; null where the call did not tell."""
+    success: bool | None
+    """Whether it was what the configuration calls a success; None where that was not asked."""
+    reason: str
+    """Why, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

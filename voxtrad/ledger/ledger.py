@@ -20,6 +20,7 @@ from typing import Literal, TypeVar, cast
 from voxtrad.errors import in_words
 from voxtrad.events.types import Decision, Event, PromisedEvent, TokensUsed
 from voxtrad.ledger.backlog import Backlog, Room
+from voxtrad.ledger.recordings import recording_of
 from voxtrad.ledger.room import Limits
 from voxtrad.ledger.schema import FILE_NAME, LedgerError, is_damaged, make_private, open_read_only
 from voxtrad.ledger.store import Memory, Settings, Store
@@ -129,8 +130,12 @@ class Ledger:
         return await self._do(lambda store: store.replay(endpoint, message_id))
 
     async def delete_call(self, call_id: str) -> Literal["deleted", "unknown", "running"]:
-        """Forget an ended call, with all that is still owed of it to endpoints."""
-        return await self._do(lambda store: store.calls.delete(call_id))
+        """Forget an ended call, with its recording and all that is still owed of it to endpoints."""
+        return await self._do(lambda store: store.delete_call(call_id))
+
+    async def recording(self, call_id: str) -> Path | None:
+        """The file with a call's recording, if there is one."""
+        return await asyncio.to_thread(recording_of, self._path.parent, call_id)
 
     async def read(self, question: Callable[[sqlite3.Connection], T]) -> T:
         """Ask one of `queries`. Raises `LedgerError` when the database cannot be read now."""

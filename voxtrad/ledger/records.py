@@ -16,12 +16,14 @@ from typing import Literal, cast
 from voxtrad.events.types import (
     JSON,
     AgentResponse,
+    CallAnalyzed,
     CallAnswered,
     CallEnded,
     CallStarted,
     Decision,
     Event,
     PromisedEvent,
+    RecordingReady,
     TokensUsed,
     ToolCalled,
     ToolCompleted,
@@ -165,6 +167,8 @@ def build_record(call: sqlite3.Row, entries: Sequence[Entry]) -> dict[str, JSON]
         "turns": _turns(entries, started),
         "latency": _latency(entries),
         "tokens": _tokens(entries),
+        "recording": _latest(entries, RecordingReady.name),
+        "analysis": _latest(entries, CallAnalyzed.name),
     }
 
 
@@ -254,6 +258,11 @@ def _latency(entries: Iterable[Entry]) -> dict[str, JSON]:
         "p95": round(cuts[18], 3),
         "max": round(max(measured), 3),
     }
+
+
+def _latest(entries: Iterable[Entry], kind: str) -> dict[str, JSON] | None:
+    """What the last event of a kind said."""
+    return next((dict(entry.data) for entry in reversed(list(entries)) if entry.type == kind), None)
 
 
 def _tokens(entries: Iterable[Entry]) -> list[JSON]:

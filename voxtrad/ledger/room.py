@@ -46,25 +46,29 @@ class Housekeeping:
     expired: dict[str, int] = field(default_factory=dict)
     """Messages that became dead letters by age, by endpoint."""
     dropped: Dropped = field(default_factory=Dropped)
+    forgotten: tuple[str, ...] = ()
+    """Calls whose records went."""
 
 
 def keep_house(db: sqlite3.Connection, *, now: float, retention: float, limits: Limits) -> Housekeeping:
     """One round: give up what is too old, forget what was kept long enough, make room."""
     expired = OutboxTable(db).expire(now=now)
-    forget(db, now=now, retention=retention)
-    return Housekeeping(expired, make_room(db, limits))
+    forgotten = forget(db, now=now, retention=retention)
+    return Housekeeping(expired, make_room(db, limits, forgotten), tuple(forgotten))
 
 
-def forget(db: sqlite3.Connection, *, now: float, retention: float) -> None:
-    """Delete records of calls that ended longer ago than `retention` seconds, and old letters."""
+def forget(db: sqlite3.Connection, *, now: float, retention: float) -> list[str]:
+    """Delete records of calls that ended longer ago than `retention` seconds, and old letters. Returns those calls."""
     db.execute("DELETE FROM outbox WHERE state = 'delivered' AND settled < ?", (now - min(DELIVERED_KEPT, retention),))
     db.execute("DELETE FROM outbox WHERE state = 'dead' AND settled < ?", (now - retention,))
-    while _delete_calls(db, "ended < ?", (now - retention,)):
-        pass
+    forgotten: list[str] = []
+    while gone := _delete_calls(db, "ended < ?", (now - retention,)):
+        forgotten += gone
+    return forgotten
 
 
-def make_room(db: sqlite3.Connection, limits: Limits) -> Dropped:
-    """Drop, in the order above, until there is room again."""
+def make_room(db: sqlite3.Connection, limits: Limits, forgotten: list[str]) -> Dropped:
+    """Drop, in the order above, until there is room again; calls whose records go are added to `forgotten`."""
     if _use(db, limits) <= 1:
         return Dropped()
 
@@ -84,7 +88,8 @@ def make_room(db: sqlite3.Connection, limits: Limits) -> Dropped:
     messages = drop("state = 'dead'")
     records = 0
     while _use(db, limits) > _DOWN_TO and (gone := _delete_calls(db, "ended IS NOT NULL", ())):
-        records += gone
+        records += len(gone)
+        forgotten += gone
     messages += drop("TRUE")
     OutboxTable(db).release_all()
     return Dropped(speech, messages, records)
@@ -99,12 +104,12 @@ def _use(db: sqlite3.Connection, limits: Limits) -> float:
     return float(max((pages - free) * size / limits.bytes, rows / limits.rows))
 
 
-def _delete_calls(db: sqlite3.Connection, where: str, values: tuple[float, ...]) -> int:
-    """Delete some of the oldest ended calls. What is still owed of them to an endpoint stays."""
+def _delete_calls(db: sqlite3.Connection, where: str, values: tuple[float, ...]) -> list[str]:
+    """Delete some of the oldest ended calls, and tell which. What is still owed of them to an endpoint stays."""
     ids = [
         (row["id"],)
         for row in db.execute(f"SELECT id FROM calls WHERE {where} ORDER BY ended LIMIT {_CHUNK // 10}", values)
     ]
     for table, column in (("entries", "call_id"), ("sequences", "call_id"), ("calls", "id")):
         db.executemany(f"DELETE FROM {table} WHERE {column} = ?", ids)
-    return len(ids)
+    return [call_id for (call_id,) in ids]

@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import structlog
 
 from voxtrad.config.models import Config
 from voxtrad.events.types import CallEnded, CallStarted, Event, PromisedEvent
+from voxtrad.ledger import recordings
 from voxtrad.ledger.outbox import OutboxTable, wants
 from voxtrad.ledger.privacy import Privacy, redact, strictest
 from voxtrad.ledger.records import CallsTable
@@ -81,6 +83,7 @@ class Store:
 
     def __init__(self, path: Path, memory: Memory, *, clock: Callable[[], float], limits: Limits) -> None:
         self.memory = memory
+        self._data_dir = path.parent
         self._clock = clock
         self._limits = limits
         self.db = open_database(path)
@@ -166,10 +169,19 @@ class Store:
         level = self._level(event)
         self._write(redact(event, level), level)
 
+    def delete_call(self, call_id: str) -> Literal["deleted", "unknown", "running"]:
+        """Forget an ended call, its recording, and all that is owed of it to endpoints. One that runs stays."""
+        done = self.calls.delete(call_id)
+        if done != "running" and recordings.remove(self._data_dir, [call_id]):
+            return "deleted"
+        return done
+
     def keep_house(self) -> None:
         done = keep_house(self.db, now=self._clock(), retention=self.memory.settings.retention, limits=self._limits)
         for endpoint, count in done.expired.items():
             self.memory.expired[endpoint] = self.memory.expired.get(endpoint, 0) + count
+        recordings.remove(self._data_dir, done.forgotten)
+        recordings.remove_older(self._data_dir, self._clock() - self.memory.settings.retention)
         self.memory.dropped += done.dropped
 
     def check(self) -> None:

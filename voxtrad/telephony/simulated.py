@@ -10,10 +10,12 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from voxtrad.audio._audioop import audioop
 from voxtrad.audio.frames import FRAME_MS, Framer, frame_bytes, silence
-from voxtrad.leg import Dialer, Digit, Ended, Hears, Leg, LegEvent, LegGone, LegInfo, Visit
+from voxtrad.leg import Dialer, Digit, Ended, Hears, Leg, LegError, LegEvent, LegGone, LegInfo, Visit
+from voxtrad.telephony.recordings import write_tracks
 
 FRAME = FRAME_MS / 1000
 MOST_UNREAD = 500
@@ -151,6 +153,40 @@ class SimulatedPort:
         return self._closed.is_set()
 
 
+class SimulatedRecording:
+    """A `Recording` of a port's tracks: spans of sound and of silence."""
+
+    def __init__(self, port: SimulatedPort) -> None:
+        self._port = port
+        self._begin = len(port.caller_track)
+        self._end: int | None = None
+        self._silences: list[list[int | None]] = []
+
+    async def pause(self) -> None:
+        self._silences.append([len(self._port.caller_track), None])
+
+    async def resume(self) -> None:
+        self._silences[-1][1] = len(self._port.caller_track)
+
+    async def stop(self) -> None:
+        if self._end is None:
+            self._end = len(self._port.caller_track)
+
+    async def save(self, path: Path) -> float:
+        left, right = self._heard(self._port.caller_track), self._heard(self._port.agent_track)
+        return await asyncio.to_thread(write_tracks, left, right, self._port.rate, path)
+
+    async def discard(self) -> None:
+        pass
+
+    def _heard(self, track: bytearray) -> bytes:
+        heard = bytearray(track[: self._end])
+        for begin, end in self._silences:
+            until = len(heard) if end is None else end
+            heard[begin:until] = bytes(len(heard[begin:until]))
+        return bytes(heard[self._begin :])
+
+
 Script = Callable[["SimulatedLeg"], Awaitable[None]]
 
 
@@ -174,6 +210,9 @@ class SimulatedLeg:
         self.dialer: Dialer | None = None
         self.visits: Callable[[Place], Awaitable[Visit]] | None = None
         """What becomes of a visit to the dialplan; without it nobody comes back from there."""
+        self.recording: SimulatedRecording | None = None
+        self.unrecordable = ""
+        """Why the leg's carrier refuses to record."""
         self.failure: Exception | None = None
         """What the script broke with."""
 
@@ -224,6 +263,13 @@ class SimulatedLeg:
         if self._ended:
             raise LegGone("the caller is gone")
         self.hears, self.talks_with = "silence", other
+
+    async def record(self, name: str) -> SimulatedRecording:
+        """See `Recordable`."""
+        if self.unrecordable:
+            raise LegError(self.unrecordable)
+        self.recording = SimulatedRecording(self.port)
+        return self.recording
 
     async def visit(self, *, context: str, extension: str | None, priority: int | None, within: float) -> Visit:
         if self.visits is None:

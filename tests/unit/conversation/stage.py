@@ -13,6 +13,7 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache as remember
+from pathlib import Path
 from typing import Literal, TypeVar
 
 from pydantic import BaseModel
@@ -20,6 +21,7 @@ from pydantic import BaseModel
 from voxtrad.audio.frames import frame_bytes
 from voxtrad.config.models import AgentConfig, ProviderChoice
 from voxtrad.config.templates import Template
+from voxtrad.conversation.analysis import Analyst
 from voxtrad.conversation.call import Call, Handover
 from voxtrad.conversation.dialogue import converse
 from voxtrad.conversation.plan import Plan, Providers
@@ -528,6 +530,9 @@ async def play(
     lag: float = 0.0,
     dead_air: bool = False,
     destinations: Sequence[str] = ("reception",),
+    recordings: Path | None = None,
+    unrecordable: str = "",
+    analyst: Analyst | None = None,
 ) -> Played:
     """Run a scene: the caller is `scene`, and the call ends when it returns.
 
@@ -546,6 +551,7 @@ async def play(
     if lag:
         leg.port = FarPort(RATE, clock, lag)
     leg.port.echo = echo
+    leg.unrecordable = unrecordable
 
     def publish(event: Event) -> None:
         log.append((clock(), event))
@@ -568,9 +574,12 @@ async def play(
         toolbox=toolbox,
         handover=handover or nowhere,
         variables={},
+        recordings=recordings,
+        analyst=analyst,
     )
     session = Session(leg, plan, publish=publish, clock=clock)
     await session.run()
+    await session.wrap_up()
     if leg.failure is not None:
         raise leg.failure
     assert session.call is not None

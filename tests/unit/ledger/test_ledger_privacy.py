@@ -146,7 +146,7 @@ def every_event(word: str) -> Iterator[Event]:
                 values[field.name] = "1000"
             elif field.name in ("latency", "stages"):
                 values[field.name] = {} if "Mapping" in str(field.type) else 0.5
-            elif field.type == "str":
+            elif field.type in ("str", "str | None"):
                 values[field.name] = word
             elif kind is TransferDenied and field.name == "reason":
                 values[field.name] = "unknown"
@@ -154,7 +154,7 @@ def every_event(word: str) -> Iterator[Event]:
                 row = {"text": word, "deep": [{word: word}]}
                 values[field.name] = [row] if "Sequence" in str(field.type) else row
         for field in fields(kind):
-            if field.name not in values and str(field.type) in ("float", "int", "bool"):
+            if field.name not in values and str(field.type) in ("float", "int", "bool", "bool | None"):
                 values[field.name] = 1
         yield kind(**values)
 

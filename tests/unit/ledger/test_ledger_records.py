@@ -76,11 +76,11 @@ def a_call(at: float) -> list[Event]:
         Decision(**WHO, timestamp=at + 1, at=1.0, what="answered", reason=""),
         AgentResponse(**WHO, timestamp=at + 3, text="Hello, how can I", interrupted=True),
         UserTranscriptPartial(**WHO, timestamp=at + 3.5, text="where"),
-        said("where is my order 4711?"),
+        said("where is my order 471108?"),
         StageMeasured(**WHO, timestamp=at + 4, stage="stt_final", provider="sphinx", seconds=0.2),
         TokensUsed(**WHO, timestamp=at + 4, provider="openai", model="m", prompt_tokens=100, completion_tokens=7),
         TokensUsed(**WHO, timestamp=at + 5, provider="openai", model="m", prompt_tokens=130, completion_tokens=9),
-        ToolCalled(**WHO, timestamp=at + 5, tool="lookup", tool_call_id="tc_1", arguments={"id": "4711"}),
+        ToolCalled(**WHO, timestamp=at + 5, tool="lookup", tool_call_id="tc_1", arguments={"id": "471108"}),
         ToolCompleted(
             **WHO, timestamp=at + 5.4, tool="lookup", tool_call_id="tc_1", outcome="ok", duration=0.4, result={"a": 1}
         ),
@@ -105,12 +105,12 @@ async def test_the_record_of_a_call_while_it_runs_and_after(ledger: Ledger) -> N
     assert record["started"] == "2027-01-15T08:00:00.000Z"
     assert record["from"] == "+442071234567"
     assert [(line["speaker"], line["text"], line["interrupted"]) for line in record["transcript"]] == [
-        ("agent", "Hello, how can I", True), ("caller", "where is my order 4711?", False),
+        ("agent", "Hello, how can I", True), ("caller", "where is my order 471108?", False),
     ]  # fmt: skip
     assert record["transcript"][0]["at"] == 3.0
     assert record["tools"] == [
         {
-            "tool": "lookup", "tool_call_id": "tc_1", "at": 5.0, "arguments": {"id": "4711"}, "outcome": "ok",
+            "tool": "lookup", "tool_call_id": "tc_1", "at": 5.0, "arguments": {"id": "471108"}, "outcome": "ok",
             "duration": 0.4, "result": {"a": 1},
         }
     ]  # fmt: skip
@@ -132,7 +132,7 @@ async def test_the_transcript_of_call_ended_wins(ledger: Ledger) -> None:
 @pytest.mark.parametrize(
     ("privacy", "text", "caller", "arguments"),
     [
-        ("full", "where is my order 4711?", "+442071234567", {"id": "4711"}),
+        ("full", "where is my order 471108?", "+442071234567", {"id": "471108"}),
         ("redacted", "where is my order [number]?", "+**********67", {"id": "[number]"}),
         ("none", "", "", {}),
     ],
@@ -149,9 +149,9 @@ async def test_privacy_in_the_record_and_in_the_outbox(
     assert record["from"] == caller
     assert record["tools"][0]["arguments"] == arguments
     assert record["privacy"] == privacy
-    assert ("4711" in "".join(bodies)) == (privacy == "full")
+    assert ("471108" in "".join(bodies)) == (privacy == "full")
     if privacy != "full":
-        assert not any(b"4711" in content for content in contents(tmp_path))
+        assert not any(b"471108" in content for content in contents(tmp_path))
 
 
 async def test_a_call_is_kept_as_its_strictest_agent_so_far_wants_it(tmp_path: Path) -> None:

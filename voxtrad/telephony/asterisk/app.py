@@ -16,7 +16,7 @@ from dataclasses import replace
 import aiohttp
 import structlog
 
-from voxtrad.leg import LegError, LegGone, LegInfo, NotReached
+from voxtrad.leg import LegError, LegGone, LegInfo, NotReached, Recording
 from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused
 from voxtrad.telephony.asterisk.audiosocket import AudioSocketTransport
 from voxtrad.telephony.asterisk.connection import EventsConnection, State
@@ -24,8 +24,16 @@ from voxtrad.telephony.asterisk.dialling import Ringing, caller_id
 from voxtrad.telephony.asterisk.facts import AUDIOSOCKET_MODULE, WEBSOCKET_MODULE, Choice, Facts, choose
 from voxtrad.telephony.asterisk.leg import AsteriskLeg
 from voxtrad.telephony.asterisk.media import MediaTransport, Metronome, Pulse
-from voxtrad.telephony.asterisk.messages import AriEvent, ChannelOver, Dialled, DigitReceived, StasisStart
+from voxtrad.telephony.asterisk.messages import (
+    AriEvent,
+    ChannelOver,
+    Dialled,
+    DigitReceived,
+    Recorded,
+    StasisStart,
+)
 from voxtrad.telephony.asterisk.orphans import OWN, sweep
+from voxtrad.telephony.asterisk.recording import Track, left_by
 from voxtrad.telephony.asterisk.settings import AsteriskSettings
 from voxtrad.telephony.asterisk.websocket import WebSocketTransport
 
@@ -56,6 +64,7 @@ class AsteriskTelephony:
         self._legs: dict[str, AsteriskLeg] = {}
         self._leg_over = Pulse()
         self._entering: dict[str, asyncio.Future[None]] = {}
+        self._tracks: dict[str, Track] = {}
         self._ringing: dict[str, Ringing] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._facts: Facts | None = None
@@ -142,6 +151,10 @@ class AsteriskTelephony:
                 log.warning("not cleared up after a server that has died", reason=error.message)
                 await asyncio.sleep(_SETTLE)
 
+    async def recordings_of(self, dead: Collection[str]) -> Mapping[str, Recording]:
+        """What these servers, which have died, recorded and left in the PBX, by the names given. Raises `LegError`."""
+        return await left_by(self._ari, self, [recording_name(name, "") for name in dead])
+
     # --- for the legs -------------------------------------------------------------------------------------------------
 
     @property
@@ -161,6 +174,14 @@ class AsteriskTelephony:
         future = self._entering[channel_id] = asyncio.get_running_loop().create_future()
         future.add_done_callback(lambda _: self._entering.pop(channel_id, None))
         return future
+
+    def recording(self, name: str) -> str:
+        return recording_name(self.settings.instance, name)
+
+    def track(self, name: str) -> Track:
+        track = self._tracks[name] = Track()
+        track.over.add_done_callback(lambda _: self._tracks.pop(name, None))
+        return track
 
     @property
     def dialer(self) -> AsteriskTelephony:
@@ -256,6 +277,9 @@ class AsteriskTelephony:
                     ringing.progressed(status)
                 if status == "ANSWER" and (leg := self._legs.get(caller_id)):
                     leg.connected()
+            case Recorded(name, what):
+                if track := self._tracks.get(name):
+                    track.happened(what)
             case _:
                 pass
 
@@ -349,3 +373,8 @@ class AsteriskTelephony:
         for channel_id, leg in known.items():
             if channel_id not in present:
                 leg.left("gone while there was no connection to Asterisk")
+
+
+def recording_name(instance: str, name: str) -> str:
+    """A recording's name at the PBX: it tells whose it is."""
+    return f"{OWN}{instance}-record-{name}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import aiohttp
 from yarl import URL
@@ -19,6 +19,7 @@ from voxtrad.telephony.asterisk.settings import AsteriskSettings
 
 _REQUESTS_AT_ONCE = 16  # Asterisk's HTTP server carries 100 sessions by default, and each call's media takes one
 _TIMEOUT = aiohttp.ClientTimeout(total=10.0, connect=3.0)
+_DOWNLOAD = aiohttp.ClientTimeout(total=None, connect=3.0, sock_read=10.0)
 
 
 class AriError(LegError):
@@ -78,6 +79,20 @@ class Ari:
 
     async def delete(self, path: str, query: Mapping[str, str] | None = None) -> JSON:
         return await self._ask("DELETE", path, query=query)
+
+    async def download(self, path: str, take: Callable[[bytes], object]) -> None:
+        """Hand the content of a file, of any size, to `take`, piece by piece."""
+        if self.http.closed:
+            raise AriUnreachable("the HTTP session is closed")
+        try:
+            url = self.base.joinpath("ari", *path.split("/"))
+            async with self.http.get(url, headers=self.headers, timeout=_DOWNLOAD, allow_redirects=False) as answer:
+                if answer.status >= 300:
+                    raise refusal(answer.status, _message(await _json(answer)))
+                async for piece in answer.content.iter_chunked(65_536):
+                    await asyncio.to_thread(take, piece)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise AriUnreachable(f"no answer from Asterisk at {self.base.origin()}: {describe(error)}") from error
 
     async def _ask(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: JSON = None) -> JSON:
         if self.http.closed:

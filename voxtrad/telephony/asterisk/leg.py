@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 import structlog
 
@@ -34,6 +34,7 @@ from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused
 from voxtrad.telephony.asterisk.facts import Choice, rate_for
 from voxtrad.telephony.asterisk.media import MediaChannel, MediaTransport
 from voxtrad.telephony.asterisk.messages import StasisStart
+from voxtrad.telephony.asterisk.recording import ChannelRecording, Track
 from voxtrad.telephony.asterisk.settings import AsteriskSettings
 
 log = structlog.stdlib.get_logger(__name__)
@@ -73,6 +74,14 @@ class Exchange(Protocol):
 
     def entered(self, channel_id: str) -> asyncio.Future[None]:
         """Done when our own channel of that id has entered the application."""
+        ...
+
+    def recording(self, name: str) -> str:
+        """The name at the PBX for a recording of ours."""
+        ...
+
+    def track(self, name: str) -> Track:
+        """What is told of the recording of that name at the PBX, from now until it is over."""
         ...
 
 
@@ -192,7 +201,7 @@ class AsteriskLeg:
             raise LegError("audio is connected already")
         exchange = self._exchange
         media_id = self._media_id = exchange.new_id("media")
-        rate = rate_for(self._formats, wideband=exchange.choice.wideband, forced=exchange.settings.rate)
+        rate = self._rate
         entered = exchange.entered(media_id)
         joining = await self._bridge()
         self._media = await exchange.transport.open(media_id, rate, lambda: self._media_lost(media_id))
@@ -225,6 +234,13 @@ class AsteriskLeg:
         joining = await self._bridge()
         await self._indicate("silence")
         await self._do(f"bridges/{self._bridge_id}/addChannel", {"channel": [*joining, other.info.id]})
+
+    async def record(self, name: str) -> ChannelRecording:
+        """See `Recordable`."""
+        self._check()
+        recording = ChannelRecording(self._ari, self._exchange, self._exchange.recording(name))
+        await recording.begin(self.info.id, app=self._exchange.settings.app, rate=self._rate)
+        return recording
 
     async def visit(self, *, context: str, extension: str | None, priority: int | None, within: float) -> Visit:
         self._check()
@@ -287,16 +303,16 @@ class AsteriskLeg:
 
     # ------------------------------------------------------------------------------------------------------------------
 
-    def _end(self, cause: str) -> None:
+    def _end(self, cause: str, *, lost: bool = False) -> None:
         if not self._ended:
             self._ended = True
             if self._media is not None:
                 self._media.end()
-            self._events.put_nowait(Ended(cause, handed_back=cause == _HANDED_BACK))
+            self._events.put_nowait(Ended(cause, handed_back=cause == _HANDED_BACK, lost=lost))
 
     def _media_lost(self, media_id: str) -> None:
         if media_id == self._media_id:
-            self._end("the media connection was lost")
+            self._end("the media connection was lost", lost=True)
 
     async def _bridge(self) -> list[str]:
         """Have a bridge; returns the channels that are still to be put into it."""
@@ -350,6 +366,12 @@ class AsteriskLeg:
             if outcome is not None:
                 self._gone = True  # `Ended` comes with `release`: whoever visits is told the outcome first
         return outcome
+
+    @property
+    def _rate(self) -> Literal[8000, 16000]:
+        """Samples per second of the leg's audio."""
+        exchange = self._exchange
+        return rate_for(self._formats, wideband=exchange.choice.wideband, forced=exchange.settings.rate)
 
     @property
     def _source(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from voxtrad.errors import VoxtradError
 
@@ -61,6 +62,14 @@ class Dialled:
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """`RecordingStarted`, `RecordingFinished` or `RecordingFailed`; with the latter two the file is closed."""
+
+    name: str
+    what: Literal["started", "finished", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
 class ApplicationReplaced:
     """Another client has subscribed to the application; this connection is deaf from now on."""
 
@@ -72,7 +81,7 @@ class Other:
     type: str
 
 
-AriEvent = StasisStart | DigitReceived | ChannelOver | Dialled | ApplicationReplaced | Other
+AriEvent = StasisStart | DigitReceived | ChannelOver | Dialled | Recorded | ApplicationReplaced | Other
 
 # ITU-T Q.850 causes, in Asterisk's words.
 _CAUSES = {
@@ -111,6 +120,12 @@ def parse_event(text: str) -> AriEvent:
                 channel_id=_text(_object(value, "peer"), "id"),
                 status=_text(value, "dialstatus", optional=True),
             )
+        case "RecordingStarted":
+            return Recorded(_text(_object(value, "recording"), "name"), "started")
+        case "RecordingFinished":
+            return Recorded(_text(_object(value, "recording"), "name"), "finished")
+        case "RecordingFailed":
+            return Recorded(_text(_object(value, "recording"), "name"), "failed")
         case "ApplicationReplaced":
             return ApplicationReplaced()
         case _:

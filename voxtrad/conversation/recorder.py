@@ -1,0 +1,131 @@
+"""What is recorded of a call, and when: from the moment the agent's `record` allows it, never where `privacy` is
+`none`, and with silence in the place of what is not to be kept. A recording that fails never fails the call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Literal
+
+import structlog
+
+from voxtrad.config.models import AgentConfig
+from voxtrad.conversation.report import Reporter
+from voxtrad.leg import Leg, LegError, Recordable, Recording
+
+log = structlog.stdlib.get_logger(__name__)
+
+Reason = Literal["sensitive", "others", "agent"]
+"""Why silence is recorded: a number that nobody may keep, people who talk with each other, an agent that is not
+recorded."""
+
+
+class Recorder:
+    """One call's."""
+
+    def __init__(self, leg: Leg, folder: Path | None, reporter: Reporter) -> None:
+        """`folder` is where recordings are kept; with None nothing is ever recorded."""
+        self._leg = leg
+        self._path = folder / f"{reporter.call_id}.wav" if folder is not None else None
+        self._reporter = reporter
+        self._recording: Recording | None = None
+        self._reasons: set[Reason] = set()
+        self._forbidden = False
+        self._stopped = False
+        self.agreed: bool | None = None
+        """What the caller answered when asked whether the call may be recorded; None as long as they have not."""
+
+    async def for_agent(self, config: AgentConfig, moment: Literal["ring", "answer", "agreement"]) -> None:
+        """Record this agent's call from now on, if that is what its configuration wants at this moment."""
+        if config.privacy == "none":
+            self._forbidden = True  # the strictest of a call's agents decides what is kept of it
+        wanted = {
+            False: False,
+            True: True,
+            "on_answer": moment != "ring",
+            "consent": self.agreed is True,
+        }[config.record]
+        if wanted and not self._forbidden:
+            await self._begin()
+            await self._let("agent", False)
+        else:
+            await self._let("agent", True)
+
+    @contextlib.asynccontextmanager
+    async def without(self, reason: Reason) -> AsyncIterator[None]:
+        """Keep what happens in the block out of the recording."""
+        await self._let(reason, True)
+        try:
+            yield
+        finally:
+            await self._let(reason, False)
+
+    async def others_talk(self, talking: bool, *, record: bool = False) -> None:
+        """People talk with each other, which is recorded only where that is asked for; or the agent is back."""
+        await self._let("others", talking and not record)
+
+    async def stop(self) -> None:
+        """The call is over. Never raises, may be called again."""
+        self._stopped = True
+        if self._recording is not None:
+            await self._recording.stop()
+
+    async def keep(self) -> None:
+        """Once stopped, fetch what was recorded and tell where it is; or delete it. Never raises for what fails."""
+        recording, self._recording = self._recording, None
+        if recording is None or self._path is None:
+            return
+        try:
+            if self._forbidden:
+                await recording.discard()
+                return
+            seconds = await recording.save(self._path)
+        except LegError as error:
+            self._failed(f"the recording could not be fetched: {error.message}", error.hint)
+        except OSError as error:
+            self._failed(f"the recording could not be kept: {(error.strerror or str(error)).lower()}", None)
+        else:
+            log.info("recorded", file=str(self._path), seconds=round(seconds, 1))
+            self._reporter.recorded(round(seconds, 3))
+
+    async def _begin(self) -> None:
+        if self._recording is not None or self._stopped or self._path is None:
+            return
+        try:
+            if not isinstance(self._leg, Recordable):
+                raise LegError("calls that come this way cannot be recorded")
+            self._recording = await self._leg.record(self._reporter.call_id)
+        except LegError as error:
+            self._failed(f"the call is not recorded: {error.message}", error.hint)
+            self._stopped = True  # it would be refused again
+            return
+        self._reporter.note("recording", "begins")
+        if self._reasons:
+            await self._apply(True)
+
+    async def _let(self, reason: Reason, silent: bool) -> None:
+        before = bool(self._reasons)
+        (self._reasons.add if silent else self._reasons.discard)(reason)
+        if bool(self._reasons) != before:
+            await self._apply(not before)
+
+    async def _apply(self, silent: bool) -> None:
+        recording = self._recording
+        if recording is None or self._stopped:
+            return
+        try:
+            await (recording.pause() if silent else recording.resume())
+        except LegError as error:
+            if silent:
+                self._failed(f"the recording ends: it could not be paused: {error.message}", error.hint)
+                await self.stop()  # better too little than what nobody may keep
+            else:
+                log.warning("a recording could not be resumed", reason=error.message)
+        else:
+            self._reporter.note("recording", "paused" if silent else "resumed")
+
+    def _failed(self, message: str, hint: str | None) -> None:
+        log.warning(message, hint=hint)
+        self._reporter.error("recording", message)
