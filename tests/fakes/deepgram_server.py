@@ -23,7 +23,16 @@ from tests.fakes.loudness import is_loud
 JSONDict = dict[str, Any]
 
 Behaviour = Literal[
-    "well", "cut", "malformed", "odd shape", "error", "silent", "close 1011", "close 1008", "no handshake"
+    "well",
+    "cut",
+    "malformed",
+    "odd shape",
+    "error",
+    "silent",
+    "silent once",
+    "close 1011",
+    "close 1008",
+    "no handshake",
 ]
 
 
@@ -124,6 +133,10 @@ class _Stream:
                 await self.socket.close(code=1011, message=b"NET-0001")
             case "close 1008":
                 await self.socket.close(code=1008, message=b"DATA-0000")
+            case "silent":
+                pass
+            case "silent once":
+                return len(self.fake.queries) == 1
             case _:
                 return False
         return True

@@ -97,3 +97,17 @@ async def test_a_call_in_which_each_stage_dies_once_is_finished_by_the_others(
     leg = await premises.call(ears, mind, mouth)
     assert premises.said() == (["goodbye"], ["Hello there."])
     assert longest_silence(leg) < 4.0
+
+
+@pytest.mark.parametrize("alone", [False, True])
+async def test_a_recogniser_that_falls_silent_without_an_error_is_stood_in_for_in_the_same_turn(
+    premises: VendorPremises, alone: bool
+) -> None:
+    """Audio flows and nothing comes. The utterance is heard by the next, or over a new connection to the same."""
+    first = await premises.serve(fake_deepgram, "deepgram", behaviour="silent once" if alone else "silent", **HEARS)
+    ears = [first] if alone else [first, await premises.serve(fake_assemblyai, "assemblyai", **HEARS)]
+    leg = await premises.call(
+        ears, await premises.serve(fake_openai, "openai"), await premises.serve(fake_elevenlabs, "elevenlabs")
+    )
+    assert premises.said() == (["goodbye"], ["Hello there."])
+    assert longest_silence(leg) < 4.0

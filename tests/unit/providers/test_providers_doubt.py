@@ -1,0 +1,339 @@
+"""Recognisers that say nothing: who is asked then, who takes over, and who is believed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from voxtrad.providers.base import STTCapabilities, Transcript, TurnSignal, Unreachable
+from voxtrad.providers.fallback.doubt import FIRST_TRUST, LEAST_PATIENCE, LONGEST_TRUST, Doubt
+from voxtrad.providers.fallback.stt import FallbackSTT
+
+pytestmark = pytest.mark.virtual_time
+
+SECOND = bytes(16000)
+
+
+# --- the rules --------------------------------------------------------------------------------------------------------
+
+
+def test_something_is_to_come_within_half_as_long_again_as_usual():
+    doubt = Doubt(final_delay=2.0, ends_turns=False)
+    doubt.asked(10.0, seconds=1.0)
+    assert doubt.due == 13.0
+    doubt.heard(11.0, words=True, final=False)
+    assert doubt.due == 14.0  # a partial one wins it time
+    doubt.heard(12.0, words=True, final=True)
+    assert doubt.due is None
+    quick = Doubt(final_delay=0.1, ends_turns=False)
+    quick.asked(10.0, seconds=1.0)
+    assert quick.due == 10.0 + LEAST_PATIENCE
+
+
+def test_next_to_no_audio_is_no_reason():
+    doubt = Doubt(final_delay=0.3, ends_turns=False)
+    doubt.asked(10.0, seconds=0.3)
+    assert doubt.due is None
+
+
+def test_one_that_ends_turns_need_only_have_said_anything():
+    doubt = Doubt(final_delay=0.3, ends_turns=True)
+    doubt.heard(9.0, words=True, final=False)
+    doubt.asked(10.0, seconds=1.0)
+    assert doubt.due is None
+    doubt.heard(10.5, words=True, final=True)
+    doubt.asked(20.0, seconds=1.0)
+    assert doubt.due == 21.0
+    doubt.heard(20.5, words=False, final=False)
+    assert doubt.due is None
+
+
+def test_where_nobody_hears_words_it_is_believed_longer_and_longer_until_it_is_heard():
+    doubt = Doubt(final_delay=0.3, ends_turns=False)
+    now, waits = 0.0, []
+    for _ in range(6):
+        began = now
+        doubt.unfounded(now)
+        while True:
+            doubt.asked(now, seconds=1.0)
+            if doubt.due is not None:
+                break
+            now += 1.0
+        doubt.doubted()
+        waits.append(now - began)
+    assert waits == [5, 10, 20, 40, 60, 60] and waits[0] == FIRST_TRUST and waits[-1] == LONGEST_TRUST
+    doubt.unfounded(now)
+    doubt.heard(now, words=True, final=True)
+    doubt.asked(now, seconds=1.0)
+    assert doubt.due is not None
+
+
+@settings(deadline=None)
+@given(
+    st.booleans(),
+    st.lists(
+        st.tuples(st.sampled_from(["asked", "words", "nothing", "final", "doubted", "unfounded"]), st.floats(0, 100)),
+        max_size=30,
+    ),
+)
+def test_a_deadline_is_always_ahead_of_the_last_question(ends_turns, facts):
+    doubt = Doubt(final_delay=0.5, ends_turns=ends_turns)
+    now = 0.0
+    for fact, later in facts:
+        now += later
+        match fact:
+            case "asked":
+                doubt.asked(now, seconds=later)
+                assert doubt.due is None or doubt.due >= now + LEAST_PATIENCE or doubt.due < now
+            case "doubted":
+                doubt.doubted()
+            case "unfounded":
+                doubt.unfounded(now)
+            case _:
+                doubt.heard(now, words=fact == "words", final=fact == "final")
+        if fact in ("final", "doubted"):
+            assert doubt.due is None
+
+
+# --- streams ----------------------------------------------------------------------------------------------------------
+
+
+class Ears:
+    """A recogniser driven by the test through the queue of its streams."""
+
+    def __init__(self, name, *, opens_in=0.0, **capabilities):
+        self.name = name
+        self.capabilities = STTCapabilities(**{"partials": True, "final_delay": 0.4, **capabilities})
+        self.opens_in = opens_in
+        self.streams = []
+
+    async def open(self, *, rate, language, hints=()):
+        await asyncio.sleep(self.opens_in)
+        self.streams.append(Hearing())
+        return self.streams[-1]
+
+    async def aclose(self):
+        pass
+
+
+class Hearing:
+    def __init__(self):
+        self.heard = b""
+        self.finalized = 0
+        self.closed = False
+        self.says = asyncio.Queue()
+
+    async def send(self, pcm):
+        self.heard += pcm
+
+    async def finalize(self):
+        self.finalized += 1
+
+    async def events(self):
+        while (event := await self.says.get()) is not None:
+            if isinstance(event, Exception):
+                raise event
+            yield event
+
+    async def aclose(self):
+        self.closed = True
+        self.says.put_nowait(None)
+
+
+class Notes:
+    def __init__(self):
+        self.requests = []
+        self.fallbacks = []
+
+    def on_request(self, provider, kind, outcome):
+        self.requests.append((provider, outcome))
+
+    def on_fallback(self, kind, from_, to, reason):
+        self.fallbacks.append((from_, to))
+
+
+class Call:
+    """A stream of several recognisers, whose events are read as a call reads them."""
+
+    def __init__(self, *ears):
+        self.notes = Notes()
+        self.stt = FallbackSTT(ears, observer=self.notes)
+        self.events = []
+
+    async def __aenter__(self):
+        self.stream = await self.stt.open(rate=8000, language="en")
+        self.reading = asyncio.create_task(self._read())
+        return self
+
+    async def __aexit__(self, *_):
+        await self.stream.aclose()
+        await asyncio.gather(self.reading, return_exceptions=True)
+        await self.stt.aclose()
+
+    async def _read(self):
+        async for event in self.stream.events():
+            self.events.append(event)
+
+    async def says(self, pcm=SECOND):
+        await self.stream.send(pcm)
+        await self.stream.finalize()
+
+
+async def test_where_nothing_comes_the_next_hears_the_utterance_and_takes_over():
+    first, second = Ears("a"), Ears("b")
+    async with Call(first, second) as call:
+        await call.says()
+        await asyncio.sleep(0.9)
+        assert not second.streams
+        await asyncio.sleep(0.2)
+        opinion = second.streams[0]
+        assert (opinion.heard, opinion.finalized) == (SECOND, 1)
+        opinion.says.put_nowait(Transcript("hell", final=False))
+        await asyncio.sleep(0.01)
+        assert call.events == []  # the caller has long stopped: a guess would be taken for all there was
+        opinion.says.put_nowait(Transcript("hello", final=True))
+        await asyncio.sleep(0.01)
+        assert call.events == [Transcript("hello", final=True)]
+        opinion.says.put_nowait(Transcript("and", final=False))
+        await asyncio.sleep(0.01)
+        assert call.events[1:] == [Transcript("and", final=False)]
+        assert first.streams[0].closed and call.notes.fallbacks == [("a", "b")]
+        assert ("a", "timeout") in call.notes.requests
+        await call.stream.send(b"11")
+        assert opinion.heard == SECOND + b"11" and first.streams[0].heard == SECOND
+
+
+async def test_what_is_said_meanwhile_is_heard_once_and_in_order():
+    first, second = Ears("a"), Ears("b", opens_in=1.0)
+    async with Call(first, second) as call:
+        await call.says()
+        sent = SECOND
+        for number in range(150):
+            await asyncio.sleep(0.02)
+            frame = bytes([number, 0]) * 160
+            sent += frame
+            await call.stream.send(frame)
+        assert second.streams[0].heard == sent == first.streams[0].heard
+
+
+async def test_a_sound_without_words_costs_nobody_the_place():
+    first, second = Ears("a"), Ears("b")
+    async with Call(first, second) as call:
+        await call.says()
+        await asyncio.sleep(1.1)
+        second.streams[0].says.put_nowait(Transcript("", final=True))
+        await asyncio.sleep(0.01)
+        assert second.streams[0].closed and not first.streams[0].closed
+        assert call.events == [] and call.notes.fallbacks == []
+        await call.says()
+        await asyncio.sleep(2.0)
+        assert len(second.streams) == 1  # it is believed for a while
+        await asyncio.sleep(5.0)
+        await call.says()
+        await asyncio.sleep(2.0)
+        assert len(second.streams) == 2
+
+
+async def test_an_opinion_that_never_comes_is_not_waited_for():
+    first, second = Ears("a"), Ears("b")
+    async with Call(first, second) as call:
+        await call.says()
+        await asyncio.sleep(6.0)
+        assert second.streams[0].closed and not first.streams[0].closed
+        first.streams[0].says.put_nowait(Transcript("hello", final=True))
+        await asyncio.sleep(0.01)
+        assert call.events == [Transcript("hello", final=True)]
+
+
+async def test_one_that_answers_after_all_keeps_its_place():
+    first, second = Ears("a"), Ears("b")
+    async with Call(first, second) as call:
+        await call.says()
+        await asyncio.sleep(1.1)
+        first.streams[0].says.put_nowait(Transcript("hello", final=True))
+        await asyncio.sleep(0.01)
+        assert call.events == [Transcript("hello", final=True)]
+        assert second.streams[0].closed and call.notes.fallbacks == []
+
+
+async def test_one_that_stops_in_the_middle_of_an_utterance_is_doubted_too():
+    first, second = Ears("a"), Ears("b")
+    async with Call(first, second) as call:
+        await call.stream.send(SECOND)
+        first.streams[0].says.put_nowait(Transcript("where is", final=False))
+        await asyncio.sleep(0.5)
+        await call.stream.finalize()
+        await asyncio.sleep(1.1)
+        second.streams[0].says.put_nowait(Transcript("where is my order", final=True))
+        await asyncio.sleep(0.01)
+        assert call.events == [Transcript("where is", final=False), Transcript("where is my order", final=True)]
+
+
+async def test_a_lone_recogniser_is_connected_to_again():
+    lone = Ears("a")
+    async with Call(lone) as call:
+        await call.says()
+        await asyncio.sleep(1.1)
+        assert lone.streams[1].heard == SECOND
+        lone.streams[1].says.put_nowait(Transcript("hello", final=True))
+        await asyncio.sleep(0.01)
+        assert call.events == [Transcript("hello", final=True)]
+        assert lone.streams[0].closed and call.notes.fallbacks == []
+
+
+async def test_a_lone_recogniser_that_breaks_is_connected_to_again_once():
+    lone = Ears("a")
+    async with Call(lone) as call:
+        lone.streams[0].says.put_nowait(Transcript("one", final=True))
+        await asyncio.sleep(0.01)
+        await call.says()
+        lone.streams[0].says.put_nowait(Unreachable("gone", provider="a"))
+        await asyncio.sleep(0.01)
+        assert (lone.streams[1].heard, lone.streams[1].finalized) == (SECOND, 1)
+        lone.streams[1].says.put_nowait(Unreachable("gone", provider="a"))
+        with pytest.raises(Unreachable):
+            await call.reading
+
+
+async def test_one_that_ends_turns_is_not_hurried():
+    first, second = Ears("a", end_of_turn=True), Ears("b")
+    async with Call(first, second) as call:
+        first.streams[0].says.put_nowait(TurnSignal("started"))
+        await asyncio.sleep(0.01)
+        await call.says()
+        await asyncio.sleep(4.0)
+        assert not second.streams
+        first.streams[0].says.put_nowait(TurnSignal("end", "hello"))
+        await asyncio.sleep(0.01)
+        await call.says()
+        await asyncio.sleep(1.1)
+        second.streams[0].says.put_nowait(Transcript("again", final=True))
+        await asyncio.sleep(0.01)
+        assert call.events[-2:] == [Transcript("again", final=True), TurnSignal("end")]
+
+
+async def test_when_the_doubted_one_breaks_the_other_goes_on():
+    first, second = Ears("a"), Ears("b")
+    async with Call(first, second) as call:
+        await call.says()
+        await asyncio.sleep(1.1)
+        first.streams[0].says.put_nowait(Unreachable("gone", provider="a"))
+        await asyncio.sleep(0.01)
+        assert len(second.streams) == 1
+        second.streams[0].says.put_nowait(Transcript("hello", final=True))
+        await asyncio.sleep(0.01)
+        assert call.events == [Transcript("hello", final=True)] and call.notes.fallbacks == [("a", "b")]
+
+
+async def test_closing_in_the_middle_of_a_doubt_leaves_nothing():
+    before = asyncio.all_tasks()
+    for opens_in in (0.0, 1.0):
+        first, second = Ears("a"), Ears("b", opens_in=opens_in)
+        async with Call(first, second) as call:
+            await call.says()
+            await asyncio.sleep(1.1)
+        assert all(stream.closed for stream in [*first.streams, *second.streams])
+    assert asyncio.all_tasks() == before
