@@ -94,7 +94,7 @@ class Switchboard:
     async def take(self, leg: Leg) -> None:
         """A leg rings: carry the call to its end. Cancelling it leaves the leg to its carrier."""
         call_id = f"c_{secrets.token_hex(10)}"
-        with structlog.contextvars.bound_contextvars(call_id=call_id):
+        with structlog.contextvars.bound_contextvars(call_id=call_id, privacy="full"):
             front = self._front
             front.begin()
             try:
@@ -111,6 +111,7 @@ class Switchboard:
         """From the ring to the end of the call, which then is no live one any more. Raises `Refused`."""
         try:
             session = await self._admit(front, call_id, leg)
+            structlog.contextvars.bind_contextvars(privacy=session.plan.config.privacy)  # see observability/log.py
             await session.run()
         finally:
             if self._sessions.pop(call_id, None) is not None:

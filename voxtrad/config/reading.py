@@ -302,6 +302,8 @@ def _hint(line: str, above: str, column: int, problem: str) -> str | None:
         return 'a value that begins with * needs quotes: ["*"]'
     if re.search(r"[{\[].*(?<![\"'])\$\{", line):
         return 'inside {} and [] a value with ${…} needs quotes: "${env:NAME}"'
+    if line[column : column + 1] == "?" and problem.startswith("expected ','"):
+        return "inside {} and [] a text with a question mark needs quotes"
     if "{{" in here or re.search(r":\s*\{\{", line):
         return "a text that begins with {{ needs quotes"
     if "mapping values are not allowed" in problem:

@@ -29,6 +29,7 @@ from voxtrad.conversation.report import Reporter
 from voxtrad.conversation.spoken import Spoken
 from voxtrad.errors import VoxtradError
 from voxtrad.events.types import Event
+from voxtrad.ledger.privacy import strictest
 from voxtrad.leg import Digit, Leg, LegError, LegGone, MediaPort
 from voxtrad.providers.base import JSON
 
@@ -193,6 +194,8 @@ class Session:
 
     def _hand_over(self, plan: Plan, group: asyncio.TaskGroup) -> Call:
         """Another agent takes the call over."""
+        privacy = strictest(self.plan.config.privacy, plan.config.privacy)
+        structlog.contextvars.bind_contextvars(privacy=privacy)  # see observability/log.py
         self.plan = plan
         self._analyst = plan.analyst or self._analyst
         self.reporter.hand_to(plan.config.name, _names(plan))

@@ -1,7 +1,8 @@
 """Log set-up: lines for people in a terminal, JSON everywhere else, the call's id on each, and no secret in any.
 
 Whoever logs takes `structlog.stdlib.get_logger(__name__)` and says what happened with its facts as keywords; libraries'
-own log lines pass through here too. What a caller said is no business of the log.
+own log lines pass through here too. What a caller said is no business of the log; where an agent's `privacy` is not
+`full`, whoever carries a call binds `privacy` beside `call_id`, and a line of the call keeps no more than events do.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from urllib.parse import quote
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from voxtrad.ledger.privacy import Privacy, mask, mask_number
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "console", "json"]
@@ -35,11 +38,17 @@ _TALKATIVE = (
     "websockets",
 )
 _HIDDEN = "(hidden)"
+PRIVACY = "privacy"
+"""The key that is bound in a call's context: `full`, `redacted` or `none`. It is not printed."""
 _OWN_KEYS = frozenset({"timestamp", "level", "logger"})
+_HARMLESS_KEYS = _OWN_KEYS | {"call_id", "leg", "agent", "tool", "tool_call_id", "provider", "transport", "asterisk"}
+"""Ids, and names of the configuration: no call's privacy hides them."""
 _SHORT = 8
 """A secret of fewer characters is likely to be an everyday word as well (`voxtrad`)."""
 _NUMBER = re.compile(r"\+\d{7,15}(?!\d)")
 _BARE_NUMBER = re.compile(r"\+?\d{7,15}")
+_IN_CHANNEL = re.compile(r"(?<![\w-])\+?\d{7,15}(?!\w)")
+"""As in `Local/447911123456@trunk-00000001;1`, of which the end is no number."""
 _NUMBER_KEYS = frozenset({"caller", "dialled", "from", "number", "to"})
 
 
@@ -126,7 +135,11 @@ class Redaction:
         self._short, self._secrets = short, re.compile("|".join(patterns)) if patterns else None
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-        return {key: value if key in _OWN_KEYS else self._value(key, value) for key, value in event.items()}
+        level: Privacy = event.pop(PRIVACY, "full")
+        shown = {key: value if key in _OWN_KEYS else self._value(key, value) for key, value in event.items()}
+        if level == "full":
+            return shown
+        return {key: value if key in _HARMLESS_KEYS else _private(key, value, level) for key, value in shown.items()}
 
     def _value(self, key: str, value: object) -> object:
         match value:
@@ -150,7 +163,26 @@ class Redaction:
             return text
         if key in _NUMBER_KEYS and _BARE_NUMBER.fullmatch(text):
             return shorten(text)
+        if key == "channel":
+            return _IN_CHANNEL.sub(lambda match: shorten(match[0]), text)
         return _NUMBER.sub(lambda match: shorten(match[0]), text)
+
+
+def _private(key: str, value: object, level: Privacy) -> object:
+    """A value as it may be logged of a call that keeps less than everything. What happened is always told."""
+    match value:
+        case str() if key in ("event", "exception"):
+            return mask(value)
+        case str() | Mapping() | list() if level == "none":
+            return _HIDDEN
+        case str():
+            return mask_number(value) if key in _NUMBER_KEYS else mask(value)
+        case Mapping():
+            return {mask(str(name)): _private(str(name), item, level) for name, item in value.items()}
+        case list():
+            return [_private(key, item, level) for item in value]
+        case _:
+            return value
 
 
 def _spellings(secret: str) -> Iterable[str]:

@@ -177,6 +177,45 @@ def test_numbers_are_shortened() -> None:
     assert lines(out)[1]["caller"] == "+4420…12"
 
 
+@pytest.mark.parametrize(
+    ("channel", "shown"),
+    [
+        ("PJSIP/trunk-0000001f", "PJSIP/trunk-0000001f"),
+        ("PJSIP/100-00000012", "PJSIP/100-00000012"),
+        ("Local/447911123456@out-00000001;1", "Local/44791…56@out-00000001;1"),
+        ("PJSIP/+447911123456-00000012", "PJSIP/+4479…56-00000012"),
+    ],
+)
+def test_numbers_in_channels_are_shortened(channel: str, shown: str) -> None:
+    out = io.StringIO()
+    configure(stream=out)
+    structlog.stdlib.get_logger("x").info("rings", channel=channel)
+    assert lines(out)[0]["channel"] == shown
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_what_an_agents_privacy_leaves_of_a_line(debug: bool) -> None:
+    out = io.StringIO()
+    configure(level="debug" if debug else "info", stream=out)
+    log = structlog.stdlib.get_logger("x")
+    for privacy in ("full", "redacted", "none"):
+        with structlog.contextvars.bound_contextvars(call_id="c_12345678", privacy=privacy):
+            log.info("call", caller="442071234512", leg="1764000000.15", agent="a", seconds=1.5)
+            log.info("tool 1234", reason="order 1234 of ann@example.com", more={"4567": ["b", 7]}, tool="t")
+    log.info("no call", reason="order 1234")
+    full, _, redacted, told, none, nothing, after = lines(out)
+    assert full["caller"] == ("442071234512" if debug else "44207…12")
+    assert redacted["caller"].endswith("12") and "4512" not in redacted["caller"]
+    assert (told["event"], told["reason"]) == ("tool [number]", "order [number] of [email]")
+    assert (told["more"], told["tool"]) == ({"[number]": ["b", 7]}, "t")
+    assert (none["caller"], none["seconds"], none["agent"]) == ("(hidden)", 1.5, "a")
+    assert (nothing["reason"], nothing["more"], nothing["tool"]) == ("(hidden)", "(hidden)", "t")
+    assert {line["leg"] for line in (full, redacted, none)} == {"1764000000.15"}
+    assert {line["call_id"] for line in (redacted, told, none)} == {"c_12345678"}
+    assert not any("privacy" in line for line in lines(out))
+    assert after["reason"] == "order 1234"
+
+
 def test_whoever_debugs_sees_numbers() -> None:
     out = io.StringIO()
     configure(level="debug", stream=out)
