@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from voxtrad.config.templates import Template
@@ -61,6 +62,14 @@ class Toolbox(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class News:
+    """What came late of a tool's call."""
+
+    call: ToolCall
+    answer: ToolAnswer
+
+
 class Reply:
     """One answer of the agent: iterate over it for its text as it is written, or, when it is, for all of it again.
 
@@ -79,6 +88,8 @@ class Reply:
         self._draft = draft
         self._parts: list[Part] = []
         self._stand_ins: list[Message] = []
+        self._told: list[tuple[News, Message]] = []
+        """News that it is about, and what tells the model of them."""
         self._fillers: list[str] = []
         self._text = self._rounds()
         self._written = False
@@ -113,10 +124,18 @@ class Reply:
 
         Empty where a tool has run already: then the question and the results stay, and the answer goes on from there.
         """
+        told, self._told = self._told, []
+        self._agent.writer.withdraw(message for _, message in told)
+        self._agent.news[:0] = [news for news, _ in told]
         if self.tools_ran or self._asked is None:
             return ""
         self._agent.writer.withdraw([self._asked, *(part.message for part in self._parts), *self._stand_ins])
         return self._asked.content
+
+    @property
+    def _decided(self) -> bool:
+        """What comes next is not the model's: the call is led on, or a handler runs tools."""
+        return self.then is not None or bool(self.tool_calls)
 
     # --- rounds -------------------------------------------------------------------------------------------------------
 
@@ -125,9 +144,12 @@ class Reply:
 
     async def _rounds(self) -> AsyncGenerator[str, None]:
         agent = self._agent
+        for news, _ in self._told:
+            async for said in self._answered(news.answer):
+                yield said
         asked_again = False
         rounds = 0
-        while True:
+        while not self._decided:
             calls = list[ToolCall]()
             async for delta in self._round(agent.offered() if rounds < MAX_ROUNDS else (), calls):
                 yield delta
@@ -136,10 +158,8 @@ class Reply:
                     yield self._paragraph()
                 async for said in self._use(calls):
                     yield said
-                if self.then is not None or self.tool_calls:
-                    break
                 rounds += 1
-            elif self.text.strip() or (asked_again and self.tools_ran):
+            elif self.text.strip() or self._told or (asked_again and self.tools_ran):
                 break
             elif asked_again:
                 raise MalformedAnswer("the model gave no answer, twice", provider=agent.model.name)
@@ -207,13 +227,24 @@ class Reply:
         finally:
             self._fillers = []
         for task in answers:
-            answer = task.result()
-            if answer.say:
-                part = self._begin()
-                text = answer.say + " "
-                agent.writer.write(part, text)
-                yield text
-            self.then = self.then or answer.then
+            async for said in self._answered(task.result()):
+                yield said
+
+    async def _answered(self, answer: ToolAnswer) -> AsyncGenerator[str, None]:
+        """What a tool has to say itself, and wants to become of the call."""
+        if answer.say:
+            part, text = self._begin(), answer.say + " "
+            self._agent.writer.write(part, text)
+            yield text
+        self.then = self.then or answer.then
+
+    def about(self, news: Sequence[News]) -> None:
+        """It is to tell the caller these."""
+        for one in news:
+            text = (
+                f"What '{one.call.name}' was to bring has come: see its result. Tell the caller, if they do not know."
+            )
+            self._told.append((one, self._agent.writer.note(text, one.call.id)))
 
     def _left(self, calls: Sequence[ToolCall]) -> Iterator[ToolCall]:
         """The calls that are left to the handler; the model is told of those that are refused."""
@@ -230,11 +261,15 @@ class Reply:
         """The result of a tool goes into the history whenever it comes, also after an interruption."""
         agent = self._agent
         answer = await tool.answer()
-        agent.writer.tool_result(call.id, answer.result)
+        agent.writer.tool_result(call.id, answer.result, pending=answer.later is not None)
         agent.variables.update(answer.variables)
         if answer.later is not None:
-            agent.group.create_task(self._note(call, answer.later))
+            agent.group.create_task(self._note_later(call, answer.later))
         return answer
+
+    async def _note_later(self, call: ToolCall, tool: RunningTool) -> None:
+        """A late result is news, that the agent tells as soon as nobody speaks."""
+        self._agent.add_news(News(call, await self._note(call, tool)))
 
 
 class Agent:
@@ -259,6 +294,10 @@ class Agent:
         self.facts = call
         self.variables: dict[str, JSON] = dict(variables)
         self.writer = History()
+        self.news: list[News] = []
+        """What came late of tools, and the caller does not know yet."""
+        self.on_news: Callable[[], None] = lambda: None
+        """Called when there are some."""
         self.turn = 0
         self.group = group
         self.clock = clock
@@ -273,7 +312,10 @@ class Agent:
         return self.writer.messages
 
     def stream(self, text: str) -> Reply:
-        """Answer `text` as a stream. An empty text adds no message: the model goes on from the history as it is."""
+        """Answer `text` as a stream. An empty text adds no message: the model goes on from the history as it is.
+
+        What came late of a tool is told then.
+        """
         asked = self.writer.user(text) if text else None
         self.turn += bool(text)
         draft, self._draft = self._draft, None
@@ -281,6 +323,9 @@ class Agent:
             draft.drop()
             draft = None
         self._replying = Reply(self, asked, draft)
+        if not text:
+            news, self.news = self.news, []
+            self._replying.about(news)
         return self._replying
 
     async def respond(self, text: str) -> Reply:
@@ -302,6 +347,11 @@ class Agent:
     def add_tool_result(self, call_id: str, result: JSON) -> None:
         """The result of a tool that a handler has run, as text or anything JSON has; `respond("")` then goes on."""
         self.writer.tool_result(call_id, self.toolbox.finished(call_id, result))
+
+    def add_news(self, news: News) -> None:
+        """Something came late of a tool."""
+        self.news.append(news)
+        self.on_news()
 
     def draft(self, text: str) -> None:
         """The caller has probably finished, and said this: begin to think."""

@@ -89,6 +89,7 @@ class Call:
         self._listener: Listener | None = None
         self._turn: Turn | None = None
         self._farewells: list[Farewell] = []
+        agent.on_news = self._prompt
 
     def attach(self, speaker: Speaker, listener: Listener) -> None:
         """Give the call its mouth and ears."""
@@ -207,20 +208,26 @@ class Call:
         return spoken
 
     async def listen(self, timeout: float | None = None) -> Turn | None:
-        """The caller's next turn; None when nobody has spoken for `timeout` seconds, and when the call has ended."""
+        """The caller's next turn; None when nobody has spoken for `timeout` seconds, and when the call has ended.
+
+        A turn without words is the agent's own, to tell what came late of a tool: `agent.stream("")` answers it.
+        """
         turn = None
         while turn is None:
             await self.with_caller()
             listener = self._listener
             if not self.in_progress or listener is None:
                 return None
+            if self.agent.news:
+                listener.prompt()
             turn = await listener.turn(timeout)
             if turn is None and listener is self._listener:
                 if self.in_progress:
                     self.reporter.silent(timeout or 0.0)
                 return None
-        self.idle_monitor.heard()
-        self._turn = turn
+        if not turn.unasked:
+            self.idle_monitor.heard()
+            self._turn = turn
         self.reporter.turn(turn)
         return turn
 
@@ -366,6 +373,10 @@ class Call:
             self._keypad.close()
         if self._listener is not None:
             self._close(self._listener)
+
+    def _prompt(self) -> None:
+        if self._listener is not None:
+            self._listener.prompt()
 
     def _close(self, listener: Listener) -> None:
         if left := listener.close():

@@ -106,6 +106,8 @@ class Turn:
     """When the last final transcript came; None where it was not waited for."""
     merged: bool = False
     """Holds also the words of a turn that was handed over before and taken back."""
+    unasked: bool = False
+    """Nobody spoke: the agent has something to say by itself. `text` is empty."""
 
 
 @dataclass(frozen=True, slots=True)

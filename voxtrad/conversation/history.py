@@ -45,13 +45,16 @@ class History:
 
     def tool_started(self, call: ToolCall) -> Message:
         """A stand-in for the result of a tool that was called."""
-        message = Message("tool", PENDING, tool_call_id=call.id)
+        message = Message("tool", PENDING, tool_call_id=call.id, pending=True)
         self.messages.append(message)
         return message
 
-    def tool_result(self, call_id: str, result: str) -> None:
-        """A tool's result: in the place of its stand-in, or of the result before; at the end where it has none."""
-        message = Message("tool", result, tool_call_id=call_id)
+    def tool_result(self, call_id: str, result: str, *, pending: bool = False) -> None:
+        """A tool's result: in the place of its stand-in, or of the result before; at the end where it has none.
+
+        `pending`: it stands in for another that is to come.
+        """
+        message = Message("tool", result, tool_call_id=call_id, pending=pending)
         for index in range(len(self.messages) - 1, -1, -1):
             if self.messages[index].role == "tool" and self.messages[index].tool_call_id == call_id:
                 self.messages[index] = message
@@ -76,9 +79,11 @@ class History:
         if heard:
             self.messages.append(Message("assistant", heard.rstrip(), interrupted=interrupted))
 
-    def note(self, text: str) -> None:
-        """Something that the model is to know."""
-        self.messages.append(Message("system", text))
+    def note(self, text: str, call_id: str | None = None) -> Message:
+        """Something that the model is to know; `call_id`: of a tool's call."""
+        message = Message("system", text, tool_call_id=call_id)
+        self.messages.append(message)
+        return message
 
     def withdraw(self, messages: Iterable[Message]) -> None:
         """Take messages back, as if they had never been."""

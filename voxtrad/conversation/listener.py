@@ -95,6 +95,7 @@ class Listener:
         self._silent = False
         self._silent_at: float | None = None
         self._closed = False
+        self._prompted = False
         self._news = asyncio.Event()
         self.overtaken = False
         """The caller went on after the last turn, while there was no speech of the agent's that could be dropped."""
@@ -115,9 +116,13 @@ class Listener:
         try:
             await self._act(self._machine.waiting(self._clock(), timeout))
             while True:
-                while not (self._closed or self._silent or (self._turns and not self._machine.undecided)):
+                while not (self._closed or self._silent or self._due()):
                     self._news.clear()
                     await self._news.wait()
+                if self._prompted and not self._turns and self._due() and not self._closed:
+                    self._prompted, now = False, self._clock()
+                    await self._act(self._machine.prompted(now))
+                    return Turn("", voiced_until=now, decided_at=now, unasked=True)
                 if self._closed or not self._turns:
                     return None
                 if turn := self._next():
@@ -125,6 +130,10 @@ class Listener:
                     return turn
         finally:
             self._machine.busy(self._clock())
+
+    def _due(self) -> bool:
+        """Whether there is a turn, of the caller or the agent's own, and nothing of the caller is undecided."""
+        return bool(self._turns or self._prompted) and not self._machine.undecided
 
     def _next(self) -> Turn | None:
         """All that was said, as one turn; None when there is nothing to answer in it."""
@@ -142,6 +151,11 @@ class Listener:
         Empty where they stand in the history already, and the answer is to go on from there.
         """
         self._taken_back = " ".join(part for part in (self._taken_back, text) if part)
+
+    def prompt(self) -> None:
+        """The agent has something to say by itself: when nobody speaks it gets a turn without words."""
+        self._prompted = True
+        self._news.set()
 
     async def settled(self) -> bool:
         """Wait until it is known whether what the caller does now is a turn; whether there is one to be answered."""

@@ -202,6 +202,12 @@ class TurnMachine:
         self._quiet.busy(t)
         return self._fact(Fact.HANDED, t, "the dialogue has the turn")
 
+    def prompted(self, t: float) -> list[TurnDecision]:
+        """The agent is to say something that nobody asked for now: the silence from here on is its own."""
+        self._quiet.heard(t)
+        self._quiet.turn(t)
+        return self.handed(t)
+
     def busy(self, t: float) -> None:
         """The dialogue listens no longer, although it was given no turn."""
         self._quiet.busy(t)

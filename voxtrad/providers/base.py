@@ -173,7 +173,9 @@ class Message:
     content: str
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
-    """With role `tool`: which call this answers."""
+    """With role `tool`: which call this answers. With role `system`: which one it tells news of."""
+    pending: bool = False
+    """With role `tool`: `content` stands in for a result that is still to come."""
     interrupted: bool = False
     """With role `assistant`: the caller interrupted; `content` is what was heard."""
 

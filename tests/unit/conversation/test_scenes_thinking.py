@@ -23,10 +23,10 @@ from stage import (
 
 from voxtrad.conversation.call import Call
 from voxtrad.conversation.handover import HandoverFailed
-from voxtrad.events.types import CallFailed, DeadAir, DtmfReceived, ToolCompleted
+from voxtrad.events.types import BargeIn, CallFailed, DeadAir, DtmfReceived, ToolCompleted, TurnEnded
 from voxtrad.leg import Leg, LegError
 from voxtrad.providers.base import Unreachable
-from voxtrad.tools.base import CallActions, Outcome, Proceed, ToolError, Transfer
+from voxtrad.tools.base import CallActions, EndCall, Outcome, Proceed, ToolError, Transfer
 
 pytestmark = pytest.mark.virtual_time
 
@@ -617,3 +617,88 @@ async def test_hold_keeps_the_agent_from_asking() -> None:
 
     played = await play(scene, tools=[Job(work=work)], model=Model([[asks()], ["Take your time."], ["Good."]]))
     assert played.said() == ["Take your time.", "Good.", "Are you still there?"]
+
+
+def answers_late(seconds: float, **late: object) -> Job:
+    """A tool that answers 202, and brings this `seconds` later."""
+
+    async def work(actions: CallActions) -> Outcome:
+        async def result() -> Outcome:
+            await asyncio.sleep(seconds)
+            return Outcome(**late)  # type: ignore[arg-type]  # what a test gives
+
+        return Outcome({"status": "the result will follow"}, later=result())
+
+    return Job(work=work)
+
+
+async def test_late_result_is_told_unasked_when_nobody_speaks() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.says("where is my order")
+        await caller.answered(3.0)
+        await caller.answered(1.0)
+
+    model = Model([[asks()], ["Later."], ["It was sent."]])
+    played = await play(scene, tools=[answers_late(4.0, result="sent")], model=model)
+    assert played.said() == ["Later.", "It was sent."]
+    last = model.asked[2]
+    assert ("tool", "sent") in [(m.role, m.content) for m in last]
+    assert last[-1].role == "system" and "look_up" in last[-1].content
+    assert played.turns() == ["where is my order"]
+    assert len(played.of(TurnEnded)) == 1, "nobody waited for an answer the second time"
+    first, second = played.agent_spans[0], played.agent_spans[-1]
+    assert second[0] - first[0] > 2
+
+
+async def test_late_result_waits_until_the_agent_and_the_caller_have_spoken() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.says("where is my order")
+        await caller.answered(1.0)
+        await caller.says("and tell me something else meanwhile please", 3.0)
+        await caller.answered(2.0)
+
+    model = Model([[asks()], ["Later."], ["Something else."], ["It was sent."]])
+    played = await play(scene, tools=[answers_late(3.0, result="sent")], model=model)
+    assert played.said() == ["Later.", "Something else.", "It was sent."]
+    assert not played.of(BargeIn)
+
+
+async def test_late_results_own_words_and_action() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.says("where is my order")
+        await caller.answered(3.0)
+        await caller.answered(1.0)
+        await caller.waits(20)
+
+    job = answers_late(4.0, result="sent", say="It was sent. Goodbye.", then=EndCall())
+    model = Model([[asks()], ["Later."]])
+    played = await play(scene, tools=[job], model=model)
+    assert played.said() == ["Later.", "It was sent. Goodbye."]
+    assert played.ended.outcome == "completed"
+    assert len(model.asked) == 2
+
+
+async def test_late_result_that_is_interrupted_before_it_is_heard_is_told_afterwards() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.says("where is my order")
+        await caller.answered(3.9)
+        await caller.says("one more thing", 0.8)
+        await caller.answered(2.0)
+
+    model = Model([[asks()], ["Later."], [2.0, "It was sent."], ["Which one?"], ["It was sent."]])
+    played = await play(scene, tools=[answers_late(4.0, result="sent")], model=model)
+    assert played.said() == ["Later.", "Which one?", "It was sent."], timeline(played)
+    assert [m.content for m in played.call.agent.history if m.role == "user"] == ["where is my order", "one more thing"]
+
+
+async def test_model_that_has_nothing_to_say_of_a_late_result_keeps_the_call() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.says("where is my order")
+        await caller.answered(5.0)
+        await caller.says("thanks")
+        await caller.answered()
+
+    model = Model([[asks()], ["Later."], [], ["Bye."]])
+    played = await play(scene, tools=[answers_late(3.0, result="sent")], model=model, dead_air=True)
+    assert played.said() == ["Later.", "Bye."]
+    assert played.ended.outcome == "caller_hangup"

@@ -100,6 +100,19 @@ async def test_a_tools_failure_is_spoken_of(on_error, spoken):
     assert await answer(llm, user("order 5"), Message("assistant", "", tool_calls=(call,)), failed) == (spoken, [])
 
 
+async def test_a_result_that_is_still_to_come_is_not_spoken_of_and_told_when_it_has_come():
+    llm = model()
+    _, [call] = await answer(llm, user("order 5"))
+    history = [user("order 5"), Message("assistant", "", tool_calls=(call,))]
+    pending = Message("tool", '{"status": "the result will follow"}', tool_call_id=call.id, pending=True)
+    assert await answer(llm, *history, pending) == ("", [])
+    come = Message("tool", '{"status": "sent"}', tool_call_id=call.id)
+    meanwhile = [user("what else"), Message("assistant", "I do not know.")]
+    news = Message("system", "there it is", tool_call_id=call.id)
+    assert await answer(llm, *history, come, *meanwhile, news) == await answer(llm, *history, come)
+    assert (await answer(llm, *history, come, *meanwhile, news))[0]
+
+
 async def test_a_new_question_after_a_tool_is_answered_anew():
     llm = model()
     _, [call] = await answer(llm, user("order 5"))

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
+from itertools import takewhile
 from typing import Annotated
 from uuid import uuid4
 
@@ -111,8 +112,12 @@ class Scripted:
         """Answer the caller's last words, or, where tools have run since, speak about their results."""
         names: dict[str, object] = {**(variables or {}), "now": datetime.now().astimezone()}
         try:
-            asked = _tools_asked(messages)
-            events = self._answer(messages, tools, names) if asked is None else self._result(messages, asked, names)
+            if late := _late(messages):
+                events = [event for past, asked in late for event in self._result(past, asked, names)]
+            elif (asked := _tools_asked(messages)) is not None:
+                events = self._result(messages, asked, names)
+            else:
+                events = self._answer(messages, tools, names)
         except TemplateRenderError as error:
             raise BadRequest(f"a template of the script failed: {error.message}", provider=self.name) from error
         for event in events:
@@ -145,7 +150,7 @@ class Scripted:
         calls = {call.id: call for call in messages[asked].tool_calls}
         spoken: list[LLMEvent] = []
         for message in messages[asked + 1 :]:
-            if message.role != "tool":
+            if message.role != "tool" or message.pending:
                 continue
             call = calls.get(message.tool_call_id or "")
             result = _parsed(message.content)
@@ -192,6 +197,18 @@ def _tools_asked(messages: Sequence[Message]) -> int | None:
         if messages[at].tool_calls:
             return at
     return None
+
+
+def _late(messages: Sequence[Message]) -> list[tuple[Sequence[Message], int]]:
+    """The news of results that came late, if they are the last that is known: for each the conversation up to the
+    result, and where in it the tool was called."""
+    found: list[tuple[Sequence[Message], int]] = []
+    for note in takewhile(lambda message: message.role == "system", reversed(messages)):
+        for at, message in enumerate(messages):
+            if note.tool_call_id in [call.id for call in message.tool_calls]:
+                results = [m for m in messages[at + 1 :] if m.role == "tool" and m.tool_call_id == note.tool_call_id]
+                found.append(([*messages[: at + 1], *results], at))
+    return found[::-1]
 
 
 def _last_words(messages: Sequence[Message]) -> str:
