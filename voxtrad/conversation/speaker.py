@@ -61,6 +61,8 @@ class _Saying(UtteranceAudio):
     def __init__(self, rate: int, interruptible: bool, *, filler: bool = False) -> None:
         super().__init__(rate, interruptible)
         self.filler = filler
+        self.own = True
+        """No other voice stood in for any of it."""
         self.sounding = False
         self.work: asyncio.Task[None] | None = None
         self.flushed = asyncio.Event()
@@ -215,7 +217,7 @@ class Speaker:
             self._add_whole(utterance, utterance.begin(text, text), kept)
             return
         await self._voice_all(utterance, _sentences_of(text, self._language))
-        if all(piece.source for piece in utterance.pieces):
+        if utterance.own and all(piece.source for piece in utterance.pieces):
             self._kept.put(text, bytes(utterance.audio))
 
     async def _read(self, utterance: _Saying, deltas: AsyncIterator[str]) -> AsyncGenerator[tuple[str, str], None]:
@@ -300,6 +302,7 @@ class Speaker:
         try:
             while (chunk := await self._chunk(stream, utterance, piece)) is not None:
                 piece.timings.extend(chunk.timings)
+                utterance.own = utterance.own and chunk.own
                 self._add(utterance, piece, framer.push(chunk.pcm))
             self._add(utterance, piece, framer.flush())
         finally:

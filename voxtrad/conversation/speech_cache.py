@@ -67,6 +67,8 @@ class SpeechCache:
             try:
                 for text in missing:
                     pcm = await synthesized(speaking, text, language=language, rate=rate)
+                    if pcm is None:
+                        continue
                     self._prepared.put(voice.key(text), pcm)
                     await asyncio.to_thread(self._save, voice.key(text), pcm)
             finally:
@@ -112,10 +114,10 @@ class SpeechCache:
             excess -= size
 
 
-async def synthesized(voice: Voice, text: str, *, language: str, rate: int) -> bytes:
+async def synthesized(voice: Voice, text: str, *, language: str, rate: int) -> bytes | None:
     """A whole text as it is said live: made speakable, sentence by sentence, each in whole frames.
 
-    Raises `ProviderError`.
+    None where another voice stood in. Raises `ProviderError`.
     """
     cutter = SpeechText(language)
     pcm = bytearray()
@@ -123,6 +125,8 @@ async def synthesized(voice: Voice, text: str, *, language: str, rate: int) -> b
         framer = Framer(rate)
         if sentence.text:
             async for chunk in voice.synthesize(sentence.text):
+                if not chunk.own:
+                    return None
                 pcm += framer.push(chunk.pcm)
             pcm += framer.flush()
     return bytes(pcm)

@@ -238,6 +238,8 @@ class SpeechChunk:
 
     pcm: bytes
     timings: tuple[WordTiming, ...] = ()
+    own: bool = True
+    """The voice's own, as its fingerprint names it, and not cut short: only such audio is kept for another time."""
 
 
 @dataclass(frozen=True, slots=True)

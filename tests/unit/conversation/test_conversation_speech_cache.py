@@ -10,6 +10,7 @@ from stage import RATE, Synthesis, voice_of
 
 from voxtrad.conversation.speech_cache import SpeechCache
 from voxtrad.providers.base import SpeechChunk, Unreachable
+from voxtrad.providers.fallback.tts import FallbackTTS
 
 pytestmark = pytest.mark.virtual_time
 
@@ -28,6 +29,16 @@ async def test_prepared_sentences_are_in_memory_and_on_disk(tmp_path: Path) -> N
     assert tts.spoken == ["Hello.", "One moment."], "read from the disk"
     kept = again.voice(tts.fingerprint, RATE).get("Hello.")
     assert kept is not None and len(kept) == pytest.approx(len(voice_of("Hello.")), abs=RATE // 25)
+
+
+async def test_what_another_voice_stood_in_for_is_not_kept(tmp_path: Path) -> None:
+    first, second = Synthesis(fails={"Hello": 0.0}), Synthesis(fingerprint="second")
+    tts = FallbackTTS([first, second])
+    cache = SpeechCache(tmp_path / "speech")
+    await cache.prepare(tts, "en", RATE, ["Hello."])
+    assert second.spoken == ["Hello."]
+    assert cache.voice(tts.fingerprint, RATE).get("Hello.") is None and not (tmp_path / "speech").exists()
+    await tts.aclose()
 
 
 async def test_another_voice_or_rate_is_another_sound() -> None:

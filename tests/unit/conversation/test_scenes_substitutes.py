@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import pytest
 from stage import FOREVER, Answer, Caller, Model, Played, Recogniser, Synthesis, later, play
 
+from voxtrad.conversation.call import Call
 from voxtrad.conversation.listener import PRE_ROLL
 from voxtrad.providers.base import Unreachable
 from voxtrad.providers.fallback.llm import FallbackLLM
@@ -88,6 +89,24 @@ async def test_voice_dies(how: str, sentence: str, second: float, thinking: floa
     (said,) = played.said()
     if not second:
         assert said == TEXT
+    await voice.aclose()
+
+
+async def test_what_another_voice_said_is_not_kept_as_the_firsts(filler: list[str]) -> None:
+    first, second = Synthesis(fails={"Again": 0.0}), Synthesis()
+
+    async def twice(call: Call) -> None:
+        await call.answer()
+        for _ in range(2):
+            await call.say("Again and again.")
+            await call.say("Now and then.")
+
+    async def listens(caller: Caller) -> None:
+        await caller.answered(6.0)
+
+    voice = Voices(first, second)
+    await play(listens, config={"filler": filler}, voice=voice, dialogue=twice)  # type: ignore[arg-type]  # one of its own
+    assert second.spoken == ["Again and again.", "Now and then."] * 2
     await voice.aclose()
 
 

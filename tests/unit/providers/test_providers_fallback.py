@@ -315,6 +315,19 @@ async def test_a_sentence_that_breaks_off_stays_cut_and_the_next_is_anothers():
     await tts.aclose()
 
 
+async def test_only_the_first_voices_whole_sentences_are_its_own():
+    async def own(voice):
+        return all([chunk.own async for chunk in voice.synthesize("Hello.")])
+
+    tts = FallbackTTS([Speech("a", [b"aa"], [b"aa", gone()]), Speech("b", [b"bb"])])
+    voice = await tts.open(rate=8000, language="en")
+    assert await own(voice)
+    assert not await own(voice)  # cut short
+    assert not await own(voice)  # another's
+    await voice.aclose()
+    await tts.aclose()
+
+
 async def test_late_audio_is_a_failure_while_there_is_another():
     tts = FallbackTTS([Speech("a", [3.0, b"aa"]), Speech("b", [b"bb"])], deadlines=Deadlines(first_audio=2.0))
     voice = await tts.open(rate=8000, language="en")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import cast
 
 from voxtrad.providers.base import ProviderError, SpeechChunk, TextToSpeech, TTSCapabilities, Voice
@@ -93,7 +94,7 @@ class FallbackVoice:
                     self._circle.worked(index)
                     while chunk is not None:
                         heard = heard or bool(chunk.pcm)
-                        yield chunk
+                        yield chunk if index == 0 else replace(chunk, own=False)
                         async with within(self._limit(self._deadlines.next_audio, then), name, "more audio"):
                             chunk = await anext(stream, None)
                 return
@@ -101,6 +102,7 @@ class FallbackVoice:
                 self._circle.failed(index, error, then=then)
                 await self._drop(index)
                 if heard and then is not None:
+                    yield SpeechChunk(b"", own=False)
                     return
                 if then is None:
                     raise
