@@ -321,7 +321,7 @@ class Server:
 
     def _backlog(self) -> Backlog:
         stats = self.ledger.stats()
-        return Backlog(stats.undelivered, stats.oldest, stats.expired)
+        return Backlog(stats.undelivered, stats.oldest, stats.expired, stats.lost)
 
     def _privacy(self, agent: str) -> Privacy:
         known = self.reloader.loaded.config.agents.get(agent)

@@ -18,6 +18,8 @@ from voxtrad.events.types import CallAnswered, CallEnded, CallStarted, PromisedE
 from voxtrad.ledger.outbox import encode
 from voxtrad.ledger.privacy import Privacy, redact, strictest
 
+KEPT_LEVELS = 500
+"""Calls that ended last, and are remembered."""
 KEPT = 10_000
 """Events to go back to: minutes of a busy server, hours of a quiet one."""
 
@@ -60,6 +62,8 @@ class Watch:
         self._events: deque[Kept] = deque(maxlen=kept)
         self._next = 1
         self._live: dict[str, Live] = {}
+        self._over: deque[tuple[str, Privacy]] = deque(maxlen=KEPT_LEVELS)
+        """What just ended may be shown as: a recording or an analysis is still to come."""
         self._changed = asyncio.Event()
         self._run = secrets.token_hex(4)
         self.closed = False
@@ -75,7 +79,7 @@ class Watch:
     def take(self, event: PromisedEvent) -> None:
         """Keep an event."""
         live = self._live.get(event.call_id)
-        level = strictest(self._privacy(event.agent), live.level if live else "full")
+        level = strictest(self._privacy(event.agent), live.level if live else self._level_of_ended(event.call_id))
         shown = redact(event, level)
         match shown:
             case CallStarted():
@@ -84,11 +88,15 @@ class Watch:
                 live.answered = event.timestamp
             case CallEnded():
                 self._live.pop(event.call_id, None)
+                self._over.append((event.call_id, level))
         if live is not None:
             live.level = level
         self._events.append(Kept(self._next, shown))
         self._next += 1
         self._stir()
+
+    def _level_of_ended(self, call_id: str) -> Privacy:
+        return next((level for over, level in self._over if over == call_id), "full")
 
     # --- for readers --------------------------------------------------------------------------------------------------
 

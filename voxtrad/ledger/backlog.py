@@ -7,15 +7,19 @@ of others (settling a delivery, a reload) are few and always taken.
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Generic, TypeVar
+
+import structlog
 
 from voxtrad.events.types import Event, InternalEvent, PromisedEvent
 from voxtrad.ledger.outbox import SPEECH
 
 JobT = TypeVar("JobT")
+
+log = structlog.stdlib.get_logger(__name__)
 
 _OVERHEAD = 400  # bytes that an event and its place in the queue take about
 _PART = 60  # and an item of a list or mapping
@@ -50,7 +54,7 @@ class Backlog(Generic[JobT]):
         self._speech: deque[_Waiting] = deque()
         self._events = 0
         self._bytes = 0
-        self._dropped = 0
+        self._dropped: Counter[type[Event]] = Counter()
         self._closed = False
 
     @property
@@ -61,7 +65,12 @@ class Backlog(Generic[JobT]):
     @property
     def dropped(self) -> int:
         """Events that had no room."""
-        return self._dropped
+        return self._dropped.total()
+
+    @property
+    def dropped_kinds(self) -> Mapping[type[Event], int]:
+        """The same by their kind."""
+        return dict(self._dropped)
 
     def put_event(self, event: Event) -> None:
         waiting = _Waiting(event)
@@ -69,7 +78,7 @@ class Backlog(Generic[JobT]):
             while self._full(waiting.weight) and self._drop_speech():
                 pass
             if self._full(waiting.weight) or self._closed:
-                self._dropped += 1
+                self._drop(event)
                 return
             self._add(waiting)
             self._queue.append(waiting)
@@ -132,10 +141,16 @@ class Backlog(Generic[JobT]):
         while self._speech:
             oldest = self._speech.popleft()
             if oldest.event is not None:
+                self._drop(oldest.event)
                 self._remove(oldest)
-                self._dropped += 1
                 return True
         return False
+
+    def _drop(self, event: Event) -> None:
+        self._dropped[type(event)] += 1
+        count = self.dropped
+        if count & (count - 1) == 0:  # the 1st, 2nd, 4th, 8th…
+            log.error("events are dropped: they cannot be written, and memory has no room for more", dropped=count)
 
     def _add(self, waiting: _Waiting) -> None:
         self._events += 1

@@ -11,6 +11,7 @@ import fcntl
 import os
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from typing import Literal, TypeVar, cast
 from voxtrad.errors import in_words
 from voxtrad.events.types import Decision, Event, PromisedEvent, TokensUsed
 from voxtrad.ledger.backlog import Backlog, Room
+from voxtrad.ledger.outbox import wants
 from voxtrad.ledger.recordings import recording_of
 from voxtrad.ledger.room import Limits
 from voxtrad.ledger.schema import FILE_NAME, LedgerError, is_damaged, make_private, open_read_only
@@ -56,6 +58,8 @@ class Stats:
     """Counter: speech events that were dropped undelivered, as the database was full. So for messages and records."""
     dropped_messages: int
     dropped_records: int
+    lost: Mapping[str, int]
+    """Counter: events that an endpoint is never sent because they were dropped, by endpoint."""
     refused: int
     """Counter: events that could not be written for reasons of their own."""
     failures: int
@@ -156,6 +160,7 @@ class Ledger:
             disabled=counts.disabled,
             unwritten=self._backlog.events,
             dropped_unwritten=self._backlog.dropped,
+            lost=self._lost(self._backlog.dropped_kinds),
             dropped_speech=memory.dropped.speech,
             dropped_messages=memory.dropped.messages,
             dropped_records=memory.dropped.records,
@@ -166,6 +171,16 @@ class Ledger:
         )
 
     # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _lost(self, unwritten: Mapping[type[Event], int]) -> dict[str, int]:
+        """What was dropped, by the endpoints that wanted it."""
+        memory = self._health.memory
+        lost = Counter(memory.dropped.owed)
+        for endpoint in memory.settings.endpoints:
+            for kind, count in unwritten.items():
+                if issubclass(kind, PromisedEvent) and wants(endpoint.events, kind.name):
+                    lost[endpoint.name] += count
+        return lost
 
     async def start(self) -> None:
         self._writer.start()

@@ -116,9 +116,21 @@ class CallsTable:
     def crashed(self, *, now: float) -> list[CallEnded]:
         """The ends that calls of earlier runs of the server never got."""
         rows = self._db.execute(
-            "SELECT * FROM calls WHERE ended IS NULL AND instance <> ? ORDER BY started", (self._instance,)
+            "SELECT calls.*, instances.seen FROM calls LEFT JOIN instances ON instances.id = instance"
+            " WHERE ended IS NULL AND instance <> ? ORDER BY started",
+            (self._instance,),
         ).fetchall()
         return [crash_of(row, read_entries(self._db, row["id"]), now=now) for row in rows]
+
+    def seen(self, now: float) -> None:
+        """This run of the server is alive, and so are its calls."""
+        self._db.execute(
+            "INSERT INTO instances VALUES (?, ?) ON CONFLICT DO UPDATE SET seen = excluded.seen", (self._instance, now)
+        )
+
+    def forget_instances(self) -> None:
+        """Earlier runs of the server have no open calls any more."""
+        self._db.execute("DELETE FROM instances WHERE id <> ?", (self._instance,))
 
     def delete(self, call_id: str) -> Literal["deleted", "unknown", "running"]:
         """Forget a call, with all that is owed of it to endpoints. One that runs stays."""
@@ -189,9 +201,10 @@ def transcript(entries: Iterable[Entry], started: float) -> list[dict[str, JSON]
 
 
 def crash_of(call: sqlite3.Row, entries: Sequence[Entry], *, now: float) -> CallEnded:
-    """The end of a call whose server died: as long as something of it is known to have happened."""
+    """The end of a call whose server died: as long as something of it is known to have happened, or the server was
+    alive."""
     started, answered = float(call["started"]), call["answered"]
-    last = max((entry.at for entry in entries), default=started)
+    last = max([started, float(call["seen"] or started), *(entry.at for entry in entries)])
     ended = CallEnded(
         call_id=call["id"],
         agent=call["agent"],

@@ -7,6 +7,8 @@ letters; records of calls; and only then other messages that somebody still wait
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from voxtrad.ledger.outbox import OutboxTable
@@ -34,9 +36,16 @@ class Dropped:
     messages: int = 0
     """Other messages, dead letters among them."""
     records: int = 0
+    owed: Mapping[str, int] = field(default_factory=dict)
+    """Those of the messages that were still to be delivered, by endpoint."""
 
     def __add__(self, other: Dropped) -> Dropped:
-        return Dropped(self.speech + other.speech, self.messages + other.messages, self.records + other.records)
+        return Dropped(
+            self.speech + other.speech,
+            self.messages + other.messages,
+            self.records + other.records,
+            Counter(self.owed) + Counter(other.owed),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +81,19 @@ def make_room(db: sqlite3.Connection, limits: Limits, forgotten: list[str]) -> D
     if _use(db, limits) <= 1:
         return Dropped()
 
+    owed: Counter[str] = Counter()
+
     def drop(where: str) -> int:
         done = 0
         while _use(db, limits) > _DOWN_TO:
             gone = db.execute(
                 f"DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE {where} ORDER BY id LIMIT {_CHUNK})"
-            ).rowcount
-            if gone == 0:
+                " RETURNING endpoint, state"
+            ).fetchall()
+            if not gone:
                 break
-            done += gone
+            owed.update(row["endpoint"] for row in gone if row["state"] in ("waiting", "held"))
+            done += len(gone)
         return done
 
     drop("state = 'delivered'")
@@ -92,7 +105,7 @@ def make_room(db: sqlite3.Connection, limits: Limits, forgotten: list[str]) -> D
         forgotten += gone
     messages += drop("TRUE")
     OutboxTable(db).release_all()
-    return Dropped(speech, messages, records)
+    return Dropped(speech, messages, records, owed)
 
 
 def _use(db: sqlite3.Connection, limits: Limits) -> float:

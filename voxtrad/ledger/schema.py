@@ -89,6 +89,12 @@ MIGRATIONS: tuple[str, ...] = (
         answer TEXT NOT NULL DEFAULT ''
     ) STRICT;
     """,
+    """
+    CREATE TABLE instances (                -- runs of the server that have calls
+        id TEXT PRIMARY KEY,
+        seen REAL NOT NULL                  -- when this one was alive for sure
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 

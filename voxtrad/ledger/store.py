@@ -29,6 +29,10 @@ from voxtrad.outbound.delivery import Endpoint
 log = structlog.stdlib.get_logger(__name__)
 
 
+KNOWN_AFTERWARDS = 500
+"""Calls that have ended and are remembered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What of the configuration the ledger goes by; a reload gives it new ones."""
@@ -59,7 +63,9 @@ class Memory:
     running: dict[str, CallStarted] = field(default_factory=dict)
     """Calls of this run of the server, with their first event as it was kept."""
     levels: dict[str, Privacy] = field(default_factory=dict)
-    """The strictest privacy of the agents that a running call has had."""
+    """The strictest privacy of the agents that a call has had, running or just over."""
+    over: dict[str, None] = field(default_factory=dict)
+    """The calls that ended last, in order: of some a recording or an analysis is still to come."""
     numbers: dict[tuple[str, str], int] = field(default_factory=dict)
     """The last number that was given out, by endpoint and running call."""
     expired: dict[str, int] = field(default_factory=dict)
@@ -68,11 +74,19 @@ class Memory:
     refused: int = 0
     """Events that could not be written, or came twice where there must be one."""
 
+    def forget(self, call_id: str) -> None:
+        """Nothing more is to be expected of a call."""
+        self.over.pop(call_id, None)
+        self.levels.pop(call_id, None)
+        for endpoint in self.settings.endpoints:
+            self.numbers.pop((endpoint.name, call_id), None)
+
     def copy(self) -> Memory:
         return replace(
             self,
             running=dict(self.running),
             levels=dict(self.levels),
+            over=dict(self.over),
             numbers=dict(self.numbers),
             expired=dict(self.expired),
         )
@@ -138,6 +152,7 @@ class Store:
         if not self.memory.begun:
             for ended in self.calls.crashed(now=self._clock()):
                 self._write(ended, "full")  # what it holds was redacted when it happened
+            self.calls.forget_instances()
             self.hurry()
             self.memory.begun = True
 
@@ -176,13 +191,23 @@ class Store:
             return "deleted"
         return done
 
+    def beat(self) -> None:
+        """Note that the server is alive, with its calls."""
+        self.calls.seen(self._clock())
+
     def keep_house(self) -> None:
         done = keep_house(self.db, now=self._clock(), retention=self.memory.settings.retention, limits=self._limits)
         for endpoint, count in done.expired.items():
             self.memory.expired[endpoint] = self.memory.expired.get(endpoint, 0) + count
         recordings.remove(self._data_dir, done.forgotten)
         recordings.remove_older(self._data_dir, self._clock() - self.memory.settings.retention)
-        self.memory.dropped += done.dropped
+        if done.dropped != Dropped():
+            self.memory.dropped += done.dropped
+            log.error(
+                "the database is full: something was dropped before its time",
+                undelivered=dict(done.dropped.owed),
+                records=done.dropped.records,
+            )
 
     def check(self) -> None:
         """Raise `DamagedDatabase` when the file is damaged where nothing has looked yet."""
@@ -198,7 +223,7 @@ class Store:
         agent = memory.settings.privacy.get(event.agent, "full")
         before = memory.levels.get(call_id) or self.calls.privacy(call_id)
         level = strictest(agent, before or "full")
-        if call_id in memory.running and level != before:
+        if call_id in memory.levels and level != before:
             memory.levels[call_id] = level
             self.calls.tighten(call_id, level)
         return level
@@ -217,9 +242,9 @@ class Store:
             self._owe(event)
         if isinstance(event, CallEnded):
             memory.running.pop(call_id, None)
-            memory.levels.pop(call_id, None)
-            for endpoint in memory.settings.endpoints:
-                memory.numbers.pop((endpoint.name, call_id), None)
+            memory.over[call_id] = None
+            for old in list(memory.over)[:-KNOWN_AFTERWARDS]:
+                memory.forget(old)
         return None
 
     def _owe(self, event: PromisedEvent) -> None:
@@ -230,7 +255,7 @@ class Store:
             key = endpoint.name, event.call_id
             self.touched.add(endpoint.name)
             sequence = self.outbox.append(event, endpoint, now=now, known=memory.numbers.get(key, 0))
-            if sequence is not None and event.call_id in memory.running:
+            if sequence is not None and (event.call_id in memory.running or event.call_id in memory.over):
                 memory.numbers[key] = sequence
 
     def _touch(self, endpoint: str | None) -> None:

@@ -39,6 +39,8 @@ HOUSEKEEPING = 60.0
 """Seconds between rounds of housekeeping."""
 COUNTING = 5.0
 """Seconds between counts of what waits, for metrics."""
+BEAT = 5.0
+"""Seconds between signs of life while there are calls: how long a call lasted at least, should the server die."""
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
 
 
@@ -92,7 +94,7 @@ class Writer:
         self._written = written
         self._loop = asyncio.get_running_loop()
         self._store: Store | None = None
-        self._house_at = self._count_at = 0.0
+        self._house_at = self._count_at = self._beat_at = 0.0
         self._uncounted = False
         self._closing = threading.Event()
         self._give_up_at = float("inf")
@@ -138,7 +140,8 @@ class Writer:
         self._finish()
 
     def _idle_until(self) -> float:
-        return min(self._house_at, self._count_at) if self._uncounted else self._house_at
+        until = min(self._house_at, self._count_at) if self._uncounted else self._house_at
+        return min(until, self._beat_at) if self._health.memory.running else until
 
     def _open(self) -> Store:
         store = self._open_store(self._health.memory)
@@ -161,6 +164,9 @@ class Writer:
                     self._part(store, partial(Store.record, event=item), about=type(item).__name__)
                 elif not item.done.cancelled():
                     results.append((item, self._part(store, item.work, about="job")))
+            if now >= self._beat_at and store.memory.running:
+                self._part(store, Store.beat, about="a sign of life")
+                self._beat_at = now + BEAT
             if now >= self._house_at:
                 self._part(store, Store.keep_house, about="housekeeping")
                 self._house_at = now + HOUSEKEEPING

@@ -25,6 +25,8 @@ class Backlog:
     """Seconds that the oldest of them waits."""
     expired: Mapping[str, int] = field(default_factory=dict)
     """Messages that were given up as too old, by endpoint, since the start."""
+    lost: Mapping[str, int] = field(default_factory=dict)
+    """Messages that were dropped because there was no room for them, by endpoint, since the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,8 @@ class ReadingsCollector(Collector):
         )
         names, config_hash = self._configured() or (None, "")
         for endpoint in names.endpoints if names else ():
-            dead.add_metric((endpoint,), self._given_up.get(endpoint, 0) + backlog.expired.get(endpoint, 0))
+            dropped = backlog.expired.get(endpoint, 0) + backlog.lost.get(endpoint, 0)
+            dead.add_metric((endpoint,), self._given_up.get(endpoint, 0) + dropped)
         yield dead
         yield _gauge("config_last_reload_successful", "Whether the last reload was accepted.", read.reload_successful())
         info = GaugeMetricFamily("voxtrad_config_info", "The configuration in effect; always 1.", labels=("hash",))
