@@ -1,12 +1,12 @@
 # make run    installs voxtrad into .venv and starts it with the starter configuration
-# make test   lint, types and all tests; needs nothing but Python, and on Debian or Ubuntu (as root) fetches a PBX itself
+# make test   lint, types and all tests; needs nothing but Python, and on Debian or Ubuntu (as root) fetches a PBX and a browser itself
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= config/voxtrad.yaml
 
-.PHONY: run install dev lint test test-unit test-asterisk test-long bench clean
+.PHONY: run install dev lint test test-unit test-asterisk test-browser test-long bench clean
 
 run: install
 	@$(BIN)/voxtrad serve -c $(CONFIG)
@@ -43,10 +43,13 @@ test: lint
 	@$(BIN)/python -m pytest -m "not long"
 
 test-unit: dev
-	@$(BIN)/python -m pytest -m "not long and not asterisk"
+	@$(BIN)/python -m pytest -m "not long and not asterisk and not browser"
 
 test-asterisk: dev
 	@$(BIN)/python -m pytest -m "asterisk and not long"
+
+test-browser: dev
+	@$(BIN)/python -m pytest -m "browser and not long"
 
 test-long: dev
 	@$(BIN)/python -m pytest -m "long"

@@ -16,14 +16,14 @@ const STAGES = [
 export class CallBoard {
   constructor({ live = false } = {}) {
     this.began = null; // seconds since 1970
-    this.lines = h("ol", { class: "conversation", ...(live ? { role: "log", "aria-live": "polite" } : {}), "aria-label": "Conversation" });
+    this.lines = h("ol", { class: "conversation", tabindex: 0, ...(live ? { role: "log", "aria-live": "polite" } : {}), "aria-label": "Conversation" });
     this.partial = h("p", { class: "partial", "aria-hidden": "true" });
     this.quiet = h("p", { class: "empty" }, "Nothing was said yet.");
-    this.turns = h("ol", { class: "waterfall" });
+    this.turns = h("ol", { class: "waterfall", tabindex: 0, "aria-label": "Latency of each turn" });
     this.figures = h("p", { class: "figures" });
     this.scale = 1;
     this.noTurns = h("p", { class: "empty" }, "No turn was answered yet.");
-    this.timeline = h("ol", { class: "timeline" });
+    this.timeline = h("ol", { class: "timeline", tabindex: 0, "aria-label": "Timeline" });
     this.tools = new Map();
     this.latencies = [];
     const legend = STAGES.map(([name, title]) => h("li", {}, h("i", { class: `swatch ${name}` }), title));
@@ -126,6 +126,7 @@ export class CallBoard {
       const call = h("p", {}, h("code", {}, `${data.tool}(${args.join(", ")})`), result);
       this.append(h("li", { class: "tool" }, h("span", { class: "who" }, "Tool"), call, h("time", {}, place(data.at))));
       this.tools.set(data.tool_call_id, (shown = result));
+      if (this.tools.size > MOST) this.tools.delete(this.tools.keys().next().value);
     }
     if (data.outcome) {
       const outcome = data.outcome === "ok" ? "" : `${data.outcome}: `;
@@ -145,7 +146,6 @@ export class CallBoard {
     const atEnd = this.lines.scrollHeight - this.lines.scrollTop - this.lines.clientHeight < 60;
     this.lines.append(line);
     while (this.lines.children.length > MOST) this.lines.firstChild.remove();
-    while (this.tools.size > MOST) this.tools.delete(this.tools.keys().next().value);
     if (atEnd) this.lines.scrollTop = this.lines.scrollHeight;
   }
 

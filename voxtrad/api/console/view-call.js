@@ -2,7 +2,7 @@
 
 import { follow, get, getBlob, post } from "./api.js";
 import { CallBoard } from "./call-board.js";
-import { duration, every, h, ms, parties, setText, when } from "./dom.js";
+import { duration, every, h, json, ms, parties, setText, when } from "./dom.js";
 
 export async function callView({ root, live, signal, id }) {
   const head = h("header", { class: "call-head" });
@@ -80,7 +80,20 @@ function showRecord(call, head, place, signal) {
     ...call.tokens.map((used) => [`Tokens, ${used.model || used.provider}`, `${used.prompt_tokens} + ${used.completion_tokens}`]),
   ]);
   if (call.recording) head.append(player(call.id, signal));
-  place.replaceChildren(board.element);
+  place.replaceChildren(...(call.analysis ? [findings(call.analysis)] : []), board.element);
+}
+
+/** What the analysis after the call found. */
+function findings({ summary, success, reason, fields }) {
+  const verdict = success === undefined || success === null ? [] : [["Success", [success ? "yes" : "no", reason && `, ${reason}`].filter(Boolean).join("")]];
+  const found = [...verdict, ...Object.entries(fields ?? {}).map(([name, value]) => [name, json(value) || "–"])];
+  return h(
+    "section",
+    { class: "findings", "aria-labelledby": "findings-title" },
+    h("h2", { id: "findings-title" }, "Analysis"),
+    summary && h("p", {}, summary),
+    found.length > 0 && h("dl", {}, found.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
+  );
 }
 
 function drawHead(head, call, more, action = null) {

@@ -54,8 +54,8 @@ function liveRow(call) {
   const agent = h("strong");
   const time = h("span", { class: "time" });
   const words = h("q", { class: "words" });
-  const parties = h("span", { class: "parties" }, parties(call));
-  const link = h("a", { href: `#/calls/${encodeURIComponent(call.id)}` }, dot, agent, parties, words, time);
+  const people = h("span", { class: "parties" }, parties(call));
+  const link = h("a", { href: `#/calls/${encodeURIComponent(call.id)}` }, dot, agent, people, words, time);
   return {
     element: h("li", {}, link),
     draw(call) {
