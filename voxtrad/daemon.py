@@ -44,6 +44,7 @@ from voxtrad.observability.readings import Backlog, Readings
 from voxtrad.observability.watching import Watching
 from voxtrad.outbound.client import OutboundClient
 from voxtrad.outbound.delivery import Delivery
+from voxtrad.outgoing import Outgoing
 from voxtrad.providers.base import JSON
 from voxtrad.providers.fallback.circle import Nobody, Observer
 from voxtrad.providers.registry import provider_types
@@ -232,11 +233,20 @@ class Server:
             core.bus.tap("ledger", RECORDED, self.ledger.record)
             Watching(self.metrics).watch(core.bus)
             self.watch.watch(core.bus)
+            self.outgoing = Outgoing(
+                core.switchboard,
+                self.ledger,
+                lambda: self.reloader.loaded.config,
+                clock=asyncio.get_running_loop().time,
+                date=time.time,
+                on_rejected=self.metrics.on_rejected,
+            )
             lease = stack.enter_context(leased(self.config.server.data_dir))
             if self.config.asterisk is not None:
                 session = await stack.enter_async_context(open_session())
                 settings = asterisk_settings(self.config, lease.instance)
                 self.telephony = AsteriskTelephony(settings, core.switchboard.take, http=session)
+                self.outgoing.line = self.telephony
             self.url = await stack.enter_async_context(
                 listening(build_app(self._house(), self.gate, TABLE), self.config.server)
             )
@@ -246,6 +256,7 @@ class Server:
                 tasks = [
                     group.create_task(core.roster.prepare(PREPARED_RATE), name="prepare"),
                     group.create_task(self.delivery.run(), name="delivery"),
+                    group.create_task(self.outgoing.run(), name="outgoing calls"),
                     group.create_task(measure_lag(self.metrics.event_loop_lag.observe), name="lag"),
                 ]
                 if self.config.server.watch:
@@ -305,6 +316,7 @@ class Server:
             not_ready=self.not_ready,
             metrics=self.metrics.exposition,
             loaded=lambda: self.reloader.loaded,
+            place=self.outgoing.place,
             reload=lambda: self.reloader.reload("asked to over HTTP"),
         )
 

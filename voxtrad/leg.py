@@ -8,7 +8,7 @@ Audio on a port is always mono 16-bit little-endian linear PCM at `MediaPort.rat
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -238,6 +238,15 @@ class Recordable(Protocol):
         Raises `LegError` where the carrier refuses; then nothing is recorded, and the leg goes on as before.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """A call that is to be made: what is known of it before anybody answers, and how it is made."""
+
+    info: LegInfo
+    connect: Callable[[], AbstractAsyncContextManager[Leg]]
+    """Rings; entered when it is answered, as `Dialer.dial` is."""
 
 
 class Dialer(Protocol):

@@ -7,8 +7,9 @@ It knows which calls there are and whether there is room for another. Which agen
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import Protocol
 
 import structlog
@@ -17,7 +18,8 @@ from voxtrad.conversation.plan import Plan
 from voxtrad.conversation.session import Session
 from voxtrad.errors import VoxtradError
 from voxtrad.events.types import Event, Rejection
-from voxtrad.leg import Leg, LegError
+from voxtrad.leg import Leg, LegError, Reach
+from voxtrad.providers.base import JSON
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -41,6 +43,10 @@ class Front(Protocol):
         """Which agent takes a leg, and with what; may ask others while it rings. Raises `Refused`."""
         ...
 
+    def plan_for(self, agent: str, call_id: str, variables: Mapping[str, JSON]) -> Plan:
+        """What a call with this agent is done with. Raises `KeyError` for an agent that is not there."""
+        ...
+
     def begin(self) -> None:
         """A call begins that keeps this configuration in use."""
         ...
@@ -48,6 +54,10 @@ class Front(Protocol):
     async def end(self) -> None:
         """That call is over."""
         ...
+
+
+def new_call_id() -> str:
+    return f"c_{secrets.token_hex(10)}"
 
 
 class Switchboard:
@@ -93,7 +103,7 @@ class Switchboard:
 
     async def take(self, leg: Leg) -> None:
         """A leg rings: carry the call to its end. Cancelling it leaves the leg to its carrier."""
-        call_id = f"c_{secrets.token_hex(10)}"
+        call_id = new_call_id()
         with structlog.contextvars.bound_contextvars(call_id=call_id, privacy="full"):
             front = self._front
             front.begin()
@@ -119,6 +129,46 @@ class Switchboard:
             self._changed.set()
         return session
 
+    @contextlib.asynccontextmanager
+    async def placed(
+        self, call_id: str, reach: Reach, agent: str, variables: Mapping[str, JSON]
+    ) -> AsyncIterator[Session]:
+        """A call that we make, which counts until the block is left; inside, `make` it.
+
+        Raises `Refused`, and `KeyError` for an agent that is not there.
+        """
+        with structlog.contextvars.bound_contextvars(call_id=call_id, privacy="full"):
+            front = self._front
+            try:
+                self._refuse_while_draining()
+                self._refuse_when_full(front)
+                plan = front.plan_for(agent, call_id, variables)
+                self._refuse_a_busy_agent(plan)
+            except Refused as refused:
+                self._on_rejected(refused.why)
+                raise
+            front.begin()
+            structlog.contextvars.bind_contextvars(privacy=plan.config.privacy)
+            session = self._sessions[call_id] = Session(reach, plan, publish=self._publish, clock=self._clock)
+            try:
+                yield session
+            finally:
+                self._sessions.pop(call_id, None)
+                self._wrapping.discard(call_id)
+                self._changed.set()
+                await front.end()
+
+    async def make(self, session: Session) -> None:
+        """The call of a `placed` session, from its first ring until nothing of it is left to do."""
+        call_id = session.plan.call_id
+        try:
+            await session.run()
+        finally:
+            self._sessions.pop(call_id, None)
+            self._wrapping.add(call_id)
+            self._changed.set()
+        await session.wrap_up()
+
     async def drain(self, timeout: float) -> bool:
         """Take no more calls, and wait until the live ones have ended and are wrapped up. False where some had to be
         hung up."""
@@ -142,9 +192,7 @@ class Switchboard:
     async def _admit(self, front: Front, call_id: str, leg: Leg) -> Session:
         """A session for the leg, which counts from now on. Raises `Refused`."""
         self._refuse_while_draining()
-        if len(self._sessions) + self._ringing >= front.max_calls:
-            message = f"{front.max_calls} calls are live, as many as server.max_calls allows"
-            raise Refused(message, "BUSY", "max_calls")
+        self._refuse_when_full(front)
         self._ringing += 1
         try:
             plan = await front.plan(call_id, leg)
@@ -158,6 +206,11 @@ class Switchboard:
     def _refuse_while_draining(self) -> None:
         if self.draining:
             raise Refused("the server is draining", "BUSY", "draining")
+
+    def _refuse_when_full(self, front: Front) -> None:
+        if len(self._sessions) + self._ringing >= front.max_calls:
+            message = f"{front.max_calls} calls are live, as many as server.max_calls allows"
+            raise Refused(message, "BUSY", "max_calls")
 
     def _refuse_a_busy_agent(self, plan: Plan) -> None:
         name = plan.config.name

@@ -299,6 +299,7 @@ class Pbx:
             + "".join(f"load = {name}.so\n" for name in MODULES if name not in leave_out),
             "extensions.conf": paste.extensions_conf("1000", self.app)
             + paste.transfer_conf(self.app, "telephones", seconds=3)
+            + paste.outbound_conf("PJSIP/${EXTEN}", seconds=3)
             + f"""\
                 [telephones]
                 exten => _30X,1,Dial(PJSIP/${{EXTEN}},30)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from functools import partial
+from math import ceil
 from typing import Annotated, Literal
 
 import structlog
 from aiohttp import web
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, JsonValue, StringConstraints
 
+from voxtrad.allowance import LimitReached, NotAllowed
 from voxtrad.api.house import House
 from voxtrad.api.problems import Problem
 from voxtrad.api.table import Asked, Given, Nothing
@@ -22,9 +24,13 @@ from voxtrad.ledger.outbox import iso
 from voxtrad.ledger.queries import MAX_PAGE, BadCursor, CallFilter, list_calls, show_call
 from voxtrad.ledger.schema import LedgerError
 from voxtrad.leg import LegError
+from voxtrad.outgoing import KeyReused, NoAgent, NoCalls, NoLine, Order
 from voxtrad.providers.base import ProviderError
+from voxtrad.switchboard import Refused
 
 log = structlog.stdlib.get_logger(__name__)
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
 
 Line = dict[str, JsonValue]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"\S")]
@@ -122,8 +128,17 @@ class Hangup(Given):
 
 class Originate(Given):
     to: Annotated[str, Field(pattern=r"^\+?[0-9*#]{1,32}$")]
+    """As `server.country` dials it, or +44…"""
     agent: Annotated[str, Field(min_length=1, max_length=200)]
     variables: dict[str, JsonValue] = Field(default_factory=dict)
+    """For the agent's templates, as `vars.`"""
+    caller_id: Annotated[str, Field(pattern=r"^\+?[0-9]{1,20}$")] | None = None
+    """The number that is shown; without it the trunk decides."""
+
+
+class Originated(BaseModel):
+    id: str
+    """Of the call, which rings: `GET /v1/calls/{id}` says how it goes."""
 
 
 # --- looking ----------------------------------------------------------------------------------------------------------
@@ -222,11 +237,31 @@ async def hang_up(asked: Asked[Nothing, Hangup]) -> None:
     session.hang_up(f"hung up by {asked.client.name}{f': {reason}' if reason else ''}")
 
 
-async def originate(asked: Asked[Nothing, Originate]) -> None:
-    """Calls that voxtrad makes: refused without `outbound:`, and not available in this version."""
-    if asked.house.loaded().config.outbound is None:
-        raise Problem(403, "this server makes no calls: the configuration has no outbound:")
-    raise Problem(501, "making calls is not available in this version")
+async def originate(asked: Asked[Nothing, Originate]) -> web.Response:
+    """Make a call; answers when it rings. With an `Idempotency-Key`, asking again makes no other call."""
+    body, key = asked.body, asked.request.headers.get(IDEMPOTENCY_KEY)
+    if key is not None and not 1 <= len(key) <= 255:
+        raise Problem(422, f"{IDEMPOTENCY_KEY} must have 1 to 255 characters")
+    order = Order(
+        body.to, body.agent, body.variables, body.caller_id or "", None if key is None else f"{asked.client.name}:{key}"
+    )
+    try:
+        placed = await asked.house.place(order)
+    except (NoCalls, NotAllowed) as error:
+        raise Problem(403, error.message) from error
+    except NoAgent as error:
+        raise Problem(404, error.message, more={"agents": list(asked.house.loaded().config.agents)}) from error
+    except KeyReused as error:
+        raise Problem(422, error.message) from error
+    except LimitReached as error:
+        headers = {"Retry-After": str(max(1, ceil(error.again)))}
+        raise Problem(429, error.message, more={"limit": error.which}, headers=headers) from error
+    except (NoLine, Refused) as error:
+        raise Problem(503, error.message) from error
+    log.info("a call is made", who=asked.client.name, to=body.to, agent=body.agent, made=placed.call_id)
+    headers = {"Location": f"/v1/calls/{placed.call_id}", **({"Idempotency-Replayed": "true"} if placed.again else {})}
+    text = Originated(id=placed.call_id).model_dump_json()
+    return web.Response(status=201, text=text, content_type="application/json", headers=headers)
 
 
 # --- inside -----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from voxtrad.config.loader import Loaded
 from voxtrad.conversation.session import Session
 from voxtrad.events.types import JSON
 from voxtrad.leg import Leg
+from voxtrad.outgoing import Order, Placed
 
 T = TypeVar("T")
 
@@ -86,5 +87,7 @@ class House:
     """Text and content type, for an `Accept` header. Runs in a thread."""
     loaded: Callable[[], Loaded]
     """The configuration in effect."""
+    place: Callable[[Order], Awaitable[Placed]]
+    """Make a call (`outgoing.py`, which says what it raises)."""
     reload: Callable[[], Awaitable[Reloaded]]
     """Load it again: all of it, or nothing."""

@@ -75,6 +75,15 @@ def _operation(endpoint: Endpoint, named: Named, schemas: Mapping[str, object]) 
     ]
     if endpoint.query is not Nothing:
         parameters += _query(_resolve(named[endpoint.query, "validation"], schemas))
+    parameters += [
+        {
+            "name": name,
+            "in": "header",
+            "description": told,
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        }
+        for name, told in endpoint.headers.items()
+    ]
     if parameters:
         operation["parameters"] = parameters
     if endpoint.body is not Nothing:

@@ -25,8 +25,9 @@ TABLE: tuple[Endpoint, ...] = (
         problems=(404, 503), summary="Calls, newest first: those that run and those that were.",
     ),
     endpoint(
-        "POST", "/v1/calls", calls.originate, query=Nothing, body=calls.Originate, scope="calls", status=204,
-        problems=(501,), summary="Make a call.",
+        "POST", "/v1/calls", calls.originate, query=Nothing, body=calls.Originate, scope="calls",
+        answer=calls.Originated, status=201, problems=(404, 503), summary="Make a call.",
+        headers={calls.IDEMPOTENCY_KEY: "Asking again with the same key within a day makes no other call."},
     ),
     endpoint(
         "GET", "/v1/calls/{id}", calls.show, query=Nothing, body=Nothing, scope="read", answer=calls.CallRecord,

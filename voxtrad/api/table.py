@@ -76,6 +76,8 @@ class Endpoint:
     """The content type of an answer that is no JSON."""
     own_token: bool
     """Authorized by a one-use token, which the handler checks."""
+    headers: Mapping[str, str]
+    """Request headers that it reads, and what they are for."""
 
 
 def endpoint(
@@ -92,6 +94,7 @@ def endpoint(
     problems: Sequence[int] = (),
     media: str | None = None,
     own_token: bool = False,
+    headers: Mapping[str, str] | None = None,
 ) -> Endpoint:
     """A line of the table. `problems` are the statuses of errors that only this endpoint has."""
 
@@ -104,8 +107,8 @@ def endpoint(
             return web.Response(status=204)
         return web.Response(status=status, text=found.model_dump_json(by_alias=True), content_type="application/json")
 
-    known = tuple(sorted(set(problems)))
-    return Endpoint(method, path, summary, run, scope, query, body, answer, status, known, media, own_token)
+    known, read = tuple(sorted(set(problems))), headers or {}
+    return Endpoint(method, path, summary, run, scope, query, body, answer, status, known, media, own_token, read)
 
 
 def read_query(request: web.Request, model: type[Q]) -> Q:

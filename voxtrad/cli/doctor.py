@@ -133,6 +133,8 @@ def _print_paste(config: Config) -> None:
     }
     if any(isinstance(destination, ContinueDestination) for destination in config.destinations.values()):
         parts["extensions.conf, for destinations that come back"] = paste.transfer_conf(app=asterisk.app)
+    if config.outbound is not None:
+        parts["extensions.conf, for calls that voxtrad makes (with your trunk)"] = paste.outbound_conf()
     print("\nFor Asterisk's own files, where they do not have it yet:")
     for name, text in parts.items():
         print(f"\n; --- {name} ---\n{text}", end="")

@@ -26,7 +26,6 @@ NOT_YET: tuple[NotYet, ...] = (
     NotYet("asterisk.media.transport", values=("rtp",)),
     NotYet("asterisk.media.format", values=("ulaw", "alaw")),
     NotYet("asterisk.media.buffer_size_ms"),
-    NotYet("outbound"),
 )
 
 MESSAGE = "not available in this version"

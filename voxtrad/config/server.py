@@ -217,3 +217,5 @@ class OutboundConfig(ConfigModel):
     """Prefixes that may be called."""
     limits: OutboundLimits = Field(default_factory=OutboundLimits)
     """How many calls."""
+    timeout: Annotated[Duration, Field(ge=1, le=300)] = 45.0
+    """How long it rings."""

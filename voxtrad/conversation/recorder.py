@@ -13,7 +13,7 @@ import structlog
 
 from voxtrad.config.models import AgentConfig
 from voxtrad.conversation.report import Reporter
-from voxtrad.leg import Leg, LegError, Recordable, Recording
+from voxtrad.leg import Leg, LegError, Reach, Recordable, Recording
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -25,9 +25,10 @@ recorded."""
 class Recorder:
     """One call's."""
 
-    def __init__(self, leg: Leg, folder: Path | None, reporter: Reporter) -> None:
-        """`folder` is where recordings are kept; with None nothing is ever recorded."""
-        self._leg = leg
+    def __init__(self, leg: Leg | Reach, folder: Path | None, reporter: Reporter) -> None:
+        """`folder` is where recordings are kept; with None nothing is ever recorded. Whom we call is a leg, to be set
+        here, once they have answered."""
+        self.leg = leg
         self._path = folder / f"{reporter.call_id}.wav" if folder is not None else None
         self._reporter = reporter
         self._recording: Recording | None = None
@@ -94,9 +95,9 @@ class Recorder:
         if self._recording is not None or self._stopped or self._path is None:
             return
         try:
-            if not isinstance(self._leg, Recordable):
+            if not isinstance(self.leg, Recordable):
                 raise LegError("calls that come this way cannot be recorded")
-            self._recording = await self._leg.record(self._reporter.call_id)
+            self._recording = await self.leg.record(self._reporter.call_id)
         except LegError as error:
             self._failed(f"the call is not recorded: {error.message}", error.hint)
             self._stopped = True  # it would be refused again

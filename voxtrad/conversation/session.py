@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from math import inf
 
@@ -28,9 +28,9 @@ from voxtrad.conversation.recorder import Recorder
 from voxtrad.conversation.report import Reporter
 from voxtrad.conversation.spoken import Spoken
 from voxtrad.errors import VoxtradError
-from voxtrad.events.types import Event
+from voxtrad.events.types import Event, Outcome
 from voxtrad.ledger.privacy import strictest
-from voxtrad.leg import Digit, Leg, LegError, LegGone, MediaPort
+from voxtrad.leg import Digit, Leg, LegError, LegGone, MediaPort, NotReached, Reach, Refusal
 from voxtrad.providers.base import JSON
 
 log = structlog.stdlib.get_logger(__name__)
@@ -44,12 +44,20 @@ WRAP_UP = 10.0
 AFTERWARDS = 120.0
 """Seconds for fetching a recording and analysing the transcript."""
 
+_NOT_REACHED: Mapping[Refusal, Outcome] = {
+    "busy": "busy", "no_answer": "no_answer", "declined": "declined", "unavailable": "unreachable",
+    "failed": "unreachable",
+}  # fmt: skip
+
 
 class Session:
     """One call under supervision. `run` never raises for what happens on the call."""
 
-    def __init__(self, leg: Leg, plan: Plan, *, publish: Callable[[Event], None], clock: Callable[[], float]) -> None:
-        self.leg = leg
+    def __init__(
+        self, leg: Leg | Reach, plan: Plan, *, publish: Callable[[Event], None], clock: Callable[[], float]
+    ) -> None:
+        """The leg of a call that came, or how to reach whom we call."""
+        self._whom = leg
         self.plan = plan
         self._publish = publish
         self._clock = clock
@@ -60,13 +68,60 @@ class Session:
         self._calls: list[Call] = []
         self._line: Line | None = None
         self._hung_up: str | None = None
+        self._ringing: asyncio.Timeout | None = None
         self._ending = Ending("failed", "the server stopped")
 
     async def run(self) -> None:
         """Carry the call to its end. Cancelling ends the conversation and leaves the leg to its carrier."""
-        info = self.leg.info
+        info = self._whom.info
         self.reporter.started(info)
         log.info("call", caller=info.caller, dialled=info.dialled, channel=info.channel, agent=self.plan.config.name)
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                if isinstance(self._whom, Reach):
+                    leg = await self._reached(self._whom, stack)
+                else:
+                    leg = self._whom
+                if leg is not None:
+                    self.leg = self.recorder.leg = leg
+                    await self._carry()
+        finally:
+            ending = (self.call.ending if self.call is not None else None) or self._ending
+            self.reporter.ended(ending.outcome, ending.reason)
+            log.info(
+                "call ended",
+                outcome=ending.outcome,
+                reason=ending.reason,
+                seconds=self.reporter.since(),
+                **self.reporter.figures(),
+            )
+
+    async def _reached(self, reach: Reach, stack: contextlib.AsyncExitStack) -> Leg | None:
+        """Whom we call, once they have answered; None where it comes to nothing."""
+        try:
+            async with asyncio.timeout(None) as self._ringing:
+                leg = await stack.enter_async_context(reach.connect())
+            if self._hung_up is None:
+                return leg
+            self._ending = Ending("completed", self._hung_up)
+        except TimeoutError:
+            if self._hung_up is None:
+                raise
+            self._ending = Ending("completed", self._hung_up)
+        except NotReached as refused:
+            self._ending = Ending(_NOT_REACHED[refused.why], refused.message)
+        except LegError as error:
+            self._ending = Ending("failed", error.message)
+            self.reporter.failed(error.message)
+        finally:
+            self._ringing = None
+        return None
+
+    def _stop_ringing(self) -> None:
+        if self._ringing is not None:
+            self._ringing.reschedule(asyncio.get_running_loop().time())
+
+    async def _carry(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 watching: asyncio.Task[None] | None = None
@@ -86,15 +141,6 @@ class Session:
                     watching.cancel()
         finally:
             await self._clear()
-            ending = (self.call.ending if self.call is not None else None) or self._ending
-            self.reporter.ended(ending.outcome, ending.reason)
-            log.info(
-                "call ended",
-                outcome=ending.outcome,
-                reason=ending.reason,
-                seconds=self.reporter.since(),
-                **self.reporter.figures(),
-            )
 
     @contextlib.asynccontextmanager
     async def _work(self) -> AsyncIterator[asyncio.TaskGroup]:
@@ -112,12 +158,14 @@ class Session:
     def give_back(self, reason: str) -> None:
         """End the conversation from outside (a server that stops); the caller goes on where the leg's carrier leads."""
         self._hung_up = reason
+        self._stop_ringing()
         if self.call is not None:
             self.call.ended("failed", reason, state="handed-over")
 
     def hang_up(self, outcome_reason: str) -> None:
         """End the call from outside (an administrator, a server that stops)."""
         self._hung_up = outcome_reason
+        self._stop_ringing()
         if self.call is not None:
             self.call.ended("completed", outcome_reason)
 

@@ -24,10 +24,18 @@ Outcome = Literal[
     "rejected",
     "failed",
     "crashed",
+    "busy",
+    "no_answer",
+    "declined",
+    "unreachable",
 ]
-"""How a call ended: `completed` by the agent's or a handler's own decision."""
-Rejection = Literal["draining", "max_calls", "agent_max_calls", "unrouted", "rejected"]
-"""Why a call is not taken: `rejected` by the caller lookup's word."""
+"""How a call ended: `completed` by the agent's or a handler's own decision. The last four are of calls that voxtrad
+made and nobody took."""
+Rejection = Literal[
+    "draining", "max_calls", "agent_max_calls", "unrouted", "rejected", "outbound_denied", "outbound_limit"
+]
+"""Why a call is not taken: `rejected` by the caller lookup's word. Or not made: the number is not one of those that may
+be called, or a limit of `outbound` is reached."""
 Speaker = Literal["caller", "agent"]
 _ENVELOPE = frozenset({"timestamp"})
 

@@ -21,6 +21,7 @@ from typing import Literal, TypeVar, cast
 from voxtrad.errors import in_words
 from voxtrad.events.types import Decision, Event, PromisedEvent, TokensUsed
 from voxtrad.ledger.backlog import Backlog, Room
+from voxtrad.ledger.made import Made, note
 from voxtrad.ledger.outbox import wants
 from voxtrad.ledger.recordings import recording_of
 from voxtrad.ledger.room import Limits
@@ -132,6 +133,10 @@ class Ledger:
     async def replay(self, *, endpoint: str | None = None, message_id: str | None = None) -> int:
         """Put dead letters back into the outbox: all, an endpoint's, or one. Returns how many."""
         return await self._do(lambda store: store.replay(endpoint, message_id))
+
+    async def note_made(self, made: Made) -> Made:
+        """Keep a call that is about to be made; returns it, or the one that was made before with its key."""
+        return await self._do(lambda store: note(store.db, made))
 
     async def delete_call(self, call_id: str) -> Literal["deleted", "unknown", "running"]:
         """Forget an ended call, with its recording and all that is still owed of it to endpoints."""

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from voxtrad.ledger.made import forget_old
 from voxtrad.ledger.outbox import OutboxTable
 
 DELIVERED_KEPT = 86400.0
@@ -68,6 +69,7 @@ def keep_house(db: sqlite3.Connection, *, now: float, retention: float, limits: 
 
 def forget(db: sqlite3.Connection, *, now: float, retention: float) -> list[str]:
     """Delete records of calls that ended longer ago than `retention` seconds, and old letters. Returns those calls."""
+    forget_old(db, now=now)
     db.execute("DELETE FROM outbox WHERE state = 'delivered' AND settled < ?", (now - min(DELIVERED_KEPT, retention),))
     db.execute("DELETE FROM outbox WHERE state = 'dead' AND settled < ?", (now - retention,))
     forgotten: list[str] = []

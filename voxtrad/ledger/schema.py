@@ -95,6 +95,15 @@ MIGRATIONS: tuple[str, ...] = (
         seen REAL NOT NULL                  -- when this one was alive for sure
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE made (                     -- calls that voxtrad was asked to make, for a day
+        call_id TEXT PRIMARY KEY,
+        at REAL NOT NULL,
+        key TEXT UNIQUE,                    -- who asks twice with one key makes one call
+        asked TEXT NOT NULL                 -- a digest of what was asked for
+    ) STRICT;
+    CREATE INDEX made_by_time ON made (at);
+    """,
 )
 
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 import aiohttp
 import structlog
 
-from voxtrad.leg import LegError, LegGone, LegInfo, NotReached, Recording
+from voxtrad.leg import LegError, LegGone, LegInfo, NotReached, Reach, Recording
 from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused
 from voxtrad.telephony.asterisk.audiosocket import AudioSocketTransport
 from voxtrad.telephony.asterisk.connection import EventsConnection, State
@@ -199,16 +199,38 @@ class AsteriskTelephony:
         variables: Mapping[str, str] | None = None,
     ) -> AsyncIterator[AsteriskLeg]:
         """See `Dialer.dial`."""
+        shown = caller_id(caller_name, caller)
+        async with self._ring(self.new_id("dial"), endpoint, timeout, shown, beside, variables or {}) as leg:
+            yield leg
+
+    def reach(
+        self, endpoint: str, number: str, *, timeout: float, caller: str = "", variables: Mapping[str, str]
+    ) -> Reach:
+        """A call of our own to a number, by way of an endpoint; nothing rings before `connect`."""
         channel_id = self.new_id("dial")
+        info = LegInfo(channel_id, endpoint, caller, number, direction="outbound", linkedid=channel_id)
+        shown = caller_id("", caller)
+        return Reach(info, lambda: self._ring(channel_id, endpoint, timeout, shown, None, variables, known=info))
+
+    @contextlib.asynccontextmanager
+    async def _ring(
+        self,
+        channel_id: str,
+        endpoint: str,
+        timeout: float,
+        shown: str | None,
+        beside: LegInfo | None,
+        variables: Mapping[str, str],
+        *,
+        known: LegInfo | None = None,
+    ) -> AsyncIterator[AsteriskLeg]:
         ringing = self._ringing[channel_id] = Ringing(endpoint)
         leg: AsteriskLeg | None = None
         try:
-            await self._originate(
-                channel_id, endpoint, timeout, caller_id(caller_name, caller), beside, variables or {}
-            )
+            await self._originate(channel_id, endpoint, timeout, shown, beside, variables)
             async with asyncio.timeout(timeout + _OVERTIME):
                 start = await ringing.answered
-            leg = self._legs[channel_id] = AsteriskLeg(start, self._ari, self)
+            leg = self._legs[channel_id] = AsteriskLeg(start, self._ari, self, known=known)
             await leg.describe()
             yield leg
         except TimeoutError as error:
@@ -218,7 +240,8 @@ class AsteriskTelephony:
         finally:
             self._ringing.pop(channel_id, None)
             try:
-                await self._hang_up(channel_id)
+                if leg is None or not leg.gone:
+                    await self._hang_up(channel_id)
             finally:
                 if leg is not None:
                     await leg.release()
@@ -286,14 +309,13 @@ class AsteriskTelephony:
     def _entered(self, start: StasisStart) -> None:
         """A channel has come into the application: one of ours, one that comes back, or a call."""
         channel_id = start.channel.id
-        if channel_id.startswith(OWN):
+        if (known := self._legs.get(channel_id)) and known.visiting:
+            known.back()
+        elif channel_id.startswith(OWN):
             if (entering := self._entering.get(channel_id)) and not entering.done():
                 entering.set_result(None)
             if ringing := self._ringing.get(channel_id):
                 ringing.entered(start)
-            return
-        if (known := self._legs.get(channel_id)) and known.visiting:
-            known.back()
         elif self._tasks is not None:
             leg = self._legs[channel_id] = AsteriskLeg(start, self._ari, self)
             self._tasks.create_task(self._serve(leg), name=f"leg-{channel_id}")

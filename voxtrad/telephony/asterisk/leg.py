@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping
+from dataclasses import replace
 from typing import Literal, Protocol
 
 import structlog
@@ -88,12 +89,14 @@ class Exchange(Protocol):
 class AsteriskLeg:
     """One caller's channel. `describe` comes first; after that it is a `Leg`."""
 
-    def __init__(self, start: StasisStart, ari: Ari, exchange: Exchange) -> None:
+    def __init__(self, start: StasisStart, ari: Ari, exchange: Exchange, *, known: LegInfo | None = None) -> None:
+        """`known` is who is on it, of a call that we made."""
         self._start = start
+        self._known = known
         self._channel = f"channels/{start.channel.id}"
         self._ari = ari
         self._exchange = exchange
-        self._info = LegInfo(
+        self._info = known or LegInfo(
             start.channel.id, start.channel.name, start.channel.caller, start.channel.extension,
             start.channel.caller_name,
         )  # fmt: skip
@@ -129,6 +132,10 @@ class AsteriskLeg:
             group.create_task(self._set("VOXTRAD_OWNER", self._exchange.settings.instance))
         channel, arguments = self._start.channel, self._start.arguments
         self._formats = found.get(_FORMATS, "")
+        if self._known is not None:
+            linkedid = found.get(_LINKED_ID) or self._known.linkedid
+            self._info = replace(self._known, channel=channel.name, linkedid=linkedid)
+            return
         self._info = LegInfo(
             id=channel.id,
             channel=channel.name,
@@ -158,6 +165,11 @@ class AsteriskLeg:
     def visiting(self) -> bool:
         """The channel is in the dialplan, and expected back."""
         return self._visit is not None
+
+    @property
+    def gone(self) -> bool:
+        """The channel is no longer ours to hang up: it has ended, or goes on in the dialplan."""
+        return self._gone or bool(self._leaving)
 
     def back(self) -> None:
         """The channel has entered the application again."""

@@ -63,3 +63,18 @@ exten => _[0-9*#+]!,1,Dial(Local/${{EXTEN}}@{context},{seconds})
  same => n(failed),Congestion(10)
  same => n,Hangup()
 """
+
+
+def outbound_conf(to: str = "PJSIP/${EXTEN}@trunk", context: str = "from-voxtrad", seconds: int = 60) -> str:
+    """A context of its own for calls that voxtrad makes: `outbound: {endpoint: "Local/{number}@from-voxtrad", …}`.
+
+    What this context does not dial cannot be reached, whatever anybody asks for. How it ended is told to voxtrad by the
+    hang-up cause: 17 busy, 19 no answer.
+    """
+    lines = f"""\
+,1,Dial({to},{seconds})
+ same => n,ExecIf($["${{DIALSTATUS}}" = "BUSY"]?Hangup(17))
+ same => n,ExecIf($["${{DIALSTATUS}}" = "NOANSWER"]?Hangup(19))
+ same => n,Hangup(${{HANGUPCAUSE}})
+"""
+    return f"[{context}]\nexten => _+X!{lines}exten => _X!{lines}"
