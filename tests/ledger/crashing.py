@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from tests.ledger.support import SECRET, WHO, ended, house, said, started
-from voxtrad.events.types import AgentSpeechStarted, Decision
+from voxtrad.events.types import AgentSpeechStarted, CallAnalyzed, Decision, RecordingReady
 from voxtrad.ledger.ledger import Ledger
 from voxtrad.outbound.delivery import Endpoint
 
@@ -28,6 +28,11 @@ async def call(ledger: Ledger) -> None:
         ledger.record(said(f"turn {number}", call_id))
     await asyncio.sleep(random.expovariate(50))
     ledger.record(ended(call_id))
+    await asyncio.sleep(random.expovariate(50))  # its recording is fetched, its transcript analysed
+    if random.random() < 0.7:
+        ledger.record(RecordingReady(**who, location=f"/v1/calls/{call_id}/recording", seconds=1.0))
+    if random.random() < 0.7:
+        ledger.record(CallAnalyzed(**who, summary="a call", fields={}, success=None, reason=""))
 
 
 async def main(data_dir: Path, what: str, everything: str, calls: str) -> None:

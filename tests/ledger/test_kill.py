@@ -88,6 +88,7 @@ def check(receiver: Receiver) -> None:
             kinds[received.call_id][received.type] += 1
         assert bodies.setdefault(received.id, received.body) == received.body, "one id, one body"
     assert len(numbers) > 5, "too few calls to say anything"
+    assert sum(kind["call.analyzed"] for kind in kinds.values()), "what comes after a call's end came too"
     for call_id, given in numbers.items():
         assert given == set(range(1, len(given) + 1)), "a number is missing"
         assert sum(kinds[call_id].values()) == len(given), "a number was given twice"

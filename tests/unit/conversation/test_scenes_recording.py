@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 import wave
 from pathlib import Path
@@ -9,10 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from stage import RATE, Caller, Job, Model, asks, play
+from stage import RATE, Caller, Job, Model, agent_config, asks, play, tone
 
 from voxtrad.conversation.call import Call
-from voxtrad.events.types import CallAnswered, CallEnded, ErrorOccurred, RecordingReady
+from voxtrad.conversation.consent import ask_consent
+from voxtrad.conversation.recorder import Recorder
+from voxtrad.conversation.report import Reporter
+from voxtrad.events.types import CallAnswered, CallEnded, Decision, ErrorOccurred, Event, RecordingReady
+from voxtrad.leg import LegError, LegInfo
+from voxtrad.telephony.simulated import SimulatedLeg
 from voxtrad.tools.base import CallActions, Outcome
 
 pytestmark = pytest.mark.virtual_time
@@ -172,8 +178,6 @@ async def test_a_disk_that_refuses_is_told(tmp_path: Path) -> None:
 
 
 async def test_a_handler_asks_itself(tmp_path: Path) -> None:
-    from voxtrad.conversation.consent import ask_consent
-
     asked: list[bool] = []
 
     async def handler(call: Call) -> None:
@@ -191,3 +195,97 @@ async def test_a_handler_asks_itself(tmp_path: Path) -> None:
     played = await play(scene, config={"record": "consent", "consent": "May I?"}, dialogue=handler, recordings=tmp_path)
     assert asked == [True, True] and played.said() == ["May I?", "Goodbye."]
     assert played.of(RecordingReady)
+
+
+# --- one recording, several agents ------------------------------------------------------------------------------------
+
+
+class Stage:
+    """A recorder on a leg whose audio runs."""
+
+    def __init__(self, folder: Path) -> None:
+        loop = asyncio.get_running_loop()
+        self.events: list[Event] = []
+        info = LegInfo(id="leg", channel="Simulated/1", caller="100", dialled="1000")
+        self.leg = SimulatedLeg(info, self._silent, rate=RATE, clock=loop.time)
+        reporter = Reporter("c_1", "support", publish=self.events.append, clock=loop.time, providers={})
+        self.recorder = Recorder(self.leg, folder, reporter)
+
+    async def _silent(self, leg: SimulatedLeg) -> None:
+        await asyncio.Event().wait()
+
+    async def speak(self) -> None:
+        """A second of sound."""
+        await self.leg.say(tone(1.0))
+
+    async def over(self) -> list[str]:
+        """The call ends; what was told."""
+        await self.recorder.stop()
+        await self.recorder.keep()
+        await self.leg.release()
+        return [type(event).__name__ for event in self.events if not isinstance(event, Decision)]
+
+
+@pytest.mark.parametrize(
+    ("second", "seconds", "told"),
+    [
+        ({"record": True}, 2.0, ["RecordingReady"]),
+        ({"record": False}, 1.0, ["RecordingReady"]),
+        ({"record": "consent"}, 1.0, ["RecordingReady"]),
+        ({"record": False, "privacy": "none"}, None, []),
+        ({"record": True, "privacy": "none"}, None, []),
+        ({"record": True, "privacy": "redacted"}, 2.0, ["RecordingReady"]),
+    ],
+)
+async def test_each_agent_decides_for_itself_and_the_strictest_for_the_call(
+    second: dict[str, object], seconds: float | None, told: list[str], tmp_path: Path
+) -> None:
+    stage = Stage(tmp_path)
+    await stage.leg.open_media()
+    await stage.recorder.for_agent(agent_config(record=True), "ring")
+    await stage.speak()
+    await stage.recorder.for_agent(agent_config(**second), "answer")
+    await stage.speak()
+    assert await stage.over() == told
+    if seconds is None:
+        assert files(tmp_path) == []
+    else:
+        caller, _ = tracks(tmp_path)
+        assert heard(caller) == pytest.approx(seconds, abs=0.1) and caller.size >= 2 * RATE
+
+
+async def test_an_agent_that_records_takes_over_from_one_that_does_not(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    await stage.leg.open_media()
+    await stage.recorder.for_agent(agent_config(record=False), "answer")
+    await stage.speak()
+    assert stage.leg.recording is None
+    await stage.recorder.for_agent(agent_config(record="on_answer"), "answer")
+    await stage.speak()
+    await stage.recorder.for_agent(agent_config(record="on_answer"), "answer")
+    async with stage.recorder.without("sensitive"):
+        await stage.recorder.others_talk(True)
+        await stage.speak()
+    await stage.speak()
+    await stage.recorder.others_talk(True, record=True)
+    await stage.speak()
+    assert await stage.over() == ["RecordingReady"]
+    assert heard(tracks(tmp_path)[0]) == pytest.approx(2.0, abs=0.1)
+
+
+async def test_what_cannot_be_paused_is_recorded_no_further(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    await stage.leg.open_media()
+    await stage.recorder.for_agent(agent_config(record=True), "ring")
+    await stage.speak()
+    assert stage.leg.recording is not None
+
+    async def refuse() -> None:
+        raise LegError("the PBX does not answer")
+
+    stage.leg.recording.pause = refuse  # type: ignore[method-assign]  # a PBX in trouble
+    async with stage.recorder.without("sensitive"):
+        await stage.speak()
+    await stage.speak()
+    assert await stage.over() == ["ErrorOccurred", "RecordingReady"]
+    assert tracks(tmp_path)[0].size == pytest.approx(RATE, rel=0.05)
