@@ -20,6 +20,7 @@ from tests.fakes.deepgram_server import fake_deepgram
 from tests.fakes.deepgram_speak_server import fake_deepgram_speak
 from tests.fakes.elevenlabs_listen_server import fake_scribe
 from tests.fakes.elevenlabs_server import fake_elevenlabs
+from tests.fakes.line import Line
 from tests.fakes.openai_realtime_server import fake_openai_realtime
 from tests.fakes.openai_server import Answer, Chunks, Cut, Error, Stall, Text, fake_openai
 from tests.fakes.piper_voice import make_voice
@@ -37,7 +38,8 @@ NOBODY = "http://127.0.0.1:1"
 """Where nothing listens."""
 
 P = TypeVar("P", bound=Provider)
-Bench = Callable[[Trouble], AbstractAsyncContextManager[P]]
+Bench = Callable[..., AbstractAsyncContextManager[P]]
+"""Takes a trouble, and a line for the provider to be connected by."""
 
 _OPENAI_ANSWERS: dict[Trouble, Answer] = {
     "none": Text(["Hello", " there."]),
@@ -57,9 +59,16 @@ def make(kind, type_, connection, options):
     return found.build(type_, found.connection.model_validate(connection), found.options.model_validate(options))
 
 
+async def address(trouble: Trouble, url: str, line: Line | None) -> str:
+    """Where a provider is to connect to."""
+    if trouble == "nobody there":
+        return NOBODY
+    return url if line is None else await line.to(url)
+
+
 def embedded(kind, type_, options) -> Bench:
     @asynccontextmanager
-    async def bench(trouble: Trouble = "none") -> AsyncIterator[Provider]:
+    async def bench(trouble: Trouble = "none", line: Line | None = None) -> AsyncIterator[Provider]:
         provider = make(kind, type_, {}, options)
         yield provider
         await provider.aclose()
@@ -69,11 +78,11 @@ def embedded(kind, type_, options) -> Bench:
 
 def openai(kind) -> Bench:
     @asynccontextmanager
-    async def bench(trouble: Trouble = "none") -> AsyncIterator[Provider]:
+    async def bench(trouble: Trouble = "none", line: Line | None = None) -> AsyncIterator[Provider]:
         async with fake_openai(_OPENAI_ANSWERS[trouble]) as server:
             server.transcript = "goodbye"
             server.speech = bytes(range(256)) * 2 * 94  # one second of PCM at 24 kHz
-            url = NOBODY if trouble == "nobody there" else server.url
+            url = await address(trouble, server.url, line)
             provider = make(kind, "openai", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, {})
             yield provider
             await provider.aclose()
@@ -95,9 +104,9 @@ _DEEPGRAM: dict[Trouble, dict[str, object]] = {
 
 def deepgram(model) -> Bench[SpeechToText]:
     @asynccontextmanager
-    async def bench(trouble: Trouble = "none") -> AsyncIterator[SpeechToText]:
+    async def bench(trouble: Trouble = "none", line: Line | None = None) -> AsyncIterator[SpeechToText]:
         async with fake_deepgram(**_DEEPGRAM[trouble]) as server:
-            url = NOBODY if trouble == "nobody there" else server.url
+            url = await address(trouble, server.url, line)
             provider = make("stt", "deepgram", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, {"model": model})
             yield provider
             await provider.aclose()
@@ -119,9 +128,9 @@ _ELEVENLABS: dict[Trouble, dict[str, object]] = {
 
 def elevenlabs(**options) -> Bench[TextToSpeech]:
     @asynccontextmanager
-    async def bench(trouble: Trouble = "none") -> AsyncIterator[TextToSpeech]:
+    async def bench(trouble: Trouble = "none", line: Line | None = None) -> AsyncIterator[TextToSpeech]:
         async with fake_elevenlabs(**_ELEVENLABS[trouble]) as server:
-            url = NOBODY if trouble == "nobody there" else server.url
+            url = await address(trouble, server.url, line)
             provider = make("tts", "elevenlabs", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, options)
             yield provider
             await provider.aclose()
@@ -142,9 +151,9 @@ _SCRIBE: dict[Trouble, dict[str, object]] = {
 
 
 @asynccontextmanager
-async def scribe(trouble: Trouble = "none") -> AsyncIterator[SpeechToText]:
+async def scribe(trouble: Trouble = "none", line: Line | None = None) -> AsyncIterator[SpeechToText]:
     async with fake_scribe(**_SCRIBE[trouble]) as server:
-        url = NOBODY if trouble == "nobody there" else server.url
+        url = await address(trouble, server.url, line)
         provider = make("stt", "elevenlabs", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, {})
         yield provider
         await provider.aclose()
@@ -163,9 +172,9 @@ _REALTIME: dict[Trouble, dict[str, object]] = {
 
 
 @asynccontextmanager
-async def openai_realtime(trouble: Trouble = "none") -> AsyncIterator[SpeechToText]:
+async def openai_realtime(trouble: Trouble = "none", line: Line | None = None) -> AsyncIterator[SpeechToText]:
     async with fake_openai_realtime(**_REALTIME[trouble]) as server:
-        url = NOBODY if trouble == "nobody there" else server.url
+        url = await address(trouble, server.url, line)
         connection = {"base_url": url, "api_key": KEY, "timeout": "300ms"}
         provider = make("stt", "openai", connection, {"realtime": True})
         yield provider
@@ -173,18 +182,18 @@ async def openai_realtime(trouble: Trouble = "none") -> AsyncIterator[SpeechToTe
 
 
 @asynccontextmanager
-async def deepgram_speech(trouble: Trouble = "none") -> AsyncIterator[TextToSpeech]:
+async def deepgram_speech(trouble: Trouble = "none", line: Line | None = None) -> AsyncIterator[TextToSpeech]:
     async with fake_deepgram_speak(**_ELEVENLABS[trouble]) as server:
-        url = NOBODY if trouble == "nobody there" else server.url
+        url = await address(trouble, server.url, line)
         provider = make("tts", "deepgram", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, {})
         yield provider
         await provider.aclose()
 
 
 @asynccontextmanager
-async def cartesia(trouble: Trouble = "none") -> AsyncIterator[TextToSpeech]:
+async def cartesia(trouble: Trouble = "none", line: Line | None = None) -> AsyncIterator[TextToSpeech]:
     async with fake_cartesia(**_ELEVENLABS[trouble]) as server:
-        url = NOBODY if trouble == "nobody there" else server.url
+        url = await address(trouble, server.url, line)
         provider = make("tts", "cartesia", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, {})
         yield provider
         await provider.aclose()
@@ -204,9 +213,9 @@ _ASSEMBLYAI: dict[Trouble, dict[str, object]] = {
 
 def assemblyai(**options) -> Bench[SpeechToText]:
     @asynccontextmanager
-    async def bench(trouble: Trouble = "none") -> AsyncIterator[SpeechToText]:
+    async def bench(trouble: Trouble = "none", line: Line | None = None) -> AsyncIterator[SpeechToText]:
         async with fake_assemblyai(formatted="goodbye", **_ASSEMBLYAI[trouble]) as server:
-            url = NOBODY if trouble == "nobody there" else server.url
+            url = await address(trouble, server.url, line)
             provider = make("stt", "assemblyai", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, options)
             yield provider
             await provider.aclose()
@@ -227,9 +236,9 @@ _WYOMING: dict[Trouble, dict[str, object]] = {
 
 def wyoming(kind) -> Bench:
     @asynccontextmanager
-    async def bench(trouble: Trouble = "none") -> AsyncIterator[Provider]:
+    async def bench(trouble: Trouble = "none", line: Line | None = None) -> AsyncIterator[Provider]:
         async with fake_wyoming(**_WYOMING[trouble]) as server:
-            uri = "tcp://127.0.0.1:1" if trouble == "nobody there" else server.uri
+            uri = "tcp://127.0.0.1:1" if trouble == "nobody there" else await address(trouble, server.uri, line)
             provider = make(kind, "wyoming", {"uri": uri, "timeout": "300ms"}, {})
             yield provider
             await provider.aclose()
@@ -238,7 +247,7 @@ def wyoming(kind) -> Bench:
 
 
 @asynccontextmanager
-async def piper(trouble: Trouble = "none") -> AsyncIterator[TextToSpeech]:
+async def piper(trouble: Trouble = "none", line: Line | None = None) -> AsyncIterator[TextToSpeech]:
     with TemporaryDirectory() as folder:
         provider = make("tts", "piper", {}, {"voice": str(make_voice(Path(folder)))})
         yield provider
@@ -258,9 +267,9 @@ _ANTHROPIC: dict[Trouble, anthropic_server.Answer] = {
 
 
 @asynccontextmanager
-async def anthropic(trouble: Trouble = "none") -> AsyncIterator[LanguageModel]:
+async def anthropic(trouble: Trouble = "none", line: Line | None = None) -> AsyncIterator[LanguageModel]:
     async with fake_anthropic(_ANTHROPIC[trouble]) as server:
-        url = NOBODY if trouble == "nobody there" else server.url
+        url = await address(trouble, server.url, line)
         provider = make("llm", "anthropic", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, {})
         yield provider
         await provider.aclose()

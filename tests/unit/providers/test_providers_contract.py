@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import wave
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.fakes.line import Line
 from tests.unit.providers.benches import EMBEDDED, KEY, LLM, STT, TROUBLES, TTS, UNKNOWN
 from voxtrad.providers.base import (
     BadKey,
@@ -35,10 +37,15 @@ EXPECTED: dict[str, type[ProviderError] | tuple[type[ProviderError], ...]] = {
 HELLO = [Message("system", "Be brief."), Message("user", "hello")]
 
 
+def networked(benches):
+    return [name for name in benches if name not in EMBEDDED]
+
+
 def troubled(benches):
     """Every vendor with every trouble that it can have."""
-    vendors = [name for name in benches if name not in EMBEDDED]
-    return [(name, trouble) for name in vendors for trouble in TROUBLES if trouble not in UNKNOWN.get(name, ())]
+    return [
+        (name, trouble) for name in networked(benches) for trouble in TROUBLES if trouble not in UNKNOWN.get(name, ())
+    ]
 
 
 # --- language models --------------------------------------------------------------------------------------------------
@@ -90,6 +97,28 @@ async def test_a_models_trouble_has_its_type_and_no_key_in_it(name, trouble):
             await text_of(llm)
         assert raised.value.provider == name.split()[0]
         assert KEY not in f"{raised.value.message} {raised.value.hint}"
+
+
+@pytest.mark.parametrize("how", ["cut", "half_close"])
+@pytest.mark.parametrize("name", networked(LLM))
+async def test_a_model_is_connected_to_again(name, how):
+    """A connection that broke, in an answer or between two, costs one answer at most, and says what it was."""
+    async with Line() as line, LLM[name]("none", line) as llm:
+        await llm.warm()
+        stream = llm.stream(HELLO)
+        await anext(stream)
+        getattr(line, how)()
+        with suppress(Unreachable):
+            async for _ in stream:
+                pass
+        with suppress(Unreachable):
+            await text_of(llm)
+        assert await text_of(llm) == "Hello there."
+        getattr(line, how)()
+        with suppress(Unreachable):
+            await text_of(llm)
+        assert await text_of(llm) == "Hello there."
+        assert line.connections > 1
 
 
 # --- voices -----------------------------------------------------------------------------------------------------------
@@ -150,6 +179,42 @@ async def test_timings_are_within_the_text_and_in_order(name):
         assert bool(timings) == tts.capabilities.alignment
         assert [(t.offset, t.start) for t in timings] == sorted((t.offset, t.start) for t in timings)
         assert all(0 <= timing.offset < len(text) and timing.start >= 0 for timing in timings)
+        await voice.aclose()
+
+
+@pytest.mark.parametrize("name", TTS)
+async def test_a_voice_waits_for_a_slow_listener(name):
+    async with TTS[name]("none") as tts:
+        voice = await tts.open(rate=8000, language="en")
+        whole = len(await audio_of(voice))
+        slow = 0
+        async for chunk in voice.synthesize("Your order is on its way."):
+            for _ in range(50):
+                await asyncio.sleep(0)
+            slow += len(chunk.pcm)
+        assert slow == pytest.approx(whole, rel=0.02)
+        await voice.aclose()
+
+
+@pytest.mark.parametrize("how", ["cut", "half_close"])
+@pytest.mark.parametrize("name", networked(TTS))
+async def test_a_voice_is_connected_to_again(name, how):
+    """A connection that broke, in a sentence or between two, costs one sentence at most, and says what it was."""
+    async with Line() as line, TTS[name]("none", line) as tts:
+        voice = await tts.open(rate=8000, language="en")
+        whole = len(await audio_of(voice))
+        stream = voice.synthesize("Your order is on its way. " * 20)
+        await anext(stream)
+        getattr(line, how)()
+        with suppress(Unreachable):
+            async for _ in stream:
+                pass
+        for _ in range(2):
+            with suppress(Unreachable):
+                await audio_of(voice)
+            assert len(await audio_of(voice)) == pytest.approx(whole, rel=0.02)
+            getattr(line, how)()
+        assert line.connections > 1
         await voice.aclose()
 
 
@@ -217,6 +282,41 @@ async def test_closing_in_the_middle_ends_the_events(name):
         await stream.aclose()
         assert await reading is None or isinstance(reading.result(), Transcript | TurnSignal)
         await stream.aclose()
+
+
+@pytest.mark.parametrize("name", STT)
+async def test_a_recogniser_waits_for_a_slow_reader(name):
+    async with STT[name]("none") as stt:
+        stream = await stt.open(rate=8000, language="en", hints=["goodbye"])
+        heard = []
+        for _ in range(3):
+            for frame in goodbye():
+                await stream.send(frame)
+            await stream.finalize()
+        async for event in stream.events():
+            for _ in range(50):
+                await asyncio.sleep(0)
+            if isinstance(event, Transcript) and event.final and event.text:
+                heard.append(event.text)
+            if len(heard) == 3:
+                break
+        assert heard == ["goodbye"] * 3
+        await stream.aclose()
+
+
+@pytest.mark.parametrize("how", ["cut", "half_close"])
+@pytest.mark.parametrize("name", networked(STT))
+async def test_a_recogniser_whose_connection_breaks_says_so_and_is_connected_to_again(name, how):
+    async with Line() as line, STT[name]("none", line) as stt:
+        stream = await stt.open(rate=8000, language="en", hints=["goodbye"])
+        assert await final_of(stream) == "goodbye"
+        getattr(line, how)()
+        with suppress(Unreachable):
+            async with asyncio.timeout(20):
+                assert await final_of(stream) == "goodbye"  # it asks anew for each utterance
+        await stream.aclose()
+        assert await first_utterance(stt) == "goodbye"
+        assert line.connections > 1
 
 
 @pytest.mark.parametrize(("name", "trouble"), troubled(STT))

@@ -1,0 +1,69 @@
+"""The network between a provider and its vendor's server, to be cut or half closed at will."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from types import TracebackType
+from typing import Self
+
+from yarl import URL
+
+
+class Line:
+    """Carries bytes both ways. One address at a time; `connections` counts all that were made."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self._server: asyncio.Server | None = None
+        self._ends: list[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = []
+        self._host, self._port = "", 0
+
+    async def to(self, url: str) -> str:
+        """The address that leads to another."""
+        there = URL(url)
+        assert there.host is not None and there.port is not None
+        self._host, self._port = there.host, there.port
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
+        return str(there.with_port(self._server.sockets[0].getsockname()[1]))
+
+    def half_close(self) -> None:
+        """The vendor will say nothing more on the connections that there are, but goes on listening."""
+        for client, _ in self._ends:
+            if not client.is_closing() and client.can_write_eof():
+                client.write_eof()
+
+    def cut(self) -> None:
+        """The connections that there are break, without a word to either side."""
+        ends, self._ends = self._ends, []
+        for client, server in ends:
+            client.transport.abort()
+            server.transport.abort()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        if self._server is not None:
+            self._server.close()
+        self.cut()
+
+    async def _carry(self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        from_server, to_server = await asyncio.open_connection(self._host, self._port)
+        self._ends.append((to_client, to_server))
+        with contextlib.suppress(ConnectionError, RuntimeError):  # it was cut, or half closed
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_copy(from_client, to_server))
+                group.create_task(_copy(from_server, to_client))
+        to_client.close()
+        to_server.close()
+
+
+async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError, RuntimeError):
+        while data := await source.read(65536):
+            target.write(data)
+            await target.drain()
+        if target.can_write_eof():
+            target.write_eof()
