@@ -11,7 +11,7 @@ from typing import cast
 
 from voxtrad.audio.resample import Resampler
 from voxtrad.audio.wav import WavWriter, read_wav
-from voxtrad.cli.common import add_config_option, load_config, wants_color
+from voxtrad.cli.common import add_config_option, agent_named, load_config, wants_color
 from voxtrad.cli.timeline import line
 from voxtrad.config.models import Config
 from voxtrad.config.secrets import secrets_in
@@ -21,7 +21,7 @@ from voxtrad.events.types import CallEnded, Event
 from voxtrad.leg import LegInfo
 from voxtrad.observability.log import configure as configure_log
 from voxtrad.providers.base import TextToSpeech
-from voxtrad.providers.registry import provider_types
+from voxtrad.providers.registry import BUILT_IN_VOICE, provider_types
 from voxtrad.telephony.simulated import SimulatedLeg
 
 EXAMPLE = "voxtrad call support --wav config/demo/order.wav --wav config/demo/goodbye.wav --record call.wav"
@@ -65,8 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     redaction = configure_log(level="info" if arguments.verbose else "error")
     config = load_config(arguments, handlers=True).config
     redaction.hide(secrets_in(config))
-    if arguments.agent not in config.agents:
-        raise VoxtradError(f"there is no agent '{arguments.agent}'", hint=f"there are: {', '.join(config.agents)}")
+    agent_named(arguments.agent, config)
     return asyncio.run(_call(config, arguments))
 
 
@@ -125,7 +124,7 @@ async def _speech(kind: str, value: str, rate: int) -> bytes:
         resampler = Resampler(wav.rate, rate)
         return resampler.push(wav.pcm) + resampler.flush()
     # The caller speaks with the built-in voice, whatever the agent has.
-    built_in = provider_types()["tts"]["espeak"]
+    built_in = provider_types()["tts"][BUILT_IN_VOICE]
     narrator = cast("TextToSpeech", built_in.build("caller", built_in.connection(), built_in.options()))
     voice = await narrator.open(rate=rate, language="en")
     try:

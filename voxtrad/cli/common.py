@@ -7,8 +7,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from voxtrad.errors import VoxtradError
+
 if TYPE_CHECKING:
     from voxtrad.config.loader import Loaded
+    from voxtrad.config.models import AgentConfig, Config
+
+
+class NoSuchAgent(VoxtradError):
+    """The command line names an agent that the configuration does not have."""
 
 
 def add_config_option(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +50,17 @@ def load_config(arguments: argparse.Namespace, *, handlers: bool = False) -> Loa
 
         check_handlers(loaded)
     return loaded
+
+
+def agent_named(name: str, config: Config) -> AgentConfig:
+    """Raises `NoSuchAgent`, with what was probably meant."""
+    from voxtrad.config.diagnostics import did_you_mean
+
+    if name not in config.agents:
+        meant = did_you_mean(name, config.agents)
+        hint = f"did you mean '{meant}'?" if meant else f"there are: {', '.join(config.agents)}"
+        raise NoSuchAgent(f"there is no agent '{name}'", hint=hint)
+    return config.agents[name]
 
 
 def wants_traceback() -> bool:

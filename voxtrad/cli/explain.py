@@ -7,8 +7,8 @@ import json
 import sys
 from datetime import UTC, datetime
 
-from voxtrad.cli.common import add_config_option, load_config, wants_color
-from voxtrad.config.diagnostics import did_you_mean, show_loc
+from voxtrad.cli.common import add_config_option, agent_named, load_config, wants_color
+from voxtrad.config.diagnostics import show_loc
 from voxtrad.config.effective import Line, in_effect
 from voxtrad.config.loader import Loaded
 from voxtrad.errors import VoxtradError
@@ -37,10 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = load_config(arguments)
     decision = None if arguments.agent else decide(loaded.config, _leg(arguments), _moment(arguments.at))
     name = arguments.agent if decision is None else decision.agent
-    if name is not None and name not in loaded.config.agents:
-        meant = did_you_mean(name, loaded.config.agents)
-        there_are = f"there are: {', '.join(loaded.config.agents)}"
-        raise UsageError(f"there is no agent '{name}'", hint=f"did you mean '{meant}'?" if meant else there_are)
+    if name is not None:
+        agent_named(name, loaded.config)
     lines = [] if name is None else _lines(loaded, name)
     if arguments.json:
         print(json.dumps(_record(decision, name, lines), indent=2, ensure_ascii=False))

@@ -34,6 +34,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("explain", "voxtrad.cli.explain", "show which agent takes a call and why, and where its values come from"),
     Command("schema", "voxtrad.cli.schema", "print the JSON Schema of the configuration, for editors"),
+    Command("chat", "voxtrad.cli.chat", "talk to an agent in text, tools and all"),
     Command("call", "voxtrad.cli.call", "hold a whole call with an agent, with real audio and no PBX"),
     Command("calls", "voxtrad.cli.calls", "say what became of calls: transcript, tools, timeline, figures"),
     Command("events", "voxtrad.cli.events", "show what webhooks were sent, and put back what was given up"),

@@ -26,11 +26,15 @@ def line(event: Event, seconds: float, *, colour: bool = False) -> str | None:
     if told is None:
         return None
     who, what = told
-    label = f"{who:<8}"
-    if colour and who in COLOURS:
-        label = f"\033[{COLOURS[who]}m{label}\033[0m"
+    label = labelled(who, colour=colour)
     at = f"{seconds * 1000:9,.0f} ms"
     return f"\033[2m{at}\033[0m  {label} {what}" if colour else f"{at}  {label} {what}"
+
+
+def labelled(who: str, *, colour: bool) -> str:
+    """Whose line it is, padded so that all lines stand below each other."""
+    label = f"{who:<8}"
+    return f"\033[{COLOURS[who]}m{label}\033[0m" if colour and who in COLOURS else label
 
 
 def _told(event: Event) -> tuple[str, str] | None:

@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from voxtrad.config.models import AgentDestination, ContinueDestination, Destination, DialDestination
+from voxtrad.config.models import AgentConfig, AgentDestination, ContinueDestination, Destination, DialDestination
 from voxtrad.config.templates import TemplateRenderError
 from voxtrad.conversation.agent import Agent
 from voxtrad.conversation.briefing import Person
@@ -107,6 +107,17 @@ class Switch:
         return HandoverFailed(f"{name}: {_WORDS[why]}", why)
 
 
+async def take_over(agent: Agent, config: AgentConfig, call_id: str, to: AgentDestination, planner: Planner) -> Plan:
+    """What the agent that takes over works with: told what has happened, and with the variables that were set."""
+    own = config.variables
+    carried = {name: value for name, value in agent.variables.items() if name not in own or own[name] != value}
+    summary = await summary_of(agent, within=SUMMARY)
+    told = f"You take over a call that '{agent.name}' had until now. The caller has been told." + (
+        f" What has happened so far: {summary}" if summary else ""
+    )
+    return planner(to.agent, call_id, carried).for_takeover(told)
+
+
 class _Handover:
     """One call on its way to one destination."""
 
@@ -158,16 +169,10 @@ class _Handover:
     # --- to another agent ---------------------------------------------------------------------------------------------
 
     async def change_agents(self, to: AgentDestination, planner: Planner) -> None:
-        call, agent = self._call, self._call.agent
-        own = call.config.variables
-        carried = {name: value for name, value in agent.variables.items() if name not in own or own[name] != value}
-        summary = await summary_of(agent, within=SUMMARY)
-        told = f"You take over a call that '{agent.name}' had until now. The caller has been told." + (
-            f" What has happened so far: {summary}" if summary else ""
-        )
-        plan = planner(to.agent, call.id, carried)
+        call = self._call
+        plan = await take_over(call.agent, call.config, call.id, to, planner)
         await call.leave("silence")
-        call.successor = plan.for_takeover(told)
+        call.successor = plan
         self._complete("answered")
         call.ended("handed_over", f"to {self._name}", state="handed-over")
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from voxtrad.config.models import AgentConfig
-from voxtrad.conversation.agent import Toolbox
+from voxtrad.conversation.agent import Agent, Toolbox
 from voxtrad.conversation.analysis import Analyst
 from voxtrad.conversation.call import Call, Handover
 from voxtrad.conversation.spoken import SpokenAudio
+from voxtrad.events.types import Event
+from voxtrad.leg import LegInfo
 from voxtrad.providers.base import JSON, LanguageModel, SpeechToText, TextToSpeech, VoiceActivityDetector
 from voxtrad.tools.base import CallActions
 
@@ -51,6 +53,41 @@ class Plan:
     """Who reads the transcript after the call."""
     taking_over: str | None = None
     """What the agent is told of the call, where it takes it over from another."""
+
+    def agent(
+        self,
+        info: LegInfo,
+        model: LanguageModel,
+        actions: CallActions,
+        group: asyncio.TaskGroup,
+        *,
+        publish: Callable[[Event], None],
+        clock: Callable[[], float],
+    ) -> Agent:
+        """The agent, ready to think about a call; its tools run in `group`."""
+        facts: dict[str, JSON] = {
+            "id": self.call_id,
+            "from": info.caller,
+            "to": info.dialled,
+            "agent": self.config.name,
+            "direction": info.direction,
+            "channel": info.channel,
+            "linkedid": info.linkedid,
+        }
+        agent = Agent(
+            self.config.name,
+            self.config.prompt,
+            model,
+            self.toolbox(facts, actions, group),
+            call=facts,
+            variables={**self.config.variables, **self.variables},
+            group=group,
+            publish=publish,
+            clock=clock,
+        )
+        if self.taking_over:
+            agent.writer.note(self.taking_over)
+        return agent
 
     def for_takeover(self, told: str) -> Plan:
         """The same, for an agent that takes a call over and is told this of it."""

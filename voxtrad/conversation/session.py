@@ -17,7 +17,6 @@ import structlog
 
 from voxtrad.audio.frames import Framer
 from voxtrad.conversation.actions import Actions
-from voxtrad.conversation.agent import Agent
 from voxtrad.conversation.analysis import AnalysisFailed
 from voxtrad.conversation.call import Call
 from voxtrad.conversation.failures import single
@@ -31,7 +30,6 @@ from voxtrad.errors import VoxtradError
 from voxtrad.events.types import Event, Outcome
 from voxtrad.ledger.privacy import strictest
 from voxtrad.leg import Digit, Leg, LegError, LegGone, MediaPort, NotReached, Reach, Refusal
-from voxtrad.providers.base import JSON
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -200,30 +198,9 @@ class Session:
     # --- the call scope -----------------------------------------------------------------------------------------------
 
     def _call(self, group: asyncio.TaskGroup) -> Call:
-        plan, info = self.plan, self.leg.info
-        facts: dict[str, JSON] = {
-            "id": plan.call_id,
-            "from": info.caller,
-            "to": info.dialled,
-            "agent": plan.config.name,
-            "direction": info.direction,
-            "channel": info.channel,
-            "linkedid": info.linkedid,
-        }
-        actions = Actions()
-        agent = Agent(
-            plan.config.name,
-            plan.config.prompt,
-            hurried(plan.providers.llm, lambda: self._line.silence_left() if self._line is not None else inf),
-            plan.toolbox(facts, actions, group),
-            call=facts,
-            variables={**plan.config.variables, **plan.variables},
-            group=group,
-            publish=self._publish,
-            clock=self._clock,
-        )
-        if plan.taking_over:
-            agent.writer.note(plan.taking_over)
+        plan, actions = self.plan, Actions()
+        model = hurried(plan.providers.llm, lambda: self._line.silence_left() if self._line is not None else inf)
+        agent = plan.agent(self.leg.info, model, actions, group, publish=self._publish, clock=self._clock)
         call = Call(
             plan.call_id,
             self.leg,

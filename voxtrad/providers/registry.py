@@ -63,6 +63,9 @@ BUILT_IN: Final[Mapping[Kind, Mapping[str, str]]] = MappingProxyType(
 )
 """The modules that voxtrad brings. Each exports its type as `PROVIDER`."""
 
+BUILT_IN_VOICE: Final = "espeak"
+"""The TTS that needs no key, no network and no connection: what voxtrad itself speaks with, where it plays a caller."""
+
 
 class BrokenProvider(VoxtradError):
     """A provider's module cannot be imported or does not hold what it should."""

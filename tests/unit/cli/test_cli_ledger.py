@@ -29,7 +29,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "voxtrad.yaml"
     path.write_text(f"""
 version: 1
-server: {{data_dir: ./var, listen: "127.0.0.1:1", tokens: [{{name: cli, token: the-token-of-the-shell, scopes: [events]}}]}}
+server: {{data_dir: ./var, listen: "127.0.0.1:1", tokens: [{{name: cli, token: the-shells-token, scopes: [events]}}]}}
 webhooks: [{{name: crm, url: "{CRM.url}", secret: {SECRET}, events: ["call.*"]}}]
 agents:
   support: {{prompt: Help., stt: sphinx, tts: espeak, llm: {{provider: scripted, rules: [], otherwise: Yes.}}}}
@@ -158,4 +158,4 @@ async def test_a_running_server_is_asked(config: Path, capsys: pytest.CaptureFix
         assert await asyncio.to_thread(main, ["calls", "-c", str(config)]) == 0
         assert "c_1" in capsys.readouterr().out
         await runner.cleanup()
-    assert {token for token, _ in seen} == {"Bearer the-token-of-the-shell"}
+    assert {token for token, _ in seen} == {"Bearer the-shells-token"}
