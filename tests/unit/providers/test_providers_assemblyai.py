@@ -7,6 +7,7 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from tests.fakes.assemblyai_server import fake_assemblyai
 from tests.unit.providers.benches import KEY, make
@@ -20,7 +21,7 @@ from voxtrad.providers.base import (
     TurnSignal,
     Unreachable,
 )
-from voxtrad.providers.stt.assemblyai import Turn
+from voxtrad.providers.stt.assemblyai import AssemblyAIOptions, Turn
 
 
 def build(server, **options):
@@ -177,3 +178,18 @@ def test_any_message_gives_events_or_is_malformed(messages, signals, formatted):
         except MalformedAnswer:
             continue
         assert signals or not any(isinstance(event, TurnSignal) for event in events)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"keyterms": ["x" * 51]},
+        {"keyterms": ["term"] * 101},
+        {"ends_turns": False, "end_of_turn_confidence": 0.5},
+        {"min_turn_silence": "2s", "max_turn_silence": "1s"},
+        {"vad_threshold": 1.5},
+    ],
+)
+def test_what_would_be_refused_or_do_nothing_is_refused(options):
+    with pytest.raises(ValidationError):
+        AssemblyAIOptions.model_validate(options)

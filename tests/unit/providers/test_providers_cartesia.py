@@ -30,7 +30,7 @@ async def audio_of(voice, text):
 
 async def test_each_sentence_is_a_context_of_the_calls_socket():
     async with fake_cartesia(key=KEY) as server:
-        tts = build(server, voice="v", speed=1.1, pronunciation_dictionary="d")
+        tts = build(server, voice="v", speed=1.1, emotion="calm", pronunciation_dictionary="d")
         voice = await tts.open(rate=8000, language="en-GB")
         assert await audio_of(voice, "Hello.") == b"\1\2" * int(6 * PER_CHARACTER * 8000)
         await audio_of(voice, "Bye.")
@@ -47,7 +47,7 @@ async def test_each_sentence_is_a_context_of_the_calls_socket():
             "output_format": {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 8000},
             "add_timestamps": True,
             "continue": False,
-            "generation_config": {"speed": 1.1},
+            "generation_config": {"speed": 1.1, "emotion": "calm"},
             "pronunciation_dict_id": "d",
         }
 

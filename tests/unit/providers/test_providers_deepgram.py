@@ -139,3 +139,36 @@ def test_a_missing_package_says_what_to_install(monkeypatch):
     with pytest.raises(MissingExtra) as raised:
         make("stt", "deepgram", {"api_key": KEY}, {})
     assert raised.value.hint == "pip install 'voxtrad[deepgram]'"
+
+
+FLUX = {"model": "flux-general-en"}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({**FLUX, "smart_format": True}, "smart_format does not go with the model flux-general-en"),
+        ({**FLUX, "endpointing": None}, "endpointing does not go"),
+        ({"eot_threshold": 0.7}, "eot_threshold does not go with the model nova-3"),
+        ({"model": "nova-2", "keyterms": ["Acme"]}, "keyterms do not go with the model nova-2"),
+        ({**FLUX, "language": "de"}, "English only"),
+        ({**FLUX, "eot_threshold": 0.6, "eager_eot_threshold": 0.7}, "must not be above"),
+        ({**FLUX, "eot_threshold": 0.4}, "greater than or equal to 0.5"),
+        ({**FLUX, "eager_eot_threshold": 0.95}, "less than or equal to 0.9"),
+        ({"keyterms": ["term"] * 101}, "at most 100"),
+    ],
+)
+def test_options_that_would_do_nothing_or_be_refused_are_refused(options, said):
+    with pytest.raises(ValidationError, match=said):
+        DeepgramOptions.model_validate(options)
+
+
+async def test_what_flux_knows_of_the_others_is_asked_for_where_it_is_set():
+    async with fake_deepgram() as server:
+        stt = build(server, **FLUX, numerals=True, profanity_filter=True)
+        await (await stt.open(rate=8000, language="en")).aclose()
+        plain = build(server, **FLUX)
+        await (await plain.open(rate=8000, language="en")).aclose()
+        asked, not_asked = (dict(query) for query in server.queries)
+        assert (asked["numerals"], asked["profanity_filter"]) == ("true", "true")
+        assert not {"numerals", "profanity_filter"} & set(not_asked)

@@ -10,10 +10,12 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import aiohttp
-from pydantic import Field
+from annotated_types import Len, MaxLen
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from voxtrad.config.types import Boolean, ConfigModel, Duration, Name, Number, Secret
 from voxtrad.providers.base import (
@@ -56,8 +58,8 @@ class AssemblyAIOptions(ConfigModel):
     """The speech model; unset is universal-streaming-english, or -multilingual for an agent of another language."""
     languages: tuple[Name, ...] = ()
     """The languages that callers speak, for models that take them."""
-    keyterms: tuple[Name, ...] = ()
-    """Names and terms to listen for, beside the agent's hints."""
+    keyterms: Annotated[tuple[Annotated[Name, MaxLen(_LONGEST_KEYTERM)], ...], Len(max_length=_MOST_KEYTERMS)] = ()
+    """Up to 100 names and terms to listen for, of up to 50 characters; the agent's hints are added."""
     ends_turns: Boolean = True
     """Whether AssemblyAI decides when the caller's turn has ended; otherwise voxtrad's own detector does."""
     format_turns: Boolean = False
@@ -72,6 +74,14 @@ class AssemblyAIOptions(ConfigModel):
     """How sure it must be that a sound is speech."""
     filter_profanity: Boolean = False
     """Mask profanity."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> AssemblyAIOptions:
+        if self.end_of_turn_confidence is not None and not self.ends_turns:
+            raise PydanticCustomError("option", "end_of_turn_confidence does not go with ends_turns: false")
+        if self.min_turn_silence and self.max_turn_silence and self.min_turn_silence > self.max_turn_silence:
+            raise PydanticCustomError("range", "min_turn_silence must not be above max_turn_silence")
+        return self
 
 
 class AssemblyAI:

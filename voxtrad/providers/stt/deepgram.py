@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
+from annotated_types import Len
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 _KEEP_ALIVE = 4.0
 """Seconds without audio after which the stream is kept open; Deepgram closes it after some ten."""
 _MOST_KEYTERMS = 100
+_NOVAS = ("punctuate", "smart_format", "endpointing")
+_FLUXES = ("eot_threshold", "eager_eot_threshold", "eot_timeout")
+"""Options of one generation alone."""
 
 
 class DeepgramOptions(ConfigModel):
@@ -43,22 +47,22 @@ class DeepgramOptions(ConfigModel):
     """nova-3, nova-2-phonecall, …; flux-general-en and flux-general-multi decide the end of a turn themselves."""
     language: Name | None = None
     """The language; unset is the agent's, and `multi` is any (nova-3)."""
-    keyterms: tuple[Name, ...] = ()
-    """Names and terms to listen for, beside the agent's hints (nova-3 and Flux)."""
+    keyterms: Annotated[tuple[Name, ...], Len(max_length=_MOST_KEYTERMS)] = ()
+    """Up to 100 names and terms to listen for, beside the agent's hints (nova-3 and Flux)."""
     punctuate: Boolean = True
     """Set full stops, so that a missing one means something (Nova)."""
     smart_format: Boolean = False
     """Write dates, times, amounts and numbers as one writes them (Nova)."""
     numerals: Boolean = True
-    """Write spoken numbers as numerals (Nova)."""
+    """Write spoken numbers as numerals; with Flux where it is set."""
     profanity_filter: Boolean = False
-    """Mask profanity (Nova)."""
+    """Mask profanity."""
     endpointing: Duration | None = 0.3
     """Silence after which a piece of transcript is final (Nova); null leaves it to voxtrad's own detector."""
     eot_threshold: Number | None = Field(default=None, ge=0.5, le=1)
     """How sure Flux must be that the turn has ended."""
     eager_eot_threshold: Number | None = Field(default=0.5, ge=0.3, le=0.9)
-    """How sure Flux must be before an answer is prepared; null never prepares one."""
+    """How sure Flux must be before an answer is prepared, at most `eot_threshold`; null never prepares one."""
     eot_timeout: Duration | None = None
     """Silence after which Flux ends the turn in any case (500ms to 60s)."""
     mip_opt_out: Boolean = False
@@ -68,10 +72,23 @@ class DeepgramOptions(ConfigModel):
     def flux(self) -> bool:
         return self.model.startswith("flux")
 
+    @property
+    def takes_keyterms(self) -> bool:
+        return self.flux or self.model.startswith("nova-3")
+
     @model_validator(mode="after")
     def _consistent(self) -> DeepgramOptions:
         if self.eot_timeout is not None and not 0.5 <= self.eot_timeout <= 60:
             raise PydanticCustomError("range", "eot_timeout must be between 500ms and 60s")
+        for key in _NOVAS if self.flux else _FLUXES:
+            if key in self.model_fields_set:
+                raise PydanticCustomError("option", f"{key} does not go with the model {self.model}")
+        if self.keyterms and not self.takes_keyterms:
+            raise PydanticCustomError("option", f"keyterms do not go with the model {self.model}")
+        if self.model == "flux-general-en" and self.language and self.language.partition("-")[0] != "en":
+            raise PydanticCustomError("option", "flux-general-en hears English only; flux-general-multi hears others")
+        if self.eager_eot_threshold and self.eot_threshold and self.eager_eot_threshold > self.eot_threshold:
+            raise PydanticCustomError("range", "eager_eot_threshold must not be above eot_threshold")
         return self
 
 
@@ -124,7 +141,7 @@ class Deepgram:
                 numerals=_flag(options.numerals),
                 profanity_filter=_flag(options.profanity_filter),
                 endpointing="false" if wait is None else round(wait * 1000),
-                keyterm=list(terms) if options.model.startswith("nova-3") and terms else None,
+                keyterm=list(terms) if options.takes_keyterms and terms else None,
                 mip_opt_out=_flag(options.mip_opt_out),
             )
         )
@@ -142,6 +159,8 @@ class Deepgram:
                 eot_timeout_ms=None if options.eot_timeout is None else round(options.eot_timeout * 1000),
                 keyterm=list(terms) or None,
                 language_hint=[options.language or language] if multilingual else None,
+                numerals=_flag(options.numerals) if "numerals" in options.model_fields_set else None,
+                profanity_filter=_flag(True) if options.profanity_filter else None,
                 mip_opt_out=_flag(options.mip_opt_out),
             )
         )

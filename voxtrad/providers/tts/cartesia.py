@@ -57,6 +57,8 @@ class CartesiaOptions(ConfigModel):
     """How fast it speaks; 1 is normal."""
     volume: Number | None = Field(default=None, ge=0.5, le=2)
     """How loud it speaks; 1 is normal."""
+    emotion: Name | None = None
+    """How it speaks (neutral, calm, content, sympathetic, …)."""
     pronunciation_dictionary: Name | None = None
     """The id of a pronunciation dictionary."""
 
@@ -179,6 +181,7 @@ class CartesiaVoice:
         tuning: dict[str, JSON] = {
             **({"speed": options.speed} if options.speed is not None else {}),
             **({"volume": options.volume} if options.volume is not None else {}),
+            **({"emotion": options.emotion} if options.emotion is not None else {}),
         }
         dictionary = options.pronunciation_dictionary
         return {
