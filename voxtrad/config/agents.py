@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from voxtrad.config.providers import LLMChoices, STTChoices, TTSChoices, VADChoice
@@ -154,6 +154,8 @@ class AnalysisConfig(ConfigModel):
 
 class AgentConfig(ConfigModel):
     """An agent: who answers a call."""
+
+    model_config = ConfigDict(json_schema_extra={"not": {"required": ["prompt", "prompt_file"]}})
 
     name: Name = Field(json_schema_extra={"x-voxtrad": "name"})
     """The agent's name: its key under `agents:`."""

@@ -27,7 +27,7 @@ from voxtrad.config.models import (
 from voxtrad.config.numbers import covers, known_country
 from voxtrad.config.routes import Route
 from voxtrad.config.templates import CALL_ATTRIBUTES, Condition, Template
-from voxtrad.config.tools import BUILTINS, IMPLICIT
+from voxtrad.config.tools import BUILTINS, IMPLICIT, TOOL_NAME
 from voxtrad.config.tree import Mapping, Tree
 from voxtrad.config.types import Refers, TemplateNames
 
@@ -175,7 +175,7 @@ def _destinations(config: Config, names: Names) -> Iterator[Finding]:
 
 def _tool(name: str, tool: ToolBase, config: Config, names: Names) -> Iterator[Finding]:
     loc = ("tools", name)
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
+    if not re.fullmatch(TOOL_NAME, name):
         message = "a tool's name has letters, digits, _ and - only, 64 at most"
         yield Finding(loc, message, hint="language models accept no other", at_key=True)
     if name in BUILTINS and not (isinstance(tool, BuiltinTool) and getattr(tool, "builtin", None) == name):

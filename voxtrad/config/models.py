@@ -49,6 +49,7 @@ from voxtrad.config.server import (
 )
 from voxtrad.config.tools import (
     IMPLICIT,
+    TOOL_NAME,
     AnyTool,
     BuiltinTool,
     CollectDigitsTool,
@@ -179,7 +180,7 @@ class Config(ConfigModel):
     """The agents, by name."""
     destinations: Section[AnyDestination] = Field(default_factory=dict)
     """The only places a call can be sent, by name; the model sees the names."""
-    tools: Section[AnyTool] = Field(default_factory=dict)
+    tools: Section[AnyTool] = Field(default_factory=dict, json_schema_extra={"propertyNames": {"pattern": TOOL_NAME}})
     """What agents can do, by name."""
     outbound: OutboundConfig | None = None
     """Calls that voxtrad makes; without it there are none."""

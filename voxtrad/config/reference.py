@@ -149,6 +149,10 @@ def _mark(info: FieldInfo) -> object:
     return extra.get("x-voxtrad") if isinstance(extra, dict) else None
 
 
+_MOST_CHOICES = 12
+"""More of them are told elsewhere."""
+
+
 def _cell(text: str | None) -> str:
     return " ".join((text or "").split()).replace("|", "\\|")
 
@@ -166,8 +170,8 @@ def _words(schema: dict[str, object], root: dict[str, object]) -> str:
         return str(mark)
     if mark in KINDS:
         return "provider"
-    if "enum" in schema:
-        return " ".join(f"`{_plain(value)}`" for value in cast("list[object]", schema["enum"]))
+    if "enum" in schema and len(choices := cast("list[object]", schema["enum"])) <= _MOST_CHOICES:
+        return " ".join(f"`{_plain(choice)}`" for choice in choices)
     if "const" in schema:
         return f"`{_plain(schema['const'])}`"
     if "$ref" in schema or "allOf" in schema:

@@ -46,8 +46,11 @@ def _hours(value: object) -> object:
 
 NumberPattern = Annotated[Text, AfterValidator(_number)]
 NumberPatterns = Annotated[tuple[NumberPattern, ...], ONE_OR_MORE, Field(min_length=1)]
+_Written = Annotated[
+    str, Field(json_schema_extra={"pattern": r"^\s*[A-Za-z,-]+\s+\d{1,2}:\d{2}\s*-\s*\d{1,2}:\d{2}\s+\S+\s*$"})
+]
 Hours = Annotated[
-    tuple[Annotated[OpeningHours, BeforeValidator(_hours, json_schema_input_type=str)], ...],
+    tuple[Annotated[OpeningHours, BeforeValidator(_hours, json_schema_input_type=_Written)], ...],
     ONE_OR_MORE,
     Field(min_length=1),
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, SecretStr, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, JsonValue, SecretStr, Tag
 from pydantic_core import PydanticCustomError
 
 from voxtrad.config.tools import Secrets, WebhookTarget
@@ -86,7 +86,9 @@ class TokenConfig(ConfigModel):
 
     name: Name
     """Who it is for; appears in the audit log."""
-    token: Annotated[Secret, AfterValidator(_long)]
+    token: Annotated[
+        Secret, AfterValidator(_long), Field(json_schema_extra={"pattern": rf"^[\s\S]{{{SHORTEST_TOKEN},}}$"})
+    ]
     """The token itself, of 16 characters or more."""
     scopes: Annotated[tuple[Scope, ...], ONE_OR_MORE, Field(min_length=1)] = ("read",)
     """What it allows."""
@@ -152,13 +154,26 @@ EVENT_NAMES: tuple[str, ...] = (
 """The events that users are promised; `events/types.py` makes them."""
 
 
+def _wildcards() -> tuple[str, ...]:
+    """`*`, and `call.*` for all that begins so."""
+    parts = [name.split(".") for name in EVENT_NAMES]
+    beginnings = (".".join(part[:length]) for part in parts for length in range(1, len(part)))
+    return ("*", *(f"{beginning}.*" for beginning in dict.fromkeys(beginnings)))
+
+
+EVENT_PATTERNS = (*_wildcards(), *EVENT_NAMES)
+"""What may stand under `events` of a webhook."""
+
+
 def _event_pattern(value: str) -> str:
-    known = value == "*" or value in EVENT_NAMES
-    if value.endswith(".*"):
-        known = any(name.startswith(value[:-1]) for name in EVENT_NAMES)
-    if not known:
+    if value not in EVENT_PATTERNS:
         raise PydanticCustomError("unknown_event", "unknown event", {"expected": [*EVENT_NAMES]})
     return value
+
+
+EventPattern = Annotated[
+    Text, AfterValidator(_event_pattern), Field(json_schema_extra={"enum": list[JsonValue](EVENT_PATTERNS)})
+]
 
 
 class WebhookConfig(ConfigModel):
@@ -170,7 +185,7 @@ class WebhookConfig(ConfigModel):
     """Where events are posted to."""
     secret: Secrets
     """What signs deliveries (`whsec_…`); a list while rotating."""
-    events: Annotated[tuple[Annotated[Text, AfterValidator(_event_pattern)], ...], ONE_OR_MORE] = ("*",)
+    events: Annotated[tuple[EventPattern, ...], ONE_OR_MORE] = ("*",)
     """Which events, with wildcards like `call.*`; partial transcripts only where named."""
     max_age: Annotated[Duration, Field(gt=0)] = 3 * 86400.0
     """How long delivery is tried."""

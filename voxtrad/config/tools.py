@@ -69,6 +69,10 @@ Secrets = Annotated[tuple[WebhookSecret, ...], ONE_OR_MORE, Field(min_length=1)]
 """A secret, or several while one is being replaced: all sign, the first is the newest."""
 
 
+TOOL_NAME = "^[A-Za-z0-9_-]{1,64}$"
+"""What language models accept as a name."""
+
+
 class ToolBase(ConfigModel):
     """What all tools have in common."""
 

@@ -164,7 +164,12 @@ def _webhook_secret(value: SecretStr) -> SecretStr:
     return value
 
 
-WebhookSecret = Annotated[SecretStr, BeforeValidator(_text), AfterValidator(_webhook_secret)]
+WebhookSecret = Annotated[
+    SecretStr,
+    BeforeValidator(_text),
+    AfterValidator(_webhook_secret),
+    Field(json_schema_extra={"pattern": r"^whsec_[A-Za-z0-9+/]{32,}={0,2}$"}),
+]
 """What signs a webhook."""
 
 
