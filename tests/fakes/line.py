@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from types import TracebackType
 from typing import Self
 
@@ -52,18 +51,19 @@ class Line:
         self.connections += 1
         from_server, to_server = await asyncio.open_connection(self._host, self._port)
         self._ends.append((to_client, to_server))
-        with contextlib.suppress(ConnectionError, RuntimeError):  # it was cut, or half closed
-            async with asyncio.TaskGroup() as group:
-                group.create_task(_copy(from_client, to_server))
-                group.create_task(_copy(from_server, to_client))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_copy(from_client, to_server))
+            group.create_task(_copy(from_server, to_client))
         to_client.close()
         to_server.close()
 
 
 async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError, RuntimeError):
+    try:
         while data := await source.read(65536):
             target.write(data)
             await target.drain()
         if target.can_write_eof():
             target.write_eof()
+    except (ConnectionError, RuntimeError):  # it broke, or was half closed
+        target.transport.abort()

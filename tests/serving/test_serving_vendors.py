@@ -52,15 +52,22 @@ async def premises(tmp_path: Path):
 async def whole_call(
     premises: VendorPremises, *, stt: str = "deepgram", llm: str = "openai", tts: str = "elevenlabs"
 ) -> None:
+    """Two turns, in which nothing is connected to that is waited for."""
     fake, type, options = STT[stt]
     hears = {} if fake in (fake_openai, fake_wyoming) else HEARS
     ears = await premises.serve(fake, type, **hears)
     mind = await premises.serve(LLM[llm], llm)
     voice, voice_type, voice_options = TTS[tts]
     mouth = await premises.serve(voice, voice_type)
-    leg = await premises.call({"provider": ears, **options}, mind, {"provider": mouth, **voice_options})
-    assert premises.said() == (["goodbye"], ["Hello there."])
+    leg = await premises.call({"provider": ears, **options}, mind, {"provider": mouth, **voice_options}, turns=2)
+    assert premises.said() == (["goodbye"] * 2, ["Hello there."] * 2)
     assert tone(leg) > 1.0
+    before, *after = premises.connections
+    assert all(before[name] for name in (ears, mind, mouth))
+    for turn, counts in enumerate(after, 1):
+        if stt == "wyoming":  # asked by a connection for each utterance, opened ahead
+            assert counts.pop(ears) <= before[ears] + turn
+        assert counts == {name: before[name] for name in counts}
 
 
 @pytest.mark.parametrize("name", STT)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tests.fakes.anthropic_server import fake_anthropic
+from tests.fakes.line import Line
 from tests.fakes.openai_server import fake_openai
 from tests.fakes.wyoming_server import fake_wyoming
 from voxtrad.config.loader import load
@@ -55,6 +56,9 @@ class VendorPremises:
         self.stack = AsyncExitStack()
         self.providers: dict[str, object] = {}
         self.events: list[Event] = []
+        self.lines: dict[str, Line] = {}
+        self.connections: list[dict[str, int]] = []
+        """How many connections each vendor had been asked for: when the first turn began, and after each."""
 
     async def serve(self, fake: Fake, type: str, **settings: object) -> str:
         """Run a vendor's server; its name in the configuration."""
@@ -67,12 +71,14 @@ class VendorPremises:
         else:
             server = await self.stack.enter_async_context(fake(**settings))
         name = f"{type}-{len(self.providers)}"
-        where = {"uri": server.uri} if fake is fake_wyoming else {"base_url": server.url, "api_key": KEY}
+        line = self.lines[name] = await self.stack.enter_async_context(Line())
+        url = await line.to(server.uri if fake is fake_wyoming else server.url)
+        where = {"uri": url} if fake is fake_wyoming else {"base_url": url, "api_key": KEY}
         self.providers[name] = {"type": type, **where}
         return name
 
-    async def call(self, stt: object, llm: object, tts: object) -> SimulatedLeg:
-        """A caller hears the greeting, says goodbye and hears the answer."""
+    async def call(self, stt: object, llm: object, tts: object, *, turns: int = 1) -> SimulatedLeg:
+        """A caller hears the greeting, says goodbye and hears the answer, so many times."""
         agent = {
             "greeting": "Hi, it is me.",
             "stt": stt,
@@ -91,9 +97,12 @@ class VendorPremises:
         async def script(leg: SimulatedLeg) -> None:
             await leg.spoken_to()
             await leg.quiet(0.5)
-            await leg.say(goodbye())
-            await leg.spoken_to()
-            await leg.quiet(0.5)
+            self._count()
+            for _ in range(turns):
+                await leg.say(goodbye())
+                await leg.spoken_to()
+                await leg.quiet(0.5)
+                self._count()
 
         loaded = load(self.path, provider_types=provider_types())
         assert loaded.config is not None, loaded
@@ -103,6 +112,9 @@ class VendorPremises:
             leg = SimulatedLeg(facts, script, rate=RATE, clock=asyncio.get_running_loop().time)
             await core.switchboard.take(leg)
         return leg
+
+    def _count(self) -> None:
+        self.connections.append({name: line.connections for name, line in self.lines.items()})
 
     def said(self) -> tuple[list[str], list[str]]:
         """What the caller was understood to say, and what the agent answered after its greeting."""
