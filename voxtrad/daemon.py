@@ -7,6 +7,7 @@ it goes to the bus, and everything that watches hangs there. `Core` is that with
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import signal
 import time
@@ -41,6 +42,7 @@ from voxtrad.lookup import Lookup
 from voxtrad.observability.lag import measure_lag
 from voxtrad.observability.metrics import Metrics
 from voxtrad.observability.readings import Backlog, Readings
+from voxtrad.observability.traces import traced
 from voxtrad.observability.watching import Watching
 from voxtrad.outbound.client import OutboundClient
 from voxtrad.outbound.delivery import Delivery
@@ -233,6 +235,7 @@ class Server:
             core.bus.tap("ledger", RECORDED, self.ledger.record)
             Watching(self.metrics).watch(core.bus)
             self.watch.watch(core.bus)
+            await stack.enter_async_context(traced(core.bus, os.environ))
             self.outgoing = Outgoing(
                 core.switchboard,
                 self.ledger,
