@@ -1,7 +1,8 @@
 """A server that speaks Cartesia's text to speech over a websocket.
 
 Shapes follow the API reference, "Text to Speech (WebSocket)" (GenerationRequest, CancelContextRequest; chunk,
-timestamps, done, error), and "API errors". 50 ms of tone for each character, five characters a chunk.
+timestamps, done, error), and "API errors"; every message, both ways, passes the SDK's own types. 50 ms of tone for each
+character, five characters a chunk.
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ from functools import partial
 from typing import Any, Literal
 
 from aiohttp import WSMsgType, web
+from cartesia.types.generation_request import GenerationRequest
+from cartesia.types.websocket_client_event import CancelContextRequest
+from cartesia.types.websocket_response import Chunk, Done, Error, Timestamps
+from pydantic import BaseModel
 
 JSONDict = dict[str, Any]
 Behaviour = Literal["well", "stall", "cut", "malformed", "not base64", "silent", "hang up after each"]
 PER_CHARACTER = 0.05
-REQUIRED = {"model_id", "transcript", "voice", "output_format", "context_id"}
 
 
 @dataclass
@@ -68,6 +72,7 @@ async def _serve(fake: FakeCartesia, request: web.Request) -> web.StreamResponse
         fake.messages.append(asked)
         context = asked["context_id"]
         if asked.get("cancel"):
+            CancelContextRequest.model_validate(asked)
             speaking[context].cancel()
         elif fake.behaviour == "cut":
             assert request.transport is not None
@@ -75,11 +80,16 @@ async def _serve(fake: FakeCartesia, request: web.Request) -> web.StreamResponse
         elif fake.behaviour == "malformed":
             await socket.send_str("{not json")
         elif fake.behaviour != "stall":
-            assert asked.keys() >= REQUIRED
+            GenerationRequest.model_validate(asked)
             speaking[context] = asyncio.create_task(_speak(fake, socket, asked))
     for task in speaking.values():
         task.cancel()
     return socket
+
+
+async def _say(socket: web.WebSocketResponse, kind: type[BaseModel], message: JSONDict) -> None:
+    kind.model_validate(message)
+    await socket.send_json(message)
 
 
 async def _speak(fake: FakeCartesia, socket: web.WebSocketResponse, asked: JSONDict) -> None:
@@ -88,18 +98,19 @@ async def _speak(fake: FakeCartesia, socket: web.WebSocketResponse, asked: JSOND
     if fake.error is not None:
         status, code, title = fake.error
         told = {"title": title, "message": title, "error_code": code, "request_id": "r"}
-        await socket.send_json({"type": "error", "done": True, "status_code": status, "context_id": context, **told})
+        told |= {"type": "error", "done": True, "status_code": status, "context_id": context}
+        await _say(socket, Error, told)
         return
     text, rate = asked["transcript"], asked["output_format"]["sample_rate"]
     for start in range(0, 0 if fake.behaviour == "silent" else len(text), 5):
         samples = int(len(text[start : start + 5]) * PER_CHARACTER * rate)
         audio = "?" if fake.behaviour == "not base64" else base64.b64encode(b"\1\2" * samples).decode()
-        await socket.send_json({"type": "chunk", "data": audio, "done": False, "step_time": 12, **common})
+        await _say(socket, Chunk, {"type": "chunk", "data": audio, "done": False, "step_time": 12, **common})
         await asyncio.sleep(0)
     words = text.split()
     starts = [0.3 * index for index in range(len(words))]
     timestamps = {"words": words, "start": starts, "end": [start + 0.3 for start in starts]}
-    await socket.send_json({"type": "timestamps", "done": False, "word_timestamps": timestamps, **common})
-    await socket.send_json({"type": "done", "done": True, **common})
+    await _say(socket, Timestamps, {"type": "timestamps", "done": False, "word_timestamps": timestamps, **common})
+    await _say(socket, Done, {"type": "done", "done": True, **common})
     if fake.behaviour == "hang up after each":
         await socket.close(code=1000)
