@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import re
 import wave
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
+from tests.figures import tells
 from voxtrad.events.types import Event, PromisedEvent, SecurityDenied
 from voxtrad.outbound.client import OutboundClient
 from voxtrad.providers.base import JSON, ToolCall
@@ -134,9 +134,8 @@ async def test_a_sensitive_number_reaches_variables_only(use: Use, caller: Any) 
     assert answer.variables == {"pin": "4711"}
     assert json.loads(answer.result) == {"entered": 4, "complete": True}
     assert "4711" not in answer.result
-    # As a number of its own: a duration in seconds may have these four figures in it, too.
     told = str([event.data() for event in use.events if isinstance(event, PromisedEvent)])
-    assert not re.search(r"(?<!\d)4711(?!\d)", told)
+    assert not tells("4711", told)
     assert caller.noted == [("collect_digits", (4, "#", 5.0, True))]
     caller.keys = "47"
     assert not (await use(CollectDigitsTool(length=4, sensitive=True, name="pin"))).variables
