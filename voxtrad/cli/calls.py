@@ -103,6 +103,13 @@ def _whole(record: Mapping[str, JSON], *, color: bool) -> str:
 
     facts = [f"{key:>10}  {_cell(value)}" for key, value in record.items() if not isinstance(value, list | dict)]
     lines = [*facts]
+    if isinstance(analysis := record["analysis"], dict):
+        lines.append(title("analysis"))
+        found = {**cast("Mapping[str, JSON]", analysis["fields"]), **analysis}
+        lines += [f"{key:>10}  {_cell(value)}" for key, value in found.items() if key != "fields"]
+    if isinstance(recording := record["recording"], dict):
+        lines.append(title("recording"))
+        lines.append(f"{_cell(recording['seconds'])} s: GET {recording['location']}")
     if rows("transcript"):
         lines.append(title("transcript"))
     for said in rows("transcript"):

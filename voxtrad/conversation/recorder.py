@@ -49,8 +49,8 @@ class Recorder:
             "consent": self.agreed is True,
         }[config.record]
         if wanted and not self._forbidden:
-            await self._begin()
             await self._let("agent", False)
+            await self._begin()
         else:
             await self._let("agent", True)
 

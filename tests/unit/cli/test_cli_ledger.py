@@ -14,7 +14,7 @@ from aiohttp import web
 
 from tests.ledger.support import SECRET, WHO, ended, said, started
 from voxtrad.cli.main import main
-from voxtrad.events.types import ToolCalled, ToolCompleted
+from voxtrad.events.types import CallAnalyzed, RecordingReady, ToolCalled, ToolCompleted
 from voxtrad.ledger.ledger import Ledger, open_ledger
 from voxtrad.ledger.store import Settings
 from voxtrad.outbound.delivery import Endpoint
@@ -45,7 +45,9 @@ async def fill(ledger: Ledger) -> None:
     ledger.record(ToolCalled(**WHO, tool="lookup", tool_call_id="tc_1", arguments={"id": "A17"}))
     ledger.record(ToolCompleted(**WHO, tool="lookup", tool_call_id="tc_1", outcome="ok", duration=0.3, result="sent"))
     ledger.record(ended())
+    ledger.record(RecordingReady(**WHO, location="/v1/calls/c_1/recording", seconds=61.5))
     ledger.record(started("c_2", caller="+353861234567"))
+    ledger.record(CallAnalyzed(**WHO, summary="Wanted an order.", fields={"order": "A17"}, success=True, reason=""))
     await ledger.flush()
     due = await ledger.due("crm", now=4e9, limit=9, busy=())
     assert due.messages == (), "nothing is due long after it expired"
@@ -78,6 +80,8 @@ def test_listing_and_showing_calls(filled: Path, capsys: pytest.CaptureFixture[s
     assert main(["calls", "show", "c_1", "-c", str(filled)]) == 0
     shown = capsys.readouterr().out
     assert "caller  where is my order?" in shown
+    assert "order  A17" in shown and "summary  Wanted an order." in shown
+    assert "61.5 s: GET /v1/calls/c_1/recording" in shown
     assert 'lookup({"id": "A17"}) -> ok in 0.3 s: "sent"' in shown
     assert main(["calls", "show", "c_1", "--json", "-c", str(filled)]) == 0
     assert json.loads(capsys.readouterr().out)["transcript"][0]["text"] == "where is my order?"
@@ -107,7 +111,7 @@ def test_dead_letters_are_shown_and_put_back_while_no_server_runs(
     assert main(["events", "list", "-c", str(filled)]) == 0
     table = capsys.readouterr().out
     assert "call.started" in table
-    assert table.splitlines()[-1].split()[:2] == ["crm", "1"]
+    assert table.splitlines()[-1].split()[:2] == ["crm", "2"]
     assert main(["events", "replay", dead[0]["id"], "-c", str(filled)]) == 0
     assert capsys.readouterr().out == "1 put back\n"
     assert main(["events", "replay", "--endpoint", "crm", "--json", "-c", str(filled)]) == 0

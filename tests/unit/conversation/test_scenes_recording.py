@@ -106,6 +106,7 @@ async def test_consent(scene: object, agreed: bool, tmp_path: Path) -> None:
     )
     assert bool(played.of(RecordingReady)) == agreed == bool(files(tmp_path)), played.decided()
     assert played.said()[0].startswith("May I") and played.said()[-1] == "How can I help?"
+    assert played.reasons("recording") == (["begins"] if agreed else [])
     assert played.reasons("consent") == ["the caller agrees to a recording" if agreed else "no recording"]
     if agreed:
         _, agent = tracks(tmp_path)
