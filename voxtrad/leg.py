@@ -249,6 +249,18 @@ class Reach:
     """Rings; entered when it is answered, as `Dialer.dial` is."""
 
 
+@runtime_checkable
+class Jukebox(Protocol):
+    """A leg whose carrier has sounds of its own."""
+
+    async def play_sound(self, name: str) -> None:
+        """Play a sound (`tt-monkeys`) to the party, in the place of audio that is connected; returns when it is over.
+
+        Cancelling ends it. Raises `LegError` where there is no sound of that name.
+        """
+        ...
+
+
 class Dialer(Protocol):
     """Makes legs."""
 

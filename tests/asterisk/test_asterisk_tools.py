@@ -6,15 +6,25 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from aiohttp import web
+from numpy.typing import NDArray
 from office import Company, configuration, working
 from pbx import Pbx, PbxAri
 from sipcaller import sip_caller
 from tones import digits_in, tones_of
 
 from voxtrad.audio.wav import WavWriter
-from voxtrad.events.types import AgentResponse, CallAnswered, CallEnded, DtmfReceived, ToolCompleted, UserTranscript
+from voxtrad.events.types import (
+    AgentResponse,
+    CallAnswered,
+    CallEnded,
+    DtmfReceived,
+    ToolCalled,
+    ToolCompleted,
+    UserTranscript,
+)
 
 pytestmark = pytest.mark.asterisk
 
@@ -117,4 +127,74 @@ async def test_built_in_tools(pbx: Pbx, ari: PbxAri, company: Company, jingle: s
         (channel,) = await ari.get("channels")  # type: ignore[misc]  # a list, as its name says
         assert channel["dialplan"]["context"] == "arrive" and channel["caller"]["number"] == "100"
         await caller.hang_up()
+    await ari.nothing_left()
+
+
+PATIENT = """
+    stt: tones
+    tts: tones
+    vad: energy
+    idle: {after: 1.5s, say: ["8"], max: 5}
+    llm:
+      provider: scripted
+      rules:
+        - {match: 'order 1$', tool: goodbye, say: "{{ result.status | length }}", on_error: "9"}
+        - {match: 'order 2$', tool: nothing, say: "4", on_error: "9"}
+        - {match: 'order 3$', tool: number, arguments: {prompt: "2727272727"}, say: "{{ result.digits }}"}
+        - {match: 'order 4$', tool: wait, arguments: {seconds: 4}, say: "7"}
+        - {match: 'order 5$', tool: end_call, say: "66"}
+    tools: [goodbye, nothing, number, wait, end_call]
+"""
+PATIENT_TOOLS = """
+  goodbye: {builtin: play, media: "sound:vm-goodbye"}
+  nothing: {builtin: play, media: "sound:there/is/none"}
+  number: {builtin: collect_digits, length: 3}
+"""
+
+
+def loud(samples: NDArray[np.int16]) -> float:
+    """Seconds of sound in it."""
+    return float(np.count_nonzero(np.abs(samples[: samples.size // 80 * 80].reshape(-1, 80)).max(axis=1) > 800) / 100)
+
+
+async def test_sounds_of_the_pbx_keys_into_a_prompt_waiting_and_goodbye(
+    pbx: Pbx, ari: PbxAri, company: Company, tmp_path: Path
+) -> None:
+    config = configuration(pbx, company, tmp_path, PATIENT)
+    config.write_text(config.read_text() + PATIENT_TOOLS.strip("\n"))
+    async with working(config) as office, sip_caller(pbx) as caller:
+        await caller.dial("1000")
+        await office.next(CallAnswered)
+
+        async def answer(digit: str) -> ToolCompleted:
+            """Say a digit; the tool that it has run. Nudges come whenever the caller takes their time."""
+            done = len(office.of(ToolCompleted))
+            await caller.say(_wav(digit, tmp_path))
+            await office.next(ToolCompleted, done + 1)
+            return office.of(ToolCompleted)[done]
+
+        before = caller.heard().size
+        assert (await answer("1")).outcome == "ok", office.story()
+        assert loud(caller.heard()[before:]) > 0.4, "the sound was not heard"
+        assert (await answer("2")).outcome == "error", office.story()
+
+        collecting = asyncio.create_task(answer("3"))
+        await office.next(ToolCalled, 3)
+        await caller.hears_sound(caller.heard().size)
+        await caller.press("47")
+        await caller.press("1")
+        collected = await collecting
+        assert collected.result == {"digits": "471", "complete": True}, office.story()
+
+        waiting = await answer("4")
+        nudged = len([event for event in office.of(AgentResponse) if event.text == "8"])
+        async with asyncio.timeout(30):
+            while len(nudges := [event for event in office.of(AgentResponse) if event.text == "8"]) == nudged:
+                await office.next(AgentResponse, len(office.of(AgentResponse)) + 1)
+        assert nudges[-1].timestamp - waiting.timestamp > 3.9, office.story()
+
+        await caller.say(_wav("5", tmp_path))
+        ended = await office.next(CallEnded)
+        assert ended.outcome == "completed", office.story()
+        assert digits_in(caller.heard()).endswith("66")
     await ari.nothing_left()

@@ -244,8 +244,10 @@ class PlayTool(BuiltinTool):
 
     builtin: Literal["play"]
     """Which built-in tool it is."""
-    media: Name
-    """A sound of the PBX (`sound:tt-monkeys`), or an http(s) URL of a WAV file."""
+    media: Annotated[Text, Matching(r"^(sound:[\w/.-]+|https?://.+)$", "like sound:tt-monkeys or http://host/file.wav")]
+    """A sound of the PBX (`sound:tt-monkeys`, without its ending), or an http(s) URL of a WAV file."""
+    timeout: Annotated[Duration, Field(ge=1, le=600)] = 60.0
+    """The longest it may take."""
 
 
 class SetVariableTool(BuiltinTool):

@@ -25,13 +25,18 @@ class Actions:
         if self._leg is not None:
             await self._leg.send_digits(digits)
 
-    async def collect_digits(self, *, length: int, terminator: str, timeout: float, sensitive: bool) -> str:
-        return await self._live().collect_digits(length, terminator, timeout, sensitive=sensitive)
+    async def collect_digits(
+        self, *, length: int, terminator: str, timeout: float, sensitive: bool, prompt: str = ""
+    ) -> str:
+        return await self._live().collect_digits(length, terminator, timeout, sensitive=sensitive, prompt=prompt)
 
     async def play(self, pcm: bytes, rate: int) -> None:
         call = self._live()
         resampler = Resampler(rate, call.audio_rate)
         await call.interject(resampler.push(pcm) + resampler.flush())
+
+    async def play_sound(self, name: str) -> None:
+        await self._live().play_sound(name)
 
     def hold(self, seconds: float) -> None:
         self._live().hold(seconds)

@@ -24,7 +24,7 @@ from voxtrad.conversation.report import Reporter, Thought
 from voxtrad.conversation.speaker import Speaker
 from voxtrad.conversation.spoken import Spoken
 from voxtrad.events.types import Outcome
-from voxtrad.leg import Hears, Leg, LegError, LegGone, LegInfo
+from voxtrad.leg import Hears, Jukebox, Leg, LegError, LegGone, LegInfo
 
 if TYPE_CHECKING:
     from voxtrad.conversation.line import Line
@@ -239,15 +239,34 @@ class Call:
         if self._speaker is not None:
             await self._speaker.interject(what)
 
-    async def collect_digits(self, length: int, terminator: str, timeout: float, *, sensitive: bool) -> str:
+    async def play_sound(self, name: str) -> None:
+        """Play one of the PBX's own recordings to its end, once what is being said was heard.
+
+        Raises `LegError` where there is none of that name, or no PBX.
+        """
+        if not isinstance(self._leg, Jukebox):
+            raise LegError("no sounds can be played on this call")
+        await self.interject(bytes(self.audio_rate // 50 * 2))
+        self._excuse(True)
+        try:
+            await self._leg.play_sound(name)
+        finally:
+            self._excuse(False)
+
+    async def collect_digits(
+        self, length: int, terminator: str, timeout: float, *, sensitive: bool = False, prompt: str = ""
+    ) -> str:
         """Keys that the caller presses: at most `length`, up to `terminator`, or `timeout` s after the last.
 
-        Raises `LegGone` when the call ends meanwhile.
+        `prompt` is said first, as by `interject`; keys count from its beginning. Raises `LegGone` when the call ends
+        meanwhile.
         """
         keypad = self._keypad = KeyPad(length, terminator, sensitive=sensitive)
         self._excuse(True)
         try:
             async with self.recorder.without("sensitive") if sensitive else contextlib.nullcontext():
+                if prompt and not keypad.digits:
+                    await self.interject(prompt)
                 digits = await keypad.collect(timeout)
         finally:
             self._keypad = None

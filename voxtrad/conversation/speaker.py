@@ -64,6 +64,8 @@ class _Saying(UtteranceAudio):
         self.own = True
         """No other voice stood in for any of it."""
         self.sounding = False
+        self.unvoiced = 0
+        """Sentences that are written and not synthesized yet."""
         self.work: asyncio.Task[None] | None = None
         self.flushed = asyncio.Event()
         """Set once it is known what was heard of an utterance that is thrown away: a PBX takes a moment to tell."""
@@ -131,7 +133,7 @@ class Speaker:
         Raises `ProviderError` where it is neither kept nor can be synthesized.
         """
         if self._utterance is not None:
-            await self.interject(text)
+            await self._interject(text)
         elif not self._speaking.locked():
             async with self._speaking:
                 utterance = _Saying(self._port.rate, interruptible=True, filler=True)
@@ -139,10 +141,19 @@ class Speaker:
                 await self._audience.agent_filled()
 
     async def interject(self, what: str | bytes) -> None:
-        """Say a text, or play audio, in the middle of the utterance that is under way; returns when it was heard.
+        """Say a text, or play audio, after what is written of the utterance so far; returns when it was heard.
 
         It is no part of the utterance's text. Does nothing when nothing is being said. Raises `ProviderError`.
         """
+        utterance = self._utterance
+        while utterance is not None and utterance.unvoiced and not (utterance.interrupted or utterance.finished):
+            self._news.clear()
+            await self._news.wait()
+        if utterance is self._utterance:
+            await self._interject(what)
+
+    async def _interject(self, what: str | bytes) -> None:
+        """The same, as soon as the sentence is over that is being synthesized."""
         utterance = self._utterance
         if utterance is None or utterance.interrupted:
             return
@@ -244,6 +255,7 @@ class Speaker:
             try:
                 async with contextlib.aclosing(sentences):
                     async for item in sentences:
+                        utterance.unvoiced += 1
                         await queue.put(item)
             except Exception as error:  # noqa: BLE001 - raised below, after the sentences before it
                 failure = error
@@ -256,6 +268,8 @@ class Speaker:
                 source, text = item
                 utterance.first_sentence_at = utterance.first_sentence_at or self._clock()
                 await self._voice_sentence(utterance, source, text)
+                utterance.unvoiced -= 1
+                self._news.set()
         if failure is not None:
             raise failure
 

@@ -142,14 +142,22 @@ class CallActions(Protocol):
         """Send DTMF to the caller's side."""
         ...
 
-    async def collect_digits(self, *, length: int, terminator: str, timeout: float, sensitive: bool) -> str:
+    async def collect_digits(
+        self, *, length: int, terminator: str, timeout: float, sensitive: bool, prompt: str = ""
+    ) -> str:
         """What the caller keys in: at most `length` digits, up to `terminator` (which is not part of it; may be empty),
         or until no key came for `timeout` seconds. Sensitive digits appear in no event, log, transcript or recording.
+
+        `prompt` is said first; a key that is pressed meanwhile counts, and cuts it short.
         """
         ...
 
     async def play(self, pcm: bytes, rate: int) -> None:
         """Play mono 16-bit audio of `rate` samples per second; returns when it was heard or interrupted."""
+        ...
+
+    async def play_sound(self, name: str) -> None:
+        """Play one of the PBX's own recordings to its end. Raises `LegError` where it has none of that name."""
         ...
 
     def hold(self, seconds: float) -> None:

@@ -185,7 +185,7 @@ def _builtin(config: BuiltinTool, whole: Config, client: OutboundClient) -> Tool
         case VoicemailTool():
             place = config.continue_
             return Voicemail(Proceed(place.context, place.extension, place.priority), name, about, options)
-        case PlayTool() if config.media.startswith(("http://", "https://")):
+        case PlayTool():
             return Play(config.media, client=client, name=name, description=about, options=options)
         case _:
             raise UnknownTool(f"the tool '{name}' cannot be made by this version")

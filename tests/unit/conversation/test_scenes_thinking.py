@@ -23,11 +23,13 @@ from stage import (
 
 from tests.figures import tells
 from voxtrad.conversation.call import Call
+from voxtrad.conversation.dialogue import converse
 from voxtrad.conversation.handover import HandoverFailed
 from voxtrad.events.types import BargeIn, CallFailed, DeadAir, DtmfReceived, ToolCompleted, TurnEnded
 from voxtrad.leg import Leg, LegError
 from voxtrad.providers.base import Unreachable
 from voxtrad.tools.base import CallActions, EndCall, Outcome, Proceed, ToolError, Transfer
+from voxtrad.tools.builtin.play import PlayTool
 
 pytestmark = pytest.mark.virtual_time
 
@@ -539,20 +541,20 @@ async def test_keys_for_a_tool(keys: str, digits: str, sensitive: bool) -> None:
         assert not any(5.0 < at - played.when("answered")[0] < 9.0 for at in played.when("fill")), "it waits for keys"
 
 
-async def test_key_cuts_the_prompt_of_a_tool_and_counts() -> None:
+@pytest.mark.parametrize(("length", "keys"), [(4, "12#"), (2, "12")])
+async def test_key_cuts_the_prompt_of_a_tool_and_counts(length: int, keys: str) -> None:
     prompt = "Please enter your secret number now, followed by the hash key, or stay on the line."
 
     async def work(actions: CallActions) -> Outcome:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(actions.say(prompt))
-            digits = await actions.collect_digits(length=4, terminator="#", timeout=9.0, sensitive=False)
-        return Outcome(digits)
+        return Outcome(
+            await actions.collect_digits(length=length, terminator="#", timeout=9.0, sensitive=False, prompt=prompt)
+        )
 
     async def scene(caller: Caller) -> None:
         await caller.says("let me in")
         await caller.hears_agent()
         await caller.waits(1.0)
-        caller.presses("12#")
+        caller.presses(keys)
         await caller.quiet(0.1)
         await caller.answered()
 
@@ -561,6 +563,57 @@ async def test_key_cuts_the_prompt_of_a_tool_and_counts() -> None:
     start, end = played.agent_spans[0]
     assert end - start < 1.2
     assert played.said() == ["Thank you."]
+    assert played.turns() == ["let me in"]
+
+
+async def test_keys_while_the_words_before_a_tool_are_still_said_count_once_the_tool_has_begun() -> None:
+    async def work(actions: CallActions) -> Outcome:
+        return Outcome(await actions.collect_digits(length=4, terminator="#", timeout=9.0, sensitive=False))
+
+    async def scene(caller: Caller) -> None:
+        await caller.says("let me in")
+        await caller.hears_agent()
+        await caller.waits(1.5)
+        caller.presses("4711")
+        await caller.answered()
+
+    words = "Please key in your secret number now, all four digits of it."
+    played = await play(scene, tools=[Job(work=work)], model=Model([[words, asks()], ["Thank you."]], pace=0.01))
+    assert ("tool", "4711") in played.dialogue()
+    assert played.turns() == ["let me in"]
+    assert played.said()[-1].endswith("Thank you.")
+
+
+@pytest.mark.parametrize("name", ["tt-monkeys", "missing"])
+async def test_sound_of_the_pbx_is_heard_after_what_is_said_and_is_nobodys_silence(name: str) -> None:
+    began: list[float] = []
+
+    async def play_sound(wanted: str) -> None:
+        began.append(asyncio.get_running_loop().time())
+        if wanted == "missing":
+            raise LegError("there is no such sound")
+        await asyncio.sleep(8.0)
+
+    async def handler(call: Call) -> None:
+        call._leg.play_sound = play_sound  # type: ignore[attr-defined]  # a PBX that has sounds
+        await converse(call)
+
+    words = "Listen to this one, please."
+    tool = PlayTool(f"sound:{name}", client=None, name="look_up")  # type: ignore[arg-type]  # no web server is asked
+    played = await play(
+        waits_long, tools=[tool], dialogue=handler, model=Model([[words, asks()], ["That was it."]]), dead_air=True
+    )
+    assert [event.outcome for event in played.of(ToolCompleted)] == ["ok" if name == "tt-monkeys" else "error"]
+    assert began[0] - played.leg.port.began >= played.agent_spans[0][0] + len(words) / CHARS_PER_SECOND - 0.1
+    assert not [at for at in played.at(DeadAir) if at < began[0] - played.leg.port.began + 8.0]
+    assert not [at for at in played.when("fill") if at < began[0] - played.leg.port.began + 8.0]
+    assert played.said()[0].endswith("That was it.")
+
+
+async def test_no_sound_without_a_pbx() -> None:
+    tool = PlayTool("sound:tt-monkeys", client=None, name="look_up")  # type: ignore[arg-type]  # as above
+    played = await play(asks_once, tools=[tool], model=Model([[asks()], ["It does not work."]]))
+    assert "not available" in played.dialogue()[2][1]
 
 
 async def test_prompt_of_a_tool_is_heard_before_keys_are_awaited() -> None:

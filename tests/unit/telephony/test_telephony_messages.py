@@ -15,6 +15,7 @@ from voxtrad.telephony.asterisk.messages import (
     Dialled,
     DigitReceived,
     Other,
+    Played,
     StasisStart,
     parse_event,
 )
@@ -43,6 +44,10 @@ def test_events_that_matter_to_a_call() -> None:
     dial = {"type": "Dial", "dialstatus": "BUSY", "peer": {"id": "voxtrad-1"}}
     assert parse_event(json.dumps(dial)) == Dialled("", "voxtrad-1", "BUSY")
     assert parse_event(json.dumps({**dial, "caller": CHANNEL})) == Dialled("1795378302.1", "voxtrad-1", "BUSY")
+    played = {"type": "PlaybackFinished", "playback": {"id": "voxtrad-2", "state": "done"}}
+    assert parse_event(json.dumps(played)) == Played("voxtrad-2", "finished")
+    failed = {"type": "PlaybackFinished", "playback": {"id": "voxtrad-2", "state": "failed"}}
+    assert parse_event(json.dumps(failed)) == Played("voxtrad-2", "failed")
     assert parse_event('{"type":"ApplicationReplaced","application":"voxtrad"}') == ApplicationReplaced()
     assert parse_event('{"type":"ChannelVarset","value":"x"}') == Other("ChannelVarset")
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from voxtrad.leg import LegError
 from voxtrad.outbound.client import OutboundClient
 from voxtrad.tools.base import ToolContext
 
@@ -34,7 +35,11 @@ class Caller:
     async def send_digits(self, digits: str) -> None:
         self.noted.append(("send_digits", digits))
 
-    async def collect_digits(self, *, length: int, terminator: str, timeout: float, sensitive: bool) -> str:
+    async def collect_digits(
+        self, *, length: int, terminator: str, timeout: float, sensitive: bool, prompt: str = ""
+    ) -> str:
+        if prompt:
+            self.noted.append(("say", prompt))
         self.noted.append(("collect_digits", (length, terminator, timeout, sensitive)))
         keys = self.keys.partition(terminator)[0] if terminator else self.keys
         return keys[:length]
@@ -43,6 +48,8 @@ class Caller:
         self.noted.append(("play", (pcm, rate)))
 
     async def play_sound(self, name: str) -> None:
+        if name == "missing":
+            raise LegError("the PBX cannot play the sound 'missing'")
         self.noted.append(("play_sound", name))
 
     def hold(self, seconds: float) -> None:

@@ -154,6 +154,12 @@ async def test_play(use: Use, caller: Any, backend: Any, client: OutboundClient)
     assert caller.noted == [("play", (pcm, 16000))]
 
 
+async def test_play_a_sound_of_the_pbx(use: Use, caller: Any, client: OutboundClient) -> None:
+    assert "played" in (await use(PlayTool("sound:digits/1", client=client))).result
+    assert "not available" in (await use(PlayTool("sound:missing", client=client))).result
+    assert caller.noted == [("play_sound", "digits/1")]
+
+
 @pytest.mark.parametrize(("status", "body"), [(404, b""), (200, b"<html>"), (302, b""), (200, b"RIFF....WAVE")])
 async def test_what_cannot_be_played(
     use: Use, caller: Any, backend: Any, client: OutboundClient, status: int, body: bytes

@@ -17,7 +17,7 @@ from voxtrad.providers.registry import provider_types
 from voxtrad.tools.base import CallActions, Declared, Outcome, Proceed, Tool, ToolContext, ToolOptions
 from voxtrad.tools.http import BadRequestTemplate
 from voxtrad.tools.limits import Limited
-from voxtrad.tools.registry import UnknownTool, build_tools, mcp_server
+from voxtrad.tools.registry import build_tools, mcp_server
 from voxtrad.tools.webhook import WebhookTool
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -80,11 +80,12 @@ async def test_each_kind_is_made(build: Build) -> None:
         note: {builtin: set_variable, variables: [city]}
         mailbox: {builtin: voicemail, continue: {context: vm, extension: 100}}
         jingle: {builtin: play, media: "https://files.example/a.wav"}
+        monkeys: {builtin: play, media: "sound:tt-monkeys"}
         """,
-        "plain, weather, mine, human, anywhere, pin, note, mailbox, jingle, end_call, send_dtmf, wait",
+        "plain, weather, mine, human, anywhere, pin, note, mailbox, jingle, monkeys, end_call, send_dtmf, wait",
     )
     assert list(tools) == [tool.spec.name for tool in tools.values()]
-    assert len(tools) == 12
+    assert len(tools) == 13
     assert isinstance(tools["mine"], Declared)
     assert "['billing']" in str(tools["human"].spec.parameters) and "invoices" in str(tools["human"].spec.parameters)
     assert "['billing', 'sales']" in str(tools["anywhere"].spec.parameters)
@@ -103,7 +104,6 @@ async def test_voicemail_leads_where_the_configuration_says(
 @pytest.mark.parametrize(
     ("tools", "error"),
     [
-        ("x: {builtin: play, media: 'sound:tt-monkeys'}", UnknownTool),
         ("x: {description: a, http: {url: 'https://h/{% if args %}{% endif %}'}}", BadRequestTemplate),
     ],
 )

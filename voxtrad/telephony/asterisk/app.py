@@ -29,6 +29,7 @@ from voxtrad.telephony.asterisk.messages import (
     ChannelOver,
     Dialled,
     DigitReceived,
+    Played,
     Recorded,
     StasisStart,
 )
@@ -300,7 +301,7 @@ class AsteriskTelephony:
                     ringing.progressed(status)
                 if status == "ANSWER" and (leg := self._legs.get(caller_id)):
                     leg.connected()
-            case Recorded(name, what):
+            case Recorded(name, what) | Played(name, what):
                 if track := self._tracks.get(name):
                     track.happened(what)
             case _:

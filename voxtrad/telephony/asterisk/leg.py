@@ -254,6 +254,21 @@ class AsteriskLeg:
         await recording.begin(self.info.id, app=self._exchange.settings.app, rate=self._rate)
         return recording
 
+    async def play_sound(self, name: str) -> None:
+        """See `Jukebox`."""
+        self._check()
+        playback = self._exchange.new_id("sound")
+        track = self._exchange.track(playback)
+        try:
+            await self._do(f"{self._channel}/play/{playback}", {"media": f"sound:{name}"})
+            await track.over
+        except BaseException:
+            track.over.cancel()
+            await self._free(self._ari.delete(f"playbacks/{playback}"))
+            raise
+        if not track.begun.result():
+            raise LegError(f"the PBX cannot play the sound '{name}'")
+
     async def visit(self, *, context: str, extension: str | None, priority: int | None, within: float) -> Visit:
         self._check()
         if extension is not None and await self._exists(context, extension, priority or 1) is False:

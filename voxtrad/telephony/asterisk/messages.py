@@ -70,6 +70,14 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
+class Played:
+    """`PlaybackFinished`: a sound is over, or could not be played."""
+
+    id: str
+    what: Literal["finished", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
 class ApplicationReplaced:
     """Another client has subscribed to the application; this connection is deaf from now on."""
 
@@ -81,7 +89,7 @@ class Other:
     type: str
 
 
-AriEvent = StasisStart | DigitReceived | ChannelOver | Dialled | Recorded | ApplicationReplaced | Other
+AriEvent = StasisStart | DigitReceived | ChannelOver | Dialled | Recorded | Played | ApplicationReplaced | Other
 
 # ITU-T Q.850 causes, in Asterisk's words.
 _CAUSES = {
@@ -126,6 +134,10 @@ def parse_event(text: str) -> AriEvent:
             return Recorded(_text(_object(value, "recording"), "name"), "finished")
         case "RecordingFailed":
             return Recorded(_text(_object(value, "recording"), "name"), "failed")
+        case "PlaybackFinished":
+            playback = _object(value, "playback")
+            failed = _text(playback, "state", optional=True) == "failed"
+            return Played(_text(playback, "id"), "failed" if failed else "finished")
         case "ApplicationReplaced":
             return ApplicationReplaced()
         case _:

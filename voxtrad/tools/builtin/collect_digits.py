@@ -14,7 +14,7 @@ LONGEST = 64
 
 
 class CollectDigitsTool:
-    """Argument: `prompt`, said before the first digit is awaited.
+    """Argument: `prompt`, said first; who knows it may press keys into it.
 
     `length` digits are complete, and so is what `terminator` (a key; empty: none) ends. `digit_timeout` is the longest
     wait for the next key, in seconds. Sensitive digits come as the variable that is named like the tool: templates
@@ -49,13 +49,12 @@ class CollectDigitsTool:
 
     async def run(self, arguments: Mapping[str, JSON], context: ToolContext, actions: CallActions) -> Outcome:
         prompt = arguments.get("prompt")
-        if isinstance(prompt, str) and prompt.strip():
-            await actions.say(prompt)
         digits = await actions.collect_digits(
             length=self._length or LONGEST,
             terminator=self._terminator,
             timeout=self._digit_timeout,
             sensitive=self._sensitive,
+            prompt=prompt.strip() if isinstance(prompt, str) else "",
         )
         complete = len(digits) == self._length if self._length else bool(digits)
         if self._sensitive:
