@@ -7,6 +7,7 @@ it goes to the bus, and everything that watches hangs there. `Core` is that with
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import secrets
 import signal
@@ -383,8 +384,18 @@ async def serve(
     loop.add_signal_handler(signal.SIGHUP, server.reload)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
-    await server.run()
+    async with asyncio.TaskGroup() as group:
+        settling = group.create_task(_settle(server.started))
+        await server.run()
+        settling.cancel()
     log.info("stopped")
+
+
+async def _settle(started: asyncio.Event) -> None:
+    """What is there when calls can come is there to stay. Looking through it for garbage, again and again, would stop
+    the audio of all calls for 100 to 150 ms each time."""
+    await started.wait()
+    gc.freeze()
 
 
 def asterisk_settings(config: Config, instance: str | None = None) -> AsteriskSettings:

@@ -103,7 +103,8 @@ class Foreground:
         noise = self._noise
         level = self._bright.dbfs(frame)
         needed = min(self._most, _LEAST + _PER_SWING * noise.swing) - (_RELEASE if self._row else 0.0)
-        speaks = like_speech and (level >= noise.level + needed or (self._trusting and noise.level < QUIET))
+        trusted = self._trusting and noise.level - noise.swing < QUIET
+        speaks = like_speech and (trusted or level >= noise.level + needed)
         noise.hear(level)
         if speaks:
             self._row += 1
