@@ -22,6 +22,8 @@ from voxtrad.providers.fallback.stt import probe_stt
 from voxtrad.providers.fallback.tts import probe_tts
 from voxtrad.providers.stock import Types
 from voxtrad.remarks import Remark, Tell
+from voxtrad.tools.mcp import McpNotInstalled
+from voxtrad.tools.registry import mcp_server
 
 PATIENCE = 20.0
 """Seconds that a provider may take; a model on a machine of one's own may have to be loaded first."""
@@ -35,15 +37,18 @@ async def probe(config: Config, types: Types, client: OutboundClient, tell: Tell
         asked += [group.create_task(_url(*url, client)) for url in _urls(config)]
         for task in asked:
             tell(await task)
+    for remark in _servers(config):
+        tell(remark)
 
 
 async def build(config: Config, types: Types) -> list[Remark]:
-    """Makes every provider without asking it anything: one remark for each that cannot be made."""
-    return [
+    """Makes every provider and MCP server without asking it anything: one remark for each that cannot be made."""
+    providers = [
         remark
         for path, kind, choice in _choices(config)
         if (remark := await _judged(path, kind, choice, _built(kind, choice, types))) is not None
     ]
+    return [*providers, *_servers(config)]
 
 
 # --- providers --------------------------------------------------------------------------------------------------------
@@ -115,6 +120,16 @@ async def _open(kind: Kind, choice: ProviderChoice, types: Types) -> AsyncIterat
     finally:
         if kind != "vad":
             await cast("SpeechToText | LanguageModel | TextToSpeech", provider).aclose()
+
+
+def _servers(config: Config) -> Iterator[Remark]:
+    """MCP servers that nobody can connect to, as the package for it is not installed."""
+    for name, tool in config.tools.items():
+        if isinstance(tool, McpTool):
+            try:
+                mcp_server(tool)
+            except McpNotInstalled as error:
+                yield Remark(f"tools.{name}.mcp", error.message, "error", error.hint)
 
 
 # --- URLs -------------------------------------------------------------------------------------------------------------

@@ -75,7 +75,9 @@ class McpServer:
         pauses: tuple[float, ...] = _PAUSES,
     ) -> None:
         if find_spec("mcp") is None:
-            raise McpNotInstalled(f"the tool '{name}' needs MCP", hint="pip install 'voxtrad[mcp]'")
+            raise McpNotInstalled(
+                f"the tool '{name}' needs the package 'mcp', which is not installed", hint="pip install 'voxtrad[mcp]'"
+            )
         self.name = name
         self.tools: dict[str, Tool] = {}
         self.connected = asyncio.Event()

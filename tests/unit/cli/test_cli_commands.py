@@ -196,6 +196,7 @@ agents:
       - {provider: mine, model: claude}
     tts: deepgram
 providers: {mine: {type: anthropic, api_key: a-key-that-is-not-shown}, deepgram: {api_key: another-key-not-shown}}
+tools: {crm: {mcp: {command: [crm]}}}
 """
 
 
@@ -204,7 +205,7 @@ def test_check_names_packages_that_are_not_installed(
 ) -> None:
     write(tmp_path, MISSING)
     monkeypatch.chdir(tmp_path)
-    for package in ("anthropic", "deepgram"):
+    for package in ("anthropic", "deepgram", "mcp"):
         monkeypatch.setitem(sys.modules, package, None)
     assert main(["check"]) == 1
     assert (
@@ -222,9 +223,14 @@ config/voxtrad.yaml:7:10: agents.a.tts: deepgram (TTS): needs the package 'deepg
     7 |     tts: deepgram
       |          ^^^^^^^^
       = pip install 'voxtrad[deepgram]'
-config/voxtrad.yaml: 3 errors
+config/voxtrad.yaml:9:15: tools.crm.mcp: the tool 'crm' needs the package 'mcp', which is not installed
+    9 | tools: {crm: {mcp: {command: [crm]}}}
+      |               ^^^
+      = pip install 'voxtrad[mcp]'
+config/voxtrad.yaml: 4 errors
 """
     )
+    write(tmp_path, MISSING.partition("tools:")[0])
     assert main(["serve"]) == 1
     said = capsys.readouterr().err.splitlines()[-2:]
     assert said == [
