@@ -39,6 +39,7 @@ from voxtrad.ledger.privacy import Privacy
 from voxtrad.ledger.queries import crashed_since
 from voxtrad.ledger.schema import LedgerError
 from voxtrad.ledger.store import Settings
+from voxtrad.leg import LegError
 from voxtrad.lookup import Lookup
 from voxtrad.observability.lag import measure_lag
 from voxtrad.observability.metrics import Metrics
@@ -55,6 +56,7 @@ from voxtrad.providers.stock import Stock, Types
 from voxtrad.reloading import Reloader
 from voxtrad.roster import Roster, ToolboxMaker
 from voxtrad.routing import variables_needed
+from voxtrad.salvage import fetch_recordings
 from voxtrad.switchboard import Switchboard
 from voxtrad.telephony.asterisk.app import AsteriskTelephony
 from voxtrad.telephony.asterisk.ari import open_session
@@ -269,7 +271,7 @@ class Server:
                 if self.telephony is not None:
                     tasks.append(group.create_task(self.telephony.run(), name="telephony"))
                     if lease.dead:
-                        tasks.append(group.create_task(_clear_up(self.telephony, lease), name="clear up"))
+                        tasks.append(group.create_task(self._clear_up(self.telephony, lease), name="clear up"))
                 self.started.set()
                 log.info("serving", url=self.url, agents=list(self.config.agents))
                 await self._told.wait()
@@ -302,6 +304,18 @@ class Server:
                 self.metrics.on_crashed(agent, direction)
         except LedgerError as error:
             log.warning("crashed calls are not counted", reason=error.message)
+
+    async def _clear_up(self, telephony: AsteriskTelephony, lease: Lease) -> None:
+        """After a crash: callers whom nobody talks to go on in the dialplan, recordings are fetched."""
+        await telephony.clear_up_after(lease.dead)
+        try:
+            found = await telephony.recordings_of(lease.dead)
+        except LegError as error:
+            log.warning("recordings of a server that has died stay at the PBX", reason=error.message)
+        else:
+            data_dir = self.config.server.data_dir
+            await fetch_recordings(found, self.ledger, data_dir, self.core.bus.publish)
+        lease.forget()
 
     def not_ready(self) -> list[str]:
         """Why no call can be taken now; empty when all is well."""
@@ -367,12 +381,6 @@ class Server:
             await asyncio.wait([draining, hurrying], return_when=asyncio.FIRST_COMPLETED)
             draining.cancel()
             hurrying.cancel()
-
-
-async def _clear_up(telephony: AsteriskTelephony, lease: Lease) -> None:
-    """After a crash: callers whom nobody talks to go on in the dialplan."""
-    await telephony.clear_up_after(lease.dead)
-    lease.forget()
 
 
 async def serve(

@@ -67,7 +67,9 @@ async def _examine_pbx(config: Config, told: Told) -> None:
         if not await examination.ask(http, settings, told):
             return
         told(await examination.taken(http, settings, running=running))
-        await examination.try_media(http, _beside_a_server(settings), list(_targets(config)), told)
+        recorded = (f"agents.{name}.record" for name, agent in config.agents.items() if agent.record is not False)
+        beside, targets = _beside_a_server(settings), list(_targets(config))
+        await examination.try_media(http, beside, targets, next(recorded, None), told)
 
 
 def _server_runs(config: Config) -> bool:

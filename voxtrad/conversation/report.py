@@ -64,6 +64,11 @@ class Thought:
     first_token_at: float | None = None
 
 
+def recording_location(call_id: str) -> str:
+    """Where a call's recording is found in the server's API."""
+    return f"/v1/calls/{call_id}/recording"
+
+
 class Reporter:
     """One call's voice to those who watch. Times are seconds on the monotonic clock, given out since the ring."""
 
@@ -174,7 +179,7 @@ class Reporter:
 
     def recorded(self, seconds: float) -> None:
         """The call's recording can be fetched."""
-        location = f"/v1/calls/{self.call_id}/recording"
+        location = recording_location(self.call_id)
         self._publish(RecordingReady(call_id=self.call_id, agent=self.agent, location=location, seconds=seconds))
 
     def note(self, what: str, reason: str, at: float | None = None) -> None:

@@ -20,6 +20,7 @@ from voxtrad.leg import LegError
 from voxtrad.remarks import Remark, Tell
 from voxtrad.telephony.asterisk.app import AsteriskTelephony
 from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused
+from voxtrad.telephony.asterisk.recording import ChannelRecording
 from voxtrad.telephony.asterisk.settings import AsteriskSettings
 
 NEEDED = (
@@ -87,20 +88,25 @@ async def taken(http: aiohttp.ClientSession, settings: AsteriskSettings, *, runn
 
 
 async def try_media(
-    http: aiohttp.ClientSession, settings: AsteriskSettings, targets: Sequence[Target], tell: Tell
+    http: aiohttp.ClientSession, settings: AsteriskSettings, targets: Sequence[Target], records: str | None, tell: Tell
 ) -> None:
-    """Connects media as for a call, in an application of its own, and asks its channel where calls can be sent."""
+    """Connects media as for a call, in an application of its own, and asks its channel where calls can be sent.
+
+    Where `records` is the place in the configuration that wants calls recorded, records it for a moment.
+    """
     own = replace(settings, app=f"{settings.app}-doctor-{secrets.token_hex(4)}", instance=secrets.token_hex(4))
     telephony = AsteriskTelephony(own, _nobody, http=http)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(telephony.run())
         try:
-            await _with_media(telephony, Ari(http, own), targets, tell)
+            await _with_media(telephony, Ari(http, own), targets, records, tell)
         finally:
             running.cancel()
 
 
-async def _with_media(telephony: AsteriskTelephony, ari: Ari, targets: Sequence[Target], tell: Tell) -> None:
+async def _with_media(
+    telephony: AsteriskTelephony, ari: Ari, targets: Sequence[Target], records: str | None, tell: Tell
+) -> None:
     path = "asterisk.media.transport"
     try:
         async with asyncio.timeout(PATIENCE):
@@ -118,10 +124,23 @@ async def _with_media(telephony: AsteriskTelephony, ari: Ari, targets: Sequence[
         tell(Remark(path, f"media flows over {telephony.choice.transport}: {telephony.choice.why}"))
         for target in targets:
             tell(await _reachable(ari, channel, target))
+        if records is not None:
+            tell(await _recorded(telephony, ari, channel, records))
     finally:
         await port.close()
         with contextlib.suppress(LegError):  # most often it went with its media
             await ari.delete(f"channels/{channel}")
+
+
+async def _recorded(telephony: AsteriskTelephony, ari: Ari, channel: str, path: str) -> Remark:
+    recording = ChannelRecording(ari, telephony, telephony.recording("doctor"))
+    try:
+        await recording.begin(channel, app=telephony.settings.app, rate=8000)
+        await recording.stop()
+        await recording.discard()
+    except LegError as error:
+        return Remark(path, f"calls cannot be recorded: {error.message}", "error", error.hint)
+    return Remark(path, "calls can be recorded")
 
 
 async def _nobody(leg: object) -> None:

@@ -29,6 +29,7 @@ SPIES = {"caller": "in", "agent": "out"}
 _ENTER_TIMEOUT = 5.0
 _BEGIN_TIMEOUT = 5.0
 _CLOSE_TIMEOUT = 5.0
+_ASKED, _ASK_AGAIN = 50, 0.1
 _HINT = "Asterisk needs a folder recording in its spool folder, res_stasis_recording, res_stasis_snoop and format_wav"
 
 
@@ -90,7 +91,7 @@ class ChannelRecording:
         await _together(self._ari.delete(f"recordings/live/{name}/mute") for name in self._names.values())
 
     async def stop(self) -> None:
-        await asyncio.gather(*(self._stop(name) for name in self._running))
+        await asyncio.gather(*(self._stop(name) for name in self._names.values()))
 
     async def save(self, path: Path) -> float:
         caller, agent = (path.with_name(f".{path.stem}.{track}.wav") for track in SPIES)
@@ -104,7 +105,10 @@ class ChannelRecording:
         finally:
             for track in (caller, agent):
                 track.unlink(missing_ok=True)
-        await self.discard()
+        try:
+            await self.discard()
+        except AriError as error:
+            log.warning("a recording that was fetched stays at the PBX", recording=path.stem, reason=error.message)
         return seconds
 
     async def discard(self) -> None:
@@ -158,7 +162,20 @@ class ChannelRecording:
         finally:
             for track in running.values():
                 track.over.cancel()
+            if not running:  # another server's: nobody tells us of it
+                await _together(self._closed(name) for name in self._names.values())
             await _together(_unless_gone(self._ari.delete(f"channels/{name}")) for name in self._names.values())
+
+    async def _closed(self, name: str) -> None:
+        """Ask until a file is closed."""
+        for _ in range(_ASKED):
+            try:
+                await self._ari.get(f"recordings/live/{name}")
+            except AriRefused as error:
+                if error.status == 404:
+                    return
+                raise
+            await asyncio.sleep(_ASK_AGAIN)
 
     async def _fetch(self, name: str, to: Path) -> None:
         with private_file(to) as part, part.open("wb") as file:
