@@ -142,7 +142,11 @@ class TypedCall:
     async def send_digits(self, digits: str) -> None:
         self._person.learns(f"keys are sent: {digits}")
 
-    async def collect_digits(self, *, length: int, terminator: str, timeout: float, sensitive: bool) -> str:
+    async def collect_digits(
+        self, *, length: int, terminator: str, timeout: float, sensitive: bool, prompt: str = ""
+    ) -> str:
+        if prompt:
+            await self.say(prompt)
         self._person.learns(f"type keys, {length} at most{f', up to {terminator}' if terminator else ''}")
         typed = await self._person.types() or ""
         keys = "".join(key for key in typed.upper() if key in "0123456789*#ABCD")
@@ -150,6 +154,9 @@ class TypedCall:
 
     async def play(self, pcm: bytes, rate: int) -> None:
         self._person.learns(f"{len(pcm) / 2 / rate:.1f} s of audio are played")
+
+    async def play_sound(self, name: str) -> None:
+        self._person.learns(f"the PBX's sound '{name}' is played")
 
     def hold(self, seconds: float) -> None:
         self._person.learns(f"the caller is left alone for {seconds:g} s")
