@@ -156,7 +156,7 @@ async def test_what_stands_in_the_way_is_said_once_and_clearly(pbx: Pbx) -> None
                         await asyncio.sleep(0.01)
                 assert telephony.state == "disconnected" and reason in telephony.state_reason
         warnings = [entry for entry in logs if entry["log_level"] == "warning" and "not connected" in entry["event"]]
-        assert len(warnings) == 1 and warnings[0]["hint"]
+        assert len(warnings) == 1 and warnings[0]["hint"] and reason in warnings[0]["reason"]
         assert "S3CRET" not in str(logs)
 
 

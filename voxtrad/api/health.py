@@ -26,7 +26,7 @@ async def live(asked: Asked[Nothing, Nothing]) -> Alive:
 
 async def ready(asked: Asked[Nothing, Nothing]) -> Ready:
     if reasons := asked.house.not_ready():
-        raise Problem(503, "; ".join(reasons), more={"reasons": list(reasons)})
+        raise Problem(503, "calls cannot be taken now", more={"reasons": list(reasons)})
     return Ready()
 
 

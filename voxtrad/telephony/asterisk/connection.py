@@ -23,7 +23,8 @@ log = structlog.stdlib.get_logger(__name__)
 
 State = Literal["disconnected", "connected", "replaced"]
 
-_HEARTBEAT = 15.0
+HEARTBEAT = 15.0
+"""Seconds between pings; half of it is the time for the answer."""
 _CHECK_EVERY = 5.0
 
 
@@ -38,6 +39,7 @@ class EventsConnection:
         on_connected: Callable[[str], Awaitable[None]],
         on_event: Callable[[AriEvent], None],
         while_deaf: Callable[[], Awaitable[None]],
+        heartbeat: float = HEARTBEAT,
     ) -> None:
         """`on_connected` gets our own address as Asterisk sees it, and may raise `LegError`: then we are not connected.
         `while_deaf` runs every few seconds while no events come."""
@@ -46,6 +48,7 @@ class EventsConnection:
         self._on_connected = on_connected
         self._on_event = on_event
         self._while_deaf = while_deaf
+        self._heartbeat = heartbeat
         self._backoff = Backoff(settings.retry_after, settings.retry_at_most)
         self._take_back = TakeBack(settings.take_back_after)
         self._changed = asyncio.Condition()
@@ -77,6 +80,7 @@ class EventsConnection:
                 await self._is("connected", "")
                 self._backoff.reset()
                 replaced = await self._listen(socket)
+                lost = _why_lost(socket)
         except LegError as error:
             await self._is("disconnected", error.message, hint=error.hint)
         except aiohttp.WSServerHandshakeError as error:
@@ -94,14 +98,14 @@ class EventsConnection:
                     hint="only one program may use an application: give each its own asterisk.app",
                 )
                 return self._take_back.next(asyncio.get_running_loop().time() - since)
-            await self._is("disconnected", "Asterisk closed the events connection")
+            await self._is("disconnected", lost)
         return self._backoff.next()
 
     async def _open(self) -> aiohttp.ClientWebSocketResponse:
         return await self._ari.http.ws_connect(
             self._ari.websocket_url("ari", "events").with_query(app=self._settings.app),
             headers=self._ari.headers,
-            heartbeat=_HEARTBEAT,
+            heartbeat=self._heartbeat,
             timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
         )
 
@@ -145,9 +149,19 @@ class EventsConnection:
             self._was_connected = True
             log.info("connected to Asterisk", reconnects=self.reconnects, **where)
         elif state == "replaced":
-            log.error("not ready: " + reason, hint=hint, **where)
+            log.error("not connected to Asterisk", reason=reason, hint=hint, **where)
         else:
-            log.warning("not connected to Asterisk; trying again: " + reason, hint=hint, **where)
+            log.warning("not connected to Asterisk; trying again", reason=reason, hint=hint, **where)
         async with self._changed:
             self.state, self.reason = state, reason
             self._changed.notify_all()
+
+
+def _why_lost(socket: aiohttp.ClientWebSocketResponse) -> str:
+    """Why no more events come through a connection."""
+    error = socket.exception()
+    if isinstance(error, TimeoutError):
+        return "Asterisk does not answer any more: no answer to a ping on the events connection"
+    if error is not None or socket.close_code == aiohttp.WSCloseCode.ABNORMAL_CLOSURE:
+        return "the events connection to Asterisk was cut"
+    return "Asterisk closed the events connection"
