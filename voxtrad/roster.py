@@ -26,6 +26,7 @@ from voxtrad.ledger.recordings import FOLDER as RECORDINGS
 from voxtrad.leg import Leg
 from voxtrad.lookup import NOTHING, Lookup
 from voxtrad.providers.base import JSON
+from voxtrad.providers.fallback.circle import Deadlines
 from voxtrad.providers.stock import Stock, Types
 from voxtrad.routing import decide
 from voxtrad.switchboard import Refused
@@ -159,12 +160,13 @@ class Roster:
         for choice in config.llm:
             waits_for = types["llm"][choice.type].expected
             expected += waits_for(choice.options) if waits_for is not None else []
+        deadlines = Deadlines(**config.deadlines.model_dump())
         return _Desk(
             config=config,
             providers=Providers(
-                stt=self._stock.stt(config.stt),
-                llm=self._stock.llm(config.llm),
-                tts=self._stock.tts(config.tts),
+                stt=self._stock.stt(config.stt, deadlines),
+                llm=self._stock.llm(config.llm, deadlines),
+                tts=self._stock.tts(config.tts, deadlines),
                 vad=self._stock.vad(config.vad),
             ),
             dialogue=converse if config.handler is None else find_handler(config.handler),

@@ -16,7 +16,7 @@ from tests.fakes.deepgram_speak_server import fake_deepgram_speak
 from tests.fakes.elevenlabs_listen_server import fake_scribe
 from tests.fakes.elevenlabs_server import fake_elevenlabs
 from tests.fakes.openai_realtime_server import fake_openai_realtime
-from tests.fakes.openai_server import Cut, Text, fake_openai
+from tests.fakes.openai_server import Cut, Stall, Text, fake_openai
 from tests.fakes.wyoming_server import fake_wyoming
 
 pytestmark = pytest.mark.virtual_time
@@ -104,6 +104,21 @@ async def test_a_call_in_which_each_stage_dies_once_is_finished_by_the_others(
     leg = await premises.call(ears, mind, mouth)
     assert premises.said() == (["goodbye"], ["Hello there."])
     assert longest_silence(leg) < 4.0
+
+
+async def test_how_long_one_may_take_before_the_next_takes_over_is_the_agents_to_say(premises: VendorPremises) -> None:
+    ears = await premises.serve(fake_deepgram, "deepgram", **HEARS)
+    mind = [
+        await premises.serve(fake_openai, "openai", answers=[Stall()]),
+        await premises.serve(fake_anthropic, "anthropic"),
+    ]
+    mouth = [
+        await premises.serve(fake_elevenlabs, "elevenlabs", behaviour="stall"),
+        await premises.serve(fake_deepgram_speak, "deepgram"),
+    ]
+    leg = await premises.call(ears, mind, mouth, deadlines={"first_token": "500ms", "first_audio": "400ms"})
+    assert premises.said() == (["goodbye"], ["Hello there."])
+    assert longest_silence(leg) < 2.0
 
 
 @pytest.mark.parametrize("alone", [False, True])

@@ -77,8 +77,11 @@ class VendorPremises:
         self.providers[name] = {"type": type, **where}
         return name
 
-    async def call(self, stt: object, llm: object, tts: object, *, turns: int = 1) -> SimulatedLeg:
-        """A caller hears the greeting, says goodbye and hears the answer, so many times."""
+    async def call(self, stt: object, llm: object, tts: object, *, turns: int = 1, **more: object) -> SimulatedLeg:
+        """A caller hears the greeting, says goodbye and hears the answer, so many times.
+
+        `more` are other keys of the agent.
+        """
         agent = {
             "greeting": "Hi, it is me.",
             "stt": stt,
@@ -89,6 +92,7 @@ class VendorPremises:
             "interrupt": {"enabled": False},
             "idle": {"after": "60s"},
             "filler": [],
+            **more,
         }
         server = {"listen": "127.0.0.1:0", "data_dir": str(self.path.parent / "data")}
         document = {"server": server, "providers": self.providers, "agents": {"a": agent}}

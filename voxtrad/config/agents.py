@@ -126,6 +126,17 @@ class FillConfig(ConfigModel):
     """Silence that a caller takes for a dead line: it is filled before, and counted where that fails."""
 
 
+class DeadlinesConfig(ConfigModel):
+    """How long a provider may take while there is another to turn to; the last one has its own `timeout`."""
+
+    connect: Annotated[Duration, Field(gt=0)] = 2.0
+    """To connect."""
+    first_token: Annotated[Duration, Field(gt=0)] = 4.0
+    """A language model: to begin its answer."""
+    first_audio: Annotated[Duration, Field(gt=0)] = 2.0
+    """A voice: to begin a sentence."""
+
+
 class IdleConfig(ConfigModel):
     """What happens when the caller says nothing."""
 
@@ -175,6 +186,8 @@ class AgentConfig(ConfigModel):
     """The language model: one, or several in order."""
     tts: TTSChoices
     """Text to speech: one, or several in order."""
+    deadlines: DeadlinesConfig = Field(default_factory=DeadlinesConfig)
+    """How long a provider may take before the next in its list takes over."""
     vad: VADChoice = Field(default="webrtc", validate_default=True)
     """Voice-activity detection."""
     language: Annotated[Text, Matching(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", "a language tag, like en or en-GB")] = (

@@ -14,13 +14,15 @@ import structlog
 from voxtrad.config.providers import ProviderChoice
 from voxtrad.errors import VoxtradError
 from voxtrad.providers.base import Kind, LanguageModel, Provider, SpeechToText, TextToSpeech, VoiceActivityDetector
-from voxtrad.providers.fallback.circle import Observer
+from voxtrad.providers.fallback.circle import Deadlines, Observer
 from voxtrad.providers.fallback.llm import FallbackLLM
 from voxtrad.providers.fallback.stt import FallbackSTT
 from voxtrad.providers.fallback.tts import FallbackTTS
 from voxtrad.providers.registry import AnyProviderType
 
 log = structlog.stdlib.get_logger(__name__)
+
+_USUAL = Deadlines()
 
 Types = Mapping[Kind, Mapping[str, AnyProviderType]]
 
@@ -43,32 +45,32 @@ class Stock:
         self._types = types
         self._observer = observer
         self._built: list[tuple[Kind, ProviderChoice, Provider]] = []
-        self._lists: list[tuple[Kind, Sequence[ProviderChoice], _Closable]] = []
+        self._lists: list[tuple[Kind, Sequence[ProviderChoice], Deadlines, _Closable]] = []
 
-    def stt(self, choices: Sequence[ProviderChoice]) -> SpeechToText:
+    def stt(self, choices: Sequence[ProviderChoice], deadlines: Deadlines = _USUAL) -> SpeechToText:
         def wrap(found: list[Provider]) -> FallbackSTT:
-            return FallbackSTT(cast("list[SpeechToText]", found), observer=self._observer)
+            return FallbackSTT(cast("list[SpeechToText]", found), deadlines=deadlines, observer=self._observer)
 
-        return self._list("stt", choices, wrap)
+        return self._list("stt", choices, deadlines, wrap)
 
-    def llm(self, choices: Sequence[ProviderChoice]) -> LanguageModel:
+    def llm(self, choices: Sequence[ProviderChoice], deadlines: Deadlines = _USUAL) -> LanguageModel:
         def wrap(found: list[Provider]) -> FallbackLLM:
-            return FallbackLLM(cast("list[LanguageModel]", found), observer=self._observer)
+            return FallbackLLM(cast("list[LanguageModel]", found), deadlines=deadlines, observer=self._observer)
 
-        return self._list("llm", choices, wrap)
+        return self._list("llm", choices, deadlines, wrap)
 
-    def tts(self, choices: Sequence[ProviderChoice]) -> TextToSpeech:
+    def tts(self, choices: Sequence[ProviderChoice], deadlines: Deadlines = _USUAL) -> TextToSpeech:
         def wrap(found: list[Provider]) -> FallbackTTS:
-            return FallbackTTS(cast("list[TextToSpeech]", found), observer=self._observer)
+            return FallbackTTS(cast("list[TextToSpeech]", found), deadlines=deadlines, observer=self._observer)
 
-        return self._list("tts", choices, wrap)
+        return self._list("tts", choices, deadlines, wrap)
 
     def vad(self, choice: ProviderChoice) -> VoiceActivityDetector:
         return cast("VoiceActivityDetector", self._one("vad", choice))
 
     async def aclose(self) -> None:
         """Close all of them. Never raises for what a vendor does then."""
-        closable = [item for _, _, item in self._lists]
+        closable = [item for *_, item in self._lists]
         closable += [cast("_Closable", provider) for kind, _, provider in self._built if kind != "vad"]
         self._lists, self._built = [], []
         for item in closable:
@@ -77,12 +79,18 @@ class Stock:
             except VoxtradError as error:
                 log.warning("a provider did not close cleanly", reason=error.message)
 
-    def _list(self, kind: Kind, choices: Sequence[ProviderChoice], wrap: Callable[[list[Provider]], T]) -> T:
-        for known_kind, known, shared in self._lists:
-            if (known_kind, known) == (kind, choices):
+    def _list(
+        self,
+        kind: Kind,
+        choices: Sequence[ProviderChoice],
+        deadlines: Deadlines,
+        wrap: Callable[[list[Provider]], T],
+    ) -> T:
+        for *known, shared in self._lists:
+            if known == [kind, choices, deadlines]:
                 return cast("T", shared)
         made = wrap([self._one(kind, choice) for choice in choices])
-        self._lists.append((kind, choices, made))
+        self._lists.append((kind, choices, deadlines, made))
         return made
 
     def _one(self, kind: Kind, choice: ProviderChoice) -> Provider:
