@@ -29,7 +29,7 @@ version: 1
 asterisk: {{url: "{pbx}", username: bench, password: bench}}
 server: {{listen: "127.0.0.1:0", data_dir: {data}, max_calls: 1000}}
 """
-_AGENT = """\
+AGENT = """\
 providers:
   bench_stt: {{type: bench, base_url: "{vendors}/stt"}}
   bench_tts: {{type: bench, base_url: "{vendors}/tts"}}
@@ -63,7 +63,7 @@ async def run(plan: Plan, tell: Callable[[str], None]) -> dict[str, Any]:
     """Everything that is measured with calls. Takes as long as the plan says and some 30 s."""
     with tempfile.TemporaryDirectory(prefix="voxtrad-bench-") as name:
         folder = Path(name)
-        (folder / "speech.raw").write_bytes(await _speech())
+        (folder / "speech.raw").write_bytes(await speech())
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as http,
             running("tests.bench.vendors", http=http) as vendors,
@@ -73,13 +73,13 @@ async def run(plan: Plan, tell: Callable[[str], None]) -> dict[str, Any]:
             starts, idle = [], 0.0
             for number in range(plan.starts):
                 began = monotonic()
-                async with _voxtrad(folder / f"start{number}", _DEFAULTS, pbx) as (pid, ready):
+                async with server(folder / f"start{number}", _DEFAULTS, pbx) as (pid, ready):
                     starts.append(ready - began)
                     await asyncio.sleep(2)  # what is prepared in advance is in place then
                     idle = memory_mb(pid)
             levels = []
-            agent = _AGENT.format(vendors=vendors.url)
-            async with _voxtrad(folder / "calls", agent, pbx) as (pid, _):
+            agent = AGENT.format(vendors=vendors.url)
+            async with server(folder / "calls", agent, pbx) as (pid, _):
                 await _measure(pid, pbx, vendors, 2, 3.0)  # what the first calls import is not theirs
                 base = memory_mb(pid)
                 for calls, seconds in plan.levels:
@@ -120,16 +120,16 @@ async def _measure(pid: int, pbx: Helper, vendors: Helper, calls: int, seconds: 
 
 
 @contextlib.asynccontextmanager
-async def _voxtrad(folder: Path, agents: str, pbx: Helper) -> AsyncIterator[tuple[int, float]]:
+async def server(folder: Path, agents: str, pbx: Helper) -> AsyncIterator[tuple[int, float]]:
     """A real server that knows the plugin; its process id, and when the PBX had it as subscriber."""
     folder.mkdir()  # noqa: ASYNC240 - before anything is measured
     config = folder / "voxtrad.yaml"
     config.write_text(_CONFIG.format(pbx=pbx.url, data=folder / "var") + agents, encoding="utf-8")
     _plug_in(folder)
-    async with served(config, PYTHONPATH=os.pathsep.join([str(folder), str(ROOT)])) as server:
+    async with served(config, PYTHONPATH=os.pathsep.join([str(folder), str(ROOT)])) as daemon:
         ready = await pbx.get("/bench/ready")
-        await server.until("connected to Asterisk")
-        yield server.process.pid, float(str(ready["at"]))
+        await daemon.until("connected to Asterisk")
+        yield daemon.process.pid, float(str(ready["at"]))
 
 
 def _plug_in(folder: Path) -> None:
@@ -141,7 +141,7 @@ def _plug_in(folder: Path) -> None:
     (about / "entry_points.txt").write_text(points, encoding="utf-8")
 
 
-async def _speech() -> bytes:
+async def speech() -> bytes:
     """The built-in voice says what all callers say, without the silence around it."""
     espeak = Espeak("espeak", EspeakOptions())
     voice = await espeak.open(rate=RATE, language="en")
