@@ -29,6 +29,8 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`agents.NAME.greeting`", agents.Greeting),
     ("`agents.NAME.turn`", agents.TurnConfig),
     ("`agents.NAME.interrupt`", agents.InterruptConfig),
+    ("`agents.NAME.fill`", agents.FillConfig),
+    ("`agents.NAME.deadlines`", agents.DeadlinesConfig),
     ("`agents.NAME.idle`", agents.IdleConfig),
     ("`agents.NAME.on_failure` and `idle.then`", agents.Action),
     ("`agents.NAME.analysis`", agents.AnalysisConfig),
