@@ -57,7 +57,7 @@ async def company() -> Any:
 
 @pytest.mark.parametrize("transport", ["websocket", "audiosocket"])
 async def test_everything_is_seen(pbx: Pbx, ari: PbxAri, company: Company, tmp_path: Path, transport: str) -> None:
-    config = configuration(pbx, company, tmp_path, AGENT, transport=transport)
+    config = configuration(pbx, company, tmp_path, f"{AGENT}    record: on_answer\n", transport=transport)
     with config.open("a", encoding="utf-8") as file:
         file.write(PLACES)
     code, seen = await doctor(config)
@@ -74,8 +74,18 @@ async def test_everything_is_seen(pbx: Pbx, ari: PbxAri, company: Company, tmp_p
     assert seen["destinations.phone.dial"] == ("warning", "PJSIP/301 is offline")
     assert seen["destinations.stranger.dial"] == ("error", "Asterisk knows no PJSIP/nobody")
     assert seen["tools.lookup_order.webhook.url"][0] == "ok"
+    assert seen["agents.support.record"] == ("ok", "calls can be recorded")
     assert code == 1  # for the places that are not there
     await ari.nothing_left()
+
+
+async def test_a_pbx_that_cannot_record_is_found(own_pbx: Pbx, company: Company, tmp_path: Path) -> None:
+    (own_pbx.folder / "spool/recording").rmdir()
+    (own_pbx.folder / "spool/recording").touch()
+    code, seen = await doctor(configuration(own_pbx, company, tmp_path, f"{AGENT}    record: true\n"))
+    assert code == 1 and seen["asterisk.media.transport"][0] == "ok"
+    assert seen["agents.support.record"][0] == "error"
+    assert seen["agents.support.record"][1].startswith("calls cannot be recorded: ")
 
 
 async def test_a_running_server_does_not_notice(pbx: Pbx, ari: PbxAri, company: Company, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from voxtrad.telephony.asterisk.messages import (
     DigitReceived,
     Other,
     Played,
+    Recorded,
     StasisStart,
     parse_event,
 )
@@ -48,6 +49,9 @@ def test_events_that_matter_to_a_call() -> None:
     assert parse_event(json.dumps(played)) == Played("voxtrad-2", "finished")
     failed = {"type": "PlaybackFinished", "playback": {"id": "voxtrad-2", "state": "failed"}}
     assert parse_event(json.dumps(failed)) == Played("voxtrad-2", "failed")
+    for kind, what in (("Started", "started"), ("Finished", "finished"), ("Failed", "failed")):
+        recording = {"type": f"Recording{kind}", "recording": {"name": "voxtrad-3", "state": "x", "format": "wav"}}
+        assert parse_event(json.dumps(recording)) == Recorded("voxtrad-3", what)  # type: ignore[arg-type]  # one of three
     assert parse_event('{"type":"ApplicationReplaced","application":"voxtrad"}') == ApplicationReplaced()
     assert parse_event('{"type":"ChannelVarset","value":"x"}') == Other("ChannelVarset")
 
