@@ -1,5 +1,5 @@
 # make run    installs voxtrad into .venv and starts it with the starter configuration
-# make test   lint, types and all tests; needs nothing but Python, and on Debian or Ubuntu (as root) fetches a PBX and a browser itself
+# make test   lint, types and all tests; needs nothing but Python; on Debian, as root, it fetches a PBX and a browser itself
 
 PYTHON ?= python3
 VENV := .venv

@@ -64,7 +64,7 @@ async def test_a_spoken_question_is_answered_and_only_keys_are_needed(premises: 
         await expect(page.locator(".timeline")).to_contain_text("call.ended")
 
         await page.get_by_role("link", name="This call’s page").press("Enter")
-        await expect(page.get_by_role("heading", level=1)).to_have_text("test phone")
+        await expect(page.get_by_role("heading", level=1)).to_have_text("test phone → support")
         await expect(page.locator(".call-head")).to_contain_text("caller hangup")
         await expect(lines(operator, ".tool").first).to_contain_text("lookup_order")
         await expect(page.locator(".waterfall li").first).to_contain_text("end of turn")

@@ -29,7 +29,7 @@ export class CallBoard {
     const legend = STAGES.map(([name, title]) => h("li", {}, h("i", { class: `swatch ${name}` }), title));
     this.element = h(
       "div",
-      { class: "board" },
+      { class: live ? "board live-board" : "board" },
       h("section", { class: "talk", "aria-labelledby": "talk-title" }, h("h2", { id: "talk-title" }, "Conversation"), this.quiet, this.lines, this.partial),
       h(
         "div",

@@ -32,6 +32,16 @@ export async function agentsView({ root, live, signal }) {
   draw();
 }
 
+/** A text that the server quotes, as it was written. */
+function plain(value) {
+  if (!value.startsWith('"')) return value;
+  try {
+    return JSON.parse(value).trimEnd();
+  } catch {
+    return value;
+  }
+}
+
 function agentCard(agent, open) {
   const busy = h("span", { class: "busy" });
   const rows = agent.settings.map(({ path, value, source }) => ({
@@ -41,7 +51,7 @@ function agentCard(agent, open) {
       "tr",
       { class: source === null ? "default" : "" },
       h("th", { scope: "row" }, path),
-      h("td", {}, value),
+      h("td", {}, plain(value)),
       h("td", { class: "source" }, source === null ? "default" : source.split("/").slice(-2).join("/")),
     ),
   }));

@@ -41,16 +41,24 @@ export async function callView({ root, live, signal, id }) {
       if (record && !signal.aborted) showRecord(record, head, place, signal);
     },
     lost: (error) => setText(trouble, `No live events: ${error.message}`),
+    connected: async () => {
+      setText(trouble, "");
+      const record = await get(`/v1/calls/${encodeURIComponent(id)}`, {}, signal).catch(() => null);
+      if (!record?.ended || own.signal.aborted || signal.aborted) return; // otherwise the server was away meanwhile
+      own.abort();
+      showRecord(record, head, place, signal);
+    },
   });
 }
 
 /** Put a live call on a board, from its beginning as far as the server still has it. */
-export function followCall(id, board, signal, { ended = () => {}, lost = () => {} }) {
+export function followCall(id, board, signal, { ended = () => {}, lost = () => {}, connected = () => {} }) {
   const query = { call_id: id, types: "*,user.transcript.partial" };
   return follow(query, {
     signal,
     from: "start",
     lost,
+    connected,
     take: (event) => {
       board.take(event);
       if (event.type === "call.ended") ended(event);
@@ -99,7 +107,7 @@ function findings({ summary, success, reason, fields }) {
 function drawHead(head, call, more, action = null) {
   const facts = [["Agent", call.agent], ["Rang", when(call.started)], ...more, ["Channel", call.channel]];
   head.replaceChildren(
-    h("div", { class: "title" }, h("h1", {}, parties(call)), action),
+    h("div", { class: "title" }, h("h1", {}, call.to ? parties(call) : `${parties(call)} → ${call.agent}`), action),
     h("dl", {}, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), value instanceof Element && value.tagName === "DD" ? value : h("dd", {}, value)))),
   );
 }

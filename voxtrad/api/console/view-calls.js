@@ -1,7 +1,8 @@
 // Calls: the live ones with the words that fall, and those that were, with search.
 
-import { get } from "./api.js";
-import { duration, every, h, parties, setText, when } from "./dom.js";
+import { get, getText } from "./api.js";
+import { duration, every, h, ms, parties, setText, when } from "./dom.js";
+import { Figures } from "./metrics.js";
 
 const OUTCOMES = "completed caller_hangup handed_over transferred idle max_duration rejected failed crashed".split(" ");
 const PAGE = 50;
@@ -11,7 +12,30 @@ export function callsView({ root, live, signal }) {
   const now = liveCalls(live, signal);
   const then = pastCalls(signal);
   live.addEventListener("ended", () => then.refresh(), { signal });
-  root.append(h("h1", { class: "hidden" }, "Calls"), now, then.element);
+  root.append(h("h1", { class: "hidden" }, "Calls"), gauges(live, signal), now, then.element);
+}
+
+// --- at a glance ------------------------------------------------------------------------------------------------------
+
+function gauges(live, signal) {
+  const shown = ["On the line", "Calls so far", "Answer, median", "Interruptions", "Webhooks waiting"].map((title) => [title, h("dd")]);
+  const [calls, total, answer, interruptions, waiting] = shown.map(([, value]) => value);
+  let limit = null;
+  const drawCalls = () => setText(calls, `${live.calls.size}${limit ? ` / ${limit}` : ""}`);
+  live.addEventListener("change", drawCalls, { signal });
+  every(5000, signal, async () => {
+    const text = await getText("/metrics", signal).catch(() => null);
+    if (text === null) return;
+    const figures = new Figures(text);
+    const median = figures.quantile("voxtrad_turn_latency_seconds", 0.5);
+    limit = figures.sum("voxtrad_calls_limit");
+    drawCalls();
+    setText(total, (figures.sum("voxtrad_calls_total") ?? 0).toLocaleString());
+    setText(answer, median === null ? "–" : ms(median));
+    setText(interruptions, (figures.sum("voxtrad_interruptions_total", { kind: "barge_in" }) ?? 0).toLocaleString());
+    setText(waiting, (figures.sum("voxtrad_webhook_queue_depth") ?? 0).toLocaleString());
+  });
+  return h("dl", { class: "gauges", "aria-label": "Since the server's start" }, shown.map(([title, value]) => h("div", {}, h("dt", {}, title), value)));
 }
 
 // --- live -------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import { duration, every, h, ms, when } from "./dom.js";
 import { Figures } from "./metrics.js";
 
 const STAGE = { stt: "stt_final", llm: "llm_first_token", tts: "tts_first_byte" };
-const TITLE = { stt: "Speech to text", llm: "Language model", tts: "Voice" };
+const TITLE = { stt: "speech to text", llm: "language model", tts: "text to speech" };
 
 export function healthView({ root, signal }) {
   const server = card("Server");
@@ -115,7 +115,7 @@ function providerTable(figures) {
     return h(
       "tr",
       {},
-      h("td", {}, TITLE[kind] ?? kind),
+      h("td", {}, h("abbr", { title: TITLE[kind] }, kind.toUpperCase())),
       h("th", { scope: "row" }, provider),
       h("td", { class: "figure" }, count(good)),
       h("td", { class: failed.length ? "bad" : "" }, words || "none"),
