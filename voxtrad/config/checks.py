@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from voxtrad.config.diagnostics import Loc, Severity, did_you_mean
 from voxtrad.config.fields import marked, texts
+from voxtrad.config.json_schemas import faults_of
 from voxtrad.config.models import (
     Action,
     AgentConfig,
@@ -202,23 +203,8 @@ def _tool(name: str, tool: ToolBase, config: Config, names: Names) -> Iterator[F
 
 
 def _json_schema(schema: object, loc: Loc) -> Iterator[Finding]:
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
-
-    error = best_match(Draft202012Validator(Draft202012Validator.META_SCHEMA).iter_errors(schema))
-    if error is not None:
-        of_type = bool(error.absolute_path) and error.absolute_path[-1] == "type"
-        suggestion = did_you_mean(str(error.instance), _JSON_TYPES) if of_type else None
-        message = f"not a JSON Schema: {_short(error.validator)}"
-        yield Finding((*loc, *error.absolute_path), message, suggestion)
-
-
-_JSON_TYPES = ("string", "integer", "number", "boolean", "object", "array", "null")
-
-
-def _short(validator: object) -> str:
-    words = {"type": "wrong type of value", "enum": "unknown value", "anyOf": "unknown value"}
-    return words.get(str(validator), f"'{validator}' does not hold")
+    for fault in faults_of(schema):
+        yield Finding((*loc, *fault.loc), fault.message, fault.suggestion, at_key=fault.at_key)
 
 
 def _jmespath(expression: str, loc: Loc) -> Iterator[Finding]:

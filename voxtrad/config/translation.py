@@ -27,10 +27,16 @@ MUST_BE_MAPPING = "must be a mapping"
 
 def translate(errors: Iterable[ErrorDetails], tree: Tree) -> list[tuple[Diagnostic, bool]]:
     """Diagnostics for what a model refused, each with whether the value beside its place may be a secret."""
+    errors = list(errors)
+    misspelt = {
+        (*error["loc"][:-1], did_you_mean(str(error["loc"][-1]), _strings(error.get("ctx", {}).get("expected"))))
+        for error in errors
+        if error["type"] == UNKNOWN_KEY
+    }
     translated = []
     for error in errors:
-        if error["type"] == ELSEWHERE:
-            continue
+        if error["type"] == ELSEWHERE or (error["type"] == "missing" and error["loc"] in misspelt):
+            continue  # it is told where it stands
         context = error.get("ctx", {})
         secret = error["type"] == UNKNOWN_KEY and bool(context.get("secret"))
         translated.append((_diagnostic(error, context, tree), secret))

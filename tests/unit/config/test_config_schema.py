@@ -36,9 +36,9 @@ UNSEEN = (
     "unknown-tool-in-rule-and-list", "unreachable-route",
     # what no regular expression can tell
     "template-in-block", "template-in-rule", "template-in-tool", "template-include", "template-syntax",
-    "template-unknown-call", "template-unknown-name", "template-unknown-variable", "tool-parameters", "tool-select",
-    "tool-timeout", "unknown-country", "unknown-country-uk", "wrong-duration-range", "wrong-order-of-silences",
-    "wrong-port",
+    "template-unknown-call", "template-unknown-name", "template-unknown-variable", "tool-parameters",
+    "tool-parameters-misspelt", "tool-select", "tool-timeout", "unknown-country", "unknown-country-uk",
+    "wrong-duration-range", "wrong-order-of-silences", "wrong-port",
 )  # fmt: skip
 """Broken configurations whose error an editor cannot see. In all others it is in one value, and flagged."""
 
