@@ -63,6 +63,15 @@ def test_what_is_no_track_leaves_nothing(content: bytes, tmp_path: Path) -> None
     assert not list(tmp_path.glob("*out*"))
 
 
+def test_of_a_track_whose_writer_died_all_is_taken(tmp_path: Path) -> None:
+    left, right = track(tmp_path / "left.wav", [7, 8, 9]), track(tmp_path / "right.wav", [1, 2])
+    data = bytearray(left.read_bytes())
+    data[4:8] = data[40:44] = bytes(4)
+    left.write_bytes(data)
+    assert join(left, right, tmp_path / "out.wav") == 3 / 8000
+    assert read(tmp_path / "out.wav") == [(7, 1), (8, 2), (9, 0)]
+
+
 def test_tracks_of_two_rates_are_no_pair(tmp_path: Path) -> None:
     with pytest.raises(wave.Error, match="not of one kind"):
         join(track(tmp_path / "l.wav", [1]), track(tmp_path / "r.wav", [1], rate=16000), tmp_path / "out.wav")
