@@ -65,5 +65,5 @@ async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
             await target.drain()
         if target.can_write_eof():
             target.write_eof()
-    except (ConnectionError, RuntimeError):  # it broke, or was half closed
+    except (OSError, RuntimeError):  # it broke, or was half closed
         target.transport.abort()

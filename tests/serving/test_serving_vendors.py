@@ -106,6 +106,28 @@ async def test_a_call_in_which_each_stage_dies_once_is_finished_by_the_others(
     assert longest_silence(leg) < 4.0
 
 
+@pytest.mark.parametrize("filler", [[], ["One moment, please."]], ids=["no fillers", "fillers"])
+async def test_a_call_in_which_each_stage_falls_silent_once_is_finished_by_the_others(
+    premises: VendorPremises, filler: list[str]
+) -> None:
+    """No socket breaks and no error comes: the recogniser, the model and the voice just say nothing."""
+    ears = [
+        await premises.serve(fake_deepgram, "deepgram", behaviour="silent", **HEARS),
+        await premises.serve(fake_scribe, "elevenlabs", **HEARS),
+    ]
+    mind = [
+        await premises.serve(fake_openai, "openai", answers=[Stall()]),
+        await premises.serve(fake_anthropic, "anthropic", answers=[anthropic_server.Text(["Hello", " there."])]),
+    ]
+    mouth = [
+        await premises.serve(fake_cartesia, "cartesia", behaviour="stall"),
+        await premises.serve(fake_elevenlabs, "elevenlabs"),
+    ]
+    leg = await premises.call(ears, mind, mouth, filler=filler, patience=3.9)
+    assert premises.said() == (["goodbye"], ["Hello there."])
+    assert longest_silence(leg) < 4.0
+
+
 async def test_how_long_one_may_take_before_the_next_takes_over_is_the_agents_to_say(premises: VendorPremises) -> None:
     ears = await premises.serve(fake_deepgram, "deepgram", **HEARS)
     mind = [

@@ -77,10 +77,12 @@ class VendorPremises:
         self.providers[name] = {"type": type, **where}
         return name
 
-    async def call(self, stt: object, llm: object, tts: object, *, turns: int = 1, **more: object) -> SimulatedLeg:
+    async def call(
+        self, stt: object, llm: object, tts: object, *, turns: int = 1, patience: float = 0.5, **more: object
+    ) -> SimulatedLeg:
         """A caller hears the greeting, says goodbye and hears the answer, so many times.
 
-        `more` are other keys of the agent.
+        `patience` is the silence after which the caller takes it that all was said; `more` are other keys of the agent.
         """
         agent = {
             "greeting": "Hi, it is me.",
@@ -105,7 +107,7 @@ class VendorPremises:
             for _ in range(turns):
                 await leg.say(goodbye())
                 await leg.spoken_to()
-                await leg.quiet(0.5)
+                await leg.quiet(patience)
                 self._count()
 
         loaded = load(self.path, provider_types=provider_types())

@@ -38,7 +38,7 @@ assert names and not [m for m in sys.modules if m.startswith(("voxtrad.providers
 for kind in types:
     for name in types[kind]:
         types[kind][name]
-heavy = {"openai", "pocketsphinx", "deepgram", "elevenlabs", "anthropic", "onnxruntime", "websockets"}
+heavy = {"openai", "pocketsphinx", "deepgram", "elevenlabs", "anthropic", "onnxruntime", "piper", "httpx", "websockets"}
 print(sorted(heavy & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
