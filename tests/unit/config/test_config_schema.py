@@ -30,10 +30,10 @@ UNSEEN = (
     "prompt-file-missing", "template-in-prompt-file", "tls-files-missing",
     # what a reference stands for
     "env-as-number", "env-bare", "env-empty", "env-unclosed", "env-unset", "env-value-not-shown", "env-wrong-form",
-    # names that stand elsewhere
-    "open-without-token", "record-against-privacy", "provider-no-entry", "provider-unknown", "provider-wrong-kind", "tool-clash-with-builtin",
-    "unknown-destination", "unknown-destination-agent", "unknown-route-agent", "unknown-rule-tool", "unknown-tool",
-    "unknown-tool-in-rule-and-list", "unreachable-route",
+    # names and values that stand elsewhere
+    "open-without-token", "record-against-privacy", "provider-no-entry", "provider-unknown", "provider-wrong-kind",
+    "tool-clash-with-builtin", "unknown-destination", "unknown-destination-agent", "unknown-route-agent",
+    "unknown-rule-tool", "unknown-tool", "unknown-tool-in-rule-and-list", "unreachable-route",
     # what no regular expression can tell
     "template-in-block", "template-in-rule", "template-in-tool", "template-include", "template-syntax",
     "template-unknown-call", "template-unknown-name", "template-unknown-variable", "tool-parameters",
