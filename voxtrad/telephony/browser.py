@@ -45,11 +45,11 @@ class Playout:
     Positions are in samples and count only audio that was not thrown away.
     """
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, epoch: int = 0) -> None:
         self.queued = 0
         self.confirmed = 0
         """What the page has reported."""
-        self.epoch = 0
+        self.epoch = epoch
         self.told_at = now
         """When the page last reported, or audio came to an empty queue."""
         self.paused = False
@@ -110,15 +110,16 @@ class Playout:
 class BrowserPort:
     """A `MediaPort` whose playout queue is in the page."""
 
-    def __init__(self, wire: Wire, microphone: int, lost: Callable[[str], None]) -> None:
-        """`microphone` is the rate of what the page sends; `lost` is told why there is no page any more."""
+    def __init__(self, wire: Wire, microphone: int, lost: Callable[[str], None], epoch: int = 0) -> None:
+        """`microphone` is the rate of what the page sends; `lost` is told why there is no page any more. `epoch` is
+        the page's last flush."""
         self._loop = asyncio.get_running_loop()
         self._wire = wire
         self._lost = lost
         self._resampler = Resampler(microphone, RATE)
         self._size = frame_bytes(RATE)
         self._inbox = Inbox(self._size, self._loop.time())
-        self._playout = Playout(self._loop.time())
+        self._playout = Playout(self._loop.time(), epoch)
         self._sending = asyncio.Lock()
         self._progress = Pulse()
         self._answer: asyncio.Future[int] | None = None
@@ -137,6 +138,11 @@ class BrowserPort:
     @property
     def heard(self) -> int:
         return self._playout.heard(self._loop.time())
+
+    @property
+    def epoch(self) -> int:
+        """How often the page was told to flush."""
+        return self._playout.epoch
 
     def frames(self) -> AsyncIterator[bytes]:
         return self._inbox.frames()
@@ -247,6 +253,7 @@ class BrowserLeg:
         self._microphone = microphone
         self._events: asyncio.Queue[LegEvent] = asyncio.Queue()
         self._port: BrowserPort | None = None
+        self._epoch = 0
         self._cause: str | None = None
         self.taken = asyncio.Event()
         """Set when somebody opens the page's audio: the call was taken."""
@@ -278,7 +285,10 @@ class BrowserLeg:
         self._check()
         if self._port is not None:
             raise LegError("audio is connected already")
-        self._port = BrowserPort(self._wire, self._microphone, self.end)
+        if self.taken.is_set():  # again, after a hold: what the page has and reports of before is over
+            self._epoch += 1
+            await self._tell("flush", epoch=self._epoch)
+        self._port = BrowserPort(self._wire, self._microphone, self.end, self._epoch)
         self.taken.set()
         return self._port
 
@@ -350,6 +360,7 @@ class BrowserLeg:
         if port is not None:
             with contextlib.suppress(LegGone):
                 await port.flush()
+            self._epoch = port.epoch
             port.close()
 
     async def _tell(self, kind: str, **more: str | int | None) -> None:

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.api.running_server import READER, TOKEN, TOKENS, Running, running, write_config
-from voxtrad.events.types import CallEnded, CallStarted, DtmfReceived
+from voxtrad.events.types import AgentSpeechEnded, AgentSpeechStarted, CallEnded, CallStarted, DtmfReceived
 
 FRAME = bytes(640)
 
@@ -130,6 +130,22 @@ async def test_a_page_that_vanishes_and_one_that_an_operator_hangs_up(tmp_path: 
             assert (await house.ask("POST", f"/v1/calls/{call}/hangup")).status == 204
             await page.hears("ended")
         assert not house.server.core.switchboard.calls
+
+
+async def test_another_agent_takes_over(tmp_path: Path) -> None:
+    async with running(write_config(tmp_path, more="  colleague: {agent: support}")) as house:
+        async with phone(house) as page:
+            call = (await page.hears("call"))["id"]
+            await page.hears("audio")
+            await house.happened(AgentSpeechEnded)
+            done = await house.ask("POST", f"/v1/calls/{call}/transfer", {"destination": "colleague"})
+            assert done.status == 204, done.json
+            await page.hears("hold")
+            house.events.clear()
+            await house.happened(AgentSpeechStarted, AgentSpeechEnded)
+        await house.happened(CallEnded)
+        (ended,) = [event for event in house.events if isinstance(event, CallEnded)]
+        assert ended.outcome == "caller_hangup", ended.reason
 
 
 async def test_there_is_no_such_agent_and_no_room(tmp_path: Path) -> None:

@@ -233,8 +233,12 @@ async def test_hold_closes_the_audio_and_it_can_be_opened_again() -> None:
         with pytest.raises(LegGone):
             await port.play(FRAME)
         again = await leg.open_media()
-        await again.play(FRAME)
-        assert page.kinds == ["hold"] and len(page.audio) == 640
+        leg.take(Played(type="played", epoch=0, samples=99999))  # was on its way, of what was before
+        await again.play(FRAME * 50)
+        assert again.heard < again.queued
+        page.plays(RATE)
+        await again.drained()
+        assert page.kinds == ["hold", "flush"] and len(page.audio) == 2 * RATE
 
 
 async def test_the_dialplan_is_where_a_page_cannot_follow() -> None:

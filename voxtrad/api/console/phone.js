@@ -90,6 +90,7 @@ export class Phone extends EventTarget {
         parts.speaker.port.postMessage({ paused: message.type === "pause" });
         break;
       case "flush":
+        if (this.state === "held") this.set("talking");
         parts.speaker.port.postMessage({ flush: message.epoch });
         break;
       case "hold":
