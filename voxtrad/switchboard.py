@@ -14,6 +14,7 @@ from typing import Protocol
 
 import structlog
 
+from voxtrad.config.models import AgentConfig
 from voxtrad.conversation.plan import Plan
 from voxtrad.conversation.session import Session
 from voxtrad.errors import VoxtradError
@@ -149,7 +150,7 @@ class Switchboard:
                 raise
             front.begin()
             structlog.contextvars.bind_contextvars(privacy=plan.config.privacy)
-            session = self._sessions[call_id] = Session(reach, plan, publish=self._publish, clock=self._clock)
+            session = self._sessions[call_id] = self._session(reach, plan)
             try:
                 yield session
             finally:
@@ -200,7 +201,7 @@ class Switchboard:
             self._ringing -= 1
         self._refuse_while_draining()
         self._refuse_a_busy_agent(plan)
-        session = self._sessions[call_id] = Session(leg, plan, publish=self._publish, clock=self._clock)
+        session = self._sessions[call_id] = self._session(leg, plan)
         return session
 
     def _refuse_while_draining(self) -> None:
@@ -213,11 +214,17 @@ class Switchboard:
             raise Refused(message, "BUSY", "max_calls")
 
     def _refuse_a_busy_agent(self, plan: Plan) -> None:
-        name = plan.config.name
-        live = sum(session.plan.config.name == name for session in self._sessions.values())
-        if plan.config.max_calls is not None and live >= plan.config.max_calls:
-            message = f"agent '{name}' has {live} calls, as many as its max_calls allows"
+        if not self._has_room(plan.config):
+            message = f"agent '{plan.config.name}' has {plan.config.max_calls} calls, as many as its max_calls allows"
             raise Refused(message, "BUSY", "agent_max_calls")
+
+    def _has_room(self, agent: AgentConfig) -> bool:
+        """Whether an agent may have one more call."""
+        live = sum(session.agent == agent.name for session in self._sessions.values())
+        return agent.max_calls is None or live < agent.max_calls
+
+    def _session(self, leg: Leg | Reach, plan: Plan) -> Session:
+        return Session(leg, plan, publish=self._publish, clock=self._clock, has_room=self._has_room)
 
     async def _turn_away(self, leg: Leg, refused: Refused) -> None:
         """Back to the dialplan, which knows what a caller shall hear."""

@@ -19,9 +19,7 @@ agents:
 """
 
 
-@pytest.mark.parametrize(
-    ("privacy", "shown"), [("full", "44207…58"), ("redacted", "*****…58"), ("none", "(hidden)")]
-)
+@pytest.mark.parametrize(("privacy", "shown"), [("full", "44207…58"), ("redacted", "*****…58"), ("none", "(hidden)")])
 async def test_the_callers_number_in_the_log(tmp_path: Path, privacy: str, shown: str) -> None:
     (tmp_path / "voxtrad.yaml").write_text(CONFIG.format(privacy=privacy), encoding="utf-8")
     process = await asyncio.create_subprocess_exec(

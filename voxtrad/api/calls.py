@@ -18,6 +18,7 @@ from voxtrad.api.problems import Problem
 from voxtrad.api.table import Asked, Given, Nothing
 from voxtrad.api.watch import Live
 from voxtrad.conversation.call import Call
+from voxtrad.conversation.dialogue import hand_over
 from voxtrad.conversation.handover import HandoverFailed
 from voxtrad.conversation.session import Session
 from voxtrad.ledger.outbox import iso
@@ -224,7 +225,7 @@ async def transfer(asked: Asked[Nothing, TransferTo]) -> None:
     if destination not in known:
         raise Problem(404, f"there is no destination '{destination}'", more={"destinations": list(known)})
     try:
-        await call.transfer(destination)
+        await hand_over(call, destination)
     except HandoverFailed as error:
         raise Problem(409, error.message) from error
     except LegError as error:

@@ -78,6 +78,8 @@ class Call:
         """Whether another agent had the call before."""
         self.successor: Plan | None = None
         """The agent that takes the call over, when this one has ended."""
+        self.has_room: Callable[[AgentConfig], bool] = lambda agent: True
+        """Whether another agent may have one more call."""
         self._leg = leg
         self.reporter = reporter
         self.recorder = recorder
@@ -89,7 +91,9 @@ class Call:
         self._listener: Listener | None = None
         self._turn: Turn | None = None
         self._farewells: list[Farewell] = []
-        agent.on_news = self._prompt
+        self._unasked = False
+        """The agent has something to say by itself."""
+        agent.on_news = self._speak_up
 
     def attach(self, speaker: Speaker, listener: Listener) -> None:
         """Give the call its mouth and ears."""
@@ -218,14 +222,15 @@ class Call:
             listener = self._listener
             if not self.in_progress or listener is None:
                 return None
-            if self.agent.news:
-                listener.prompt()
+            listener.prompt(self._wants_to_speak)
             turn = await listener.turn(timeout)
             if turn is None and listener is self._listener:
                 if self.in_progress:
                     self.reporter.silent(timeout or 0.0)
                 return None
-        if not turn.unasked:
+        if turn.unasked:
+            self._unasked = False
+        else:
             self.idle_monitor.heard()
             self._turn = turn
         self.reporter.turn(turn)
@@ -376,6 +381,11 @@ class Call:
         if self._listener is not None:
             await self._listener.key(digit)
 
+    def prompt(self) -> None:
+        """The agent is to say something that nobody asks for, as soon as nobody speaks: `listen` gives it a turn."""
+        self._unasked = True
+        self._speak_up()
+
     async def say_farewell(self) -> None:
         """The call is over: do what was asked for then, one after the other. Raises what that raises."""
         farewells, self._farewells = self._farewells, []
@@ -393,9 +403,14 @@ class Call:
         if self._listener is not None:
             self._close(self._listener)
 
-    def _prompt(self) -> None:
+    @property
+    def _wants_to_speak(self) -> bool:
+        """The agent has something to say that nobody asks for."""
+        return self._unasked or bool(self.agent.news)
+
+    def _speak_up(self) -> None:
         if self._listener is not None:
-            self._listener.prompt()
+            self._listener.prompt(self._wants_to_speak)
 
     def _close(self, listener: Listener) -> None:
         if left := listener.close():

@@ -25,7 +25,10 @@ async def converse(call: Call) -> None:
             await nudge(call)
             continue
         reply = call.agent.stream(turn.text)
-        await call.say(reply)
+        if turn.unasked:
+            await say_or(call, reply, next(iter(call.config.idle.say), ""))
+        else:
+            await call.say(reply)
         if reply.then:
             await act(call, reply)
 
@@ -46,6 +49,7 @@ async def give_up(call: Call) -> None:
     then, reason = call.config.idle.then, "the caller was silent"
     if then.transfer is not None:
         await call.transfer(then.transfer)
+        call.prompt()
     elif (place := then.continue_) is not None:
         await call.proceed(
             context=place.context, extension=place.extension, priority=place.priority, outcome="idle", reason=reason
@@ -69,7 +73,27 @@ async def act(call: Call, reply: Reply) -> None:
         if not call.in_progress:
             return
         reply = call.agent.stream("")
-        try:
-            await call.say(reply)
-        except MalformedAnswer:  # a model of rules may have none for this
-            await call.say(call.render(instead))
+        await say_or(call, reply, instead)
+
+
+async def say_or(call: Call, reply: Reply, instead: str) -> None:
+    """Say what the caller has not asked for. A model of rules may have nothing for it."""
+    try:
+        await call.say(reply)
+    except MalformedAnswer:
+        await call.say(call.render(instead))
+
+
+async def hand_over(call: Call, destination: str) -> None:
+    """Somebody else, an operator, hands the caller over; if the caller stays, or comes back, the agent says so.
+
+    Raises `HandoverFailed` when nobody took the caller, and `LegError`.
+    """
+    try:
+        await call.transfer(destination)
+    except HandoverFailed as failed:
+        what = f"Somebody wanted to put the caller through: {failed.message}. The caller is with you again: tell them."
+        tell(call.agent, destination, {"error": what})
+        raise
+    finally:
+        call.prompt()

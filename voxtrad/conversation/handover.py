@@ -171,8 +171,14 @@ class _Handover:
     async def change_agents(self, to: AgentDestination, planner: Planner) -> None:
         call = self._call
         plan = await take_over(call.agent, call.config, call.id, to, planner)
-        await call.leave("silence")
-        call.successor = plan
+        if not call.has_room(plan.config):
+            raise NotReached(f"the agent '{to.agent}' has as many calls as its max_calls allows", "busy")
+        call.successor = plan  # counts as its call from here on
+        try:
+            await call.leave("silence")
+        except BaseException:
+            call.successor = None
+            raise
         self._complete("answered")
         call.ended("handed_over", f"to {self._name}", state="handed-over")
 

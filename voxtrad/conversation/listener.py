@@ -152,9 +152,9 @@ class Listener:
         """
         self._taken_back = " ".join(part for part in (self._taken_back, text) if part)
 
-    def prompt(self) -> None:
-        """The agent has something to say by itself: when nobody speaks it gets a turn without words."""
-        self._prompted = True
+    def prompt(self, wanted: bool) -> None:
+        """Whether the agent has something to say by itself: when nobody speaks it then gets a turn without words."""
+        self._prompted = wanted
         self._news.set()
 
     async def settled(self) -> bool:

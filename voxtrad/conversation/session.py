@@ -16,6 +16,7 @@ from math import inf
 import structlog
 
 from voxtrad.audio.frames import Framer
+from voxtrad.config.models import AgentConfig
 from voxtrad.conversation.actions import Actions
 from voxtrad.conversation.analysis import AnalysisFailed
 from voxtrad.conversation.call import Call
@@ -52,13 +53,23 @@ class Session:
     """One call under supervision. `run` never raises for what happens on the call."""
 
     def __init__(
-        self, leg: Leg | Reach, plan: Plan, *, publish: Callable[[Event], None], clock: Callable[[], float]
+        self,
+        leg: Leg | Reach,
+        plan: Plan,
+        *,
+        publish: Callable[[Event], None],
+        clock: Callable[[], float],
+        has_room: Callable[[AgentConfig], bool] = lambda agent: True,
     ) -> None:
-        """The leg of a call that came, or how to reach whom we call."""
+        """The leg of a call that came, or how to reach whom we call.
+
+        `has_room` tells whether an agent that is to take the call over may have one more.
+        """
         self._whom = leg
         self.plan = plan
         self._publish = publish
         self._clock = clock
+        self._has_room = has_room
         self.reporter = Reporter(plan.call_id, plan.config.name, publish=publish, clock=clock, providers=_names(plan))
         self.recorder = Recorder(leg, plan.recordings, self.reporter)
         self.call: Call | None = None
@@ -153,6 +164,12 @@ class Session:
                 raise
             log.warning("tools were stopped: the call is over", seconds=WRAP_UP)
 
+    @property
+    def agent(self) -> str:
+        """Whose call it is; one that is being handed over is its successor's already."""
+        successor = self.call.successor if self.call is not None else None
+        return (successor or self.plan).config.name
+
     def give_back(self, reason: str) -> None:
         """End the conversation from outside (a server that stops); the caller goes on where the leg's carrier leads."""
         self._hung_up = reason
@@ -213,6 +230,7 @@ class Session:
         )
         call.speech = partial(speech_of, plan)
         call.taking_over = plan.taking_over is not None
+        call.has_room = self._has_room
         actions.attach(call, self.leg)
         self._calls.append(call)
         return call

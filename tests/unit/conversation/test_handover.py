@@ -13,8 +13,8 @@ from stage import RATE, Caller, LoudIsSpeech, Model, Recogniser, Synthesis, agen
 
 from voxtrad.config.models import AgentDestination, ContinueDestination, Destination, DialDestination
 from voxtrad.conversation.call import Call
-from voxtrad.conversation.dialogue import converse
-from voxtrad.conversation.handover import Switch
+from voxtrad.conversation.dialogue import converse, hand_over
+from voxtrad.conversation.handover import HandoverFailed, Switch
 from voxtrad.conversation.plan import Plan, Providers
 from voxtrad.conversation.session import Session
 from voxtrad.conversation.speech_cache import SpeechCache
@@ -223,6 +223,55 @@ async def test_the_agent_comes_back_when_the_person_leaves() -> None:
     assert done.ended.outcome == "caller_hangup"
     assert model.asked[1][-1].role == "tool" and "who has left" in model.asked[1][-1].content
     assert [e.text for e in done.of(UserTranscript)] == ["a person please", "no thank you"]
+
+
+async def handed_over_by_somebody_else(call: Call) -> None:
+    """The built-in dialogue, and an operator who hands the caller over when the greeting was heard."""
+
+    async def operator() -> None:
+        await asyncio.sleep(4)
+        with contextlib.suppress(HandoverFailed):
+            await hand_over(call, "reception")
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(operator())
+        await converse(call)
+
+
+@pytest.mark.parametrize("rules", [False, True], ids=["a model", "a model of rules"])
+async def test_operator_hands_over_and_the_agent_speaks_when_it_is_back(rules: bool) -> None:
+    async def person(other: SimulatedLeg) -> None:
+        await asyncio.sleep(40)
+
+    async def scene(caller: Caller) -> None:
+        await caller.hears_agent()
+        await caller.leg.until(lambda: caller.leg.talks_with is not None)
+        await caller.leg.until(lambda: caller.leg.talks_with is None)
+        await caller.hears_agent()
+        await caller.quiet()
+
+    model = Model([[], []] if rules else [["I am back. Anything else?"]])
+    destination = {**DIAL, "after": "agent"}
+    done = await run(scene, destination, model, reception=Reception(person), dialogue=handed_over_by_somebody_else)
+    assert names(done.events) == COMPLETED
+    back = "Are you still there?" if rules else "I am back. Anything else?"
+    assert [text for _, text in done.said()] == ["Good day.", back]
+    assert "who has left" in model.asked[0][-1].content
+    assert not done.of(UserTranscript)
+
+
+async def test_operator_hands_over_and_nobody_takes_the_call() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.hears_agent()
+        await caller.leg.until(lambda: caller.leg.hears == "ringing")
+        await caller.hears_agent()
+        await caller.quiet()
+
+    model = Model([["They are not there. I am."]])
+    done = await run(scene, DIAL, model, reception=Reception(refuses="busy"), dialogue=handed_over_by_somebody_else)
+    assert names(done.events) == [("transfer.started", ""), ("transfer.failed", "busy")]
+    assert [text for _, text in done.said()] == ["Good day.", "They are not there. I am."]
+    assert "busy" in model.asked[0][-1].content
 
 
 @pytest.mark.parametrize("why", ["busy", "no_answer", "unavailable"])

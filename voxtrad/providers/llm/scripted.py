@@ -114,6 +114,8 @@ class Scripted:
         try:
             if late := _late(messages):
                 events = [event for past, asked in late for event in self._result(past, asked, names)]
+            elif messages and messages[-1].role == "system" and _last_words(messages):
+                events = []  # it was told something, and not by the caller
             elif (asked := _tools_asked(messages)) is not None:
                 events = self._result(messages, asked, names)
             else:
