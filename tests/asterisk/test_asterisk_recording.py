@@ -160,3 +160,27 @@ async def test_what_a_dead_server_has_recorded_is_found(pbx: Pbx, ari: PbxAri, t
     _, right, rate = tracks(tmp_path / "c_5.wav")
     assert digits_in(right, rate) == "42"
     assert kept(pbx) == []
+
+
+async def test_a_pbx_that_dies_in_the_call_gives_the_recording_when_it_is_back(own_pbx: Pbx, tmp_path: Path) -> None:
+    legs = Legs()
+    async with serving(settings_for(own_pbx), legs) as telephony, own_pbx.ari() as ari:
+        await ari.call("1000")
+        leg = await legs.next()
+        port = await leg.open_media()
+        recording = await leg.record("c_6")
+        await leg.answer()
+        await play(port, "31")
+        await play(port, "5" * 8)  # what Asterisk has not written yet is lost with it
+        await asyncio.to_thread(own_pbx.stop, kill=True)
+        await recording.stop()
+        saving = asyncio.create_task(recording.save(tmp_path / "c_6.wav"))
+        await asyncio.to_thread(own_pbx.start)
+        async with asyncio.timeout(60):
+            await saving
+        legs.let_go(leg)
+        await telephony.wait_idle()
+        await telephony.wait_ready()
+    _, right, rate = tracks(tmp_path / "c_6.wav")
+    assert digits_in(right, rate).startswith("31")
+    assert kept(own_pbx) == []

@@ -19,7 +19,7 @@ import structlog
 
 from voxtrad.events.types import JSON
 from voxtrad.leg import LegError
-from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused
+from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused, AriUnreachable
 from voxtrad.telephony.recordings import join, private_file
 
 log = structlog.stdlib.get_logger(__name__)
@@ -29,6 +29,7 @@ SPIES = {"caller": "in", "agent": "out"}
 _ENTER_TIMEOUT = 5.0
 _BEGIN_TIMEOUT = 5.0
 _CLOSE_TIMEOUT = 5.0
+_AGAIN = (1.0, 2.0, 4.0, 8.0, 15.0)  # seconds between attempts: a PBX that restarts is back in so long
 _ASKED, _ASK_AGAIN = 50, 0.1
 _HINT = "Asterisk needs a folder recording in its spool folder, res_stasis_recording, res_stasis_snoop and format_wav"
 
@@ -94,6 +95,15 @@ class ChannelRecording:
         await asyncio.gather(*(self._stop(name) for name in self._names.values()))
 
     async def save(self, path: Path) -> float:
+        for pause in _AGAIN:
+            try:
+                return await self._save(path)
+            except AriUnreachable as error:
+                log.info("a recording is fetched later", recording=path.stem, reason=error.message, seconds=pause)
+                await asyncio.sleep(pause)
+        return await self._save(path)
+
+    async def _save(self, path: Path) -> float:
         caller, agent = (path.with_name(f".{path.stem}.{track}.wav") for track in SPIES)
         await self._settled()
         try:
