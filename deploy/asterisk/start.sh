@@ -28,7 +28,7 @@ esac
 umask 077
 run=/run/asterisk
 rm -rf "$run/etc"
-mkdir -p "$run/etc" "$run/log" "$run/spool" "$run/db" "$run/keys"
+mkdir -p "$run/etc" "$run/log" "$run/spool/recording" "$run/db" "$run/keys"
 for name in acl ccss cdr cel chan_websocket features manager pjproject stasis udptl websocket_client; do
     : >"$run/etc/$name.conf" # what has no file of ours has its defaults; Asterisk would call a missing one an error
 done
