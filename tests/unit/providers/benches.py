@@ -59,6 +59,11 @@ def make(kind, type_, connection, options):
     return found.build(type_, found.connection.model_validate(connection), found.options.model_validate(options))
 
 
+def patience(trouble: Trouble) -> str:
+    """Nothing else is to be taken for a stall, however busy the machine is."""
+    return "300ms" if trouble == "stall" else "20s"
+
+
 async def address(trouble: Trouble, url: str, line: Line | None) -> str:
     """Where a provider is to connect to."""
     if trouble == "nobody there":
@@ -83,7 +88,7 @@ def openai(kind) -> Bench:
             server.transcript = "goodbye"
             server.speech = bytes(range(256)) * 2 * 94  # one second of PCM at 24 kHz
             url = await address(trouble, server.url, line)
-            provider = make(kind, "openai", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, {})
+            provider = make(kind, "openai", {"base_url": url, "api_key": KEY, "timeout": patience(trouble)}, {})
             yield provider
             await provider.aclose()
 
@@ -107,7 +112,9 @@ def deepgram(model) -> Bench[SpeechToText]:
     async def bench(trouble: Trouble = "none", line: Line | None = None) -> AsyncIterator[SpeechToText]:
         async with fake_deepgram(**_DEEPGRAM[trouble]) as server:
             url = await address(trouble, server.url, line)
-            provider = make("stt", "deepgram", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, {"model": model})
+            provider = make(
+                "stt", "deepgram", {"base_url": url, "api_key": KEY, "timeout": patience(trouble)}, {"model": model}
+            )
             yield provider
             await provider.aclose()
 
@@ -131,7 +138,9 @@ def elevenlabs(**options) -> Bench[TextToSpeech]:
     async def bench(trouble: Trouble = "none", line: Line | None = None) -> AsyncIterator[TextToSpeech]:
         async with fake_elevenlabs(**_ELEVENLABS[trouble]) as server:
             url = await address(trouble, server.url, line)
-            provider = make("tts", "elevenlabs", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, options)
+            provider = make(
+                "tts", "elevenlabs", {"base_url": url, "api_key": KEY, "timeout": patience(trouble)}, options
+            )
             yield provider
             await provider.aclose()
 
@@ -154,7 +163,7 @@ _SCRIBE: dict[Trouble, dict[str, object]] = {
 async def scribe(trouble: Trouble = "none", line: Line | None = None) -> AsyncIterator[SpeechToText]:
     async with fake_scribe(**_SCRIBE[trouble]) as server:
         url = await address(trouble, server.url, line)
-        provider = make("stt", "elevenlabs", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, {})
+        provider = make("stt", "elevenlabs", {"base_url": url, "api_key": KEY, "timeout": patience(trouble)}, {})
         yield provider
         await provider.aclose()
 
@@ -175,7 +184,7 @@ _REALTIME: dict[Trouble, dict[str, object]] = {
 async def openai_realtime(trouble: Trouble = "none", line: Line | None = None) -> AsyncIterator[SpeechToText]:
     async with fake_openai_realtime(**_REALTIME[trouble]) as server:
         url = await address(trouble, server.url, line)
-        connection = {"base_url": url, "api_key": KEY, "timeout": "300ms"}
+        connection = {"base_url": url, "api_key": KEY, "timeout": patience(trouble)}
         provider = make("stt", "openai", connection, {"realtime": True})
         yield provider
         await provider.aclose()
@@ -185,7 +194,7 @@ async def openai_realtime(trouble: Trouble = "none", line: Line | None = None) -
 async def deepgram_speech(trouble: Trouble = "none", line: Line | None = None) -> AsyncIterator[TextToSpeech]:
     async with fake_deepgram_speak(**_ELEVENLABS[trouble]) as server:
         url = await address(trouble, server.url, line)
-        provider = make("tts", "deepgram", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, {})
+        provider = make("tts", "deepgram", {"base_url": url, "api_key": KEY, "timeout": patience(trouble)}, {})
         yield provider
         await provider.aclose()
 
@@ -194,7 +203,7 @@ async def deepgram_speech(trouble: Trouble = "none", line: Line | None = None) -
 async def cartesia(trouble: Trouble = "none", line: Line | None = None) -> AsyncIterator[TextToSpeech]:
     async with fake_cartesia(**_ELEVENLABS[trouble]) as server:
         url = await address(trouble, server.url, line)
-        provider = make("tts", "cartesia", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, {})
+        provider = make("tts", "cartesia", {"base_url": url, "api_key": KEY, "timeout": patience(trouble)}, {})
         yield provider
         await provider.aclose()
 
@@ -216,7 +225,9 @@ def assemblyai(**options) -> Bench[SpeechToText]:
     async def bench(trouble: Trouble = "none", line: Line | None = None) -> AsyncIterator[SpeechToText]:
         async with fake_assemblyai(formatted="goodbye", **_ASSEMBLYAI[trouble]) as server:
             url = await address(trouble, server.url, line)
-            provider = make("stt", "assemblyai", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, options)
+            provider = make(
+                "stt", "assemblyai", {"base_url": url, "api_key": KEY, "timeout": patience(trouble)}, options
+            )
             yield provider
             await provider.aclose()
 
@@ -239,7 +250,7 @@ def wyoming(kind) -> Bench:
     async def bench(trouble: Trouble = "none", line: Line | None = None) -> AsyncIterator[Provider]:
         async with fake_wyoming(**_WYOMING[trouble]) as server:
             uri = "tcp://127.0.0.1:1" if trouble == "nobody there" else await address(trouble, server.uri, line)
-            provider = make(kind, "wyoming", {"uri": uri, "timeout": "300ms"}, {})
+            provider = make(kind, "wyoming", {"uri": uri, "timeout": patience(trouble)}, {})
             yield provider
             await provider.aclose()
 
@@ -270,7 +281,7 @@ _ANTHROPIC: dict[Trouble, anthropic_server.Answer] = {
 async def anthropic(trouble: Trouble = "none", line: Line | None = None) -> AsyncIterator[LanguageModel]:
     async with fake_anthropic(_ANTHROPIC[trouble]) as server:
         url = await address(trouble, server.url, line)
-        provider = make("llm", "anthropic", {"base_url": url, "api_key": KEY, "timeout": "300ms"}, {})
+        provider = make("llm", "anthropic", {"base_url": url, "api_key": KEY, "timeout": patience(trouble)}, {})
         yield provider
         await provider.aclose()
 
