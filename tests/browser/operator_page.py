@@ -81,17 +81,25 @@ class Premises:
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[Operator]:
         """The running server, and a page before it."""
-        microphone = f"--use-file-for-fake-audio-capture={self._microphone}"
-        flags = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", microphone]
-        async with served(self.config, TOOLS_URL=self._orders) as server, async_playwright() as playwright:
+        async with served(self.config, TOOLS_URL=self._orders) as server:
             url = str((await server.until("serving"))["url"])
-            browser = await playwright.chromium.launch(executable_path=self._chromium, args=flags)
-            try:
-                context = await browser.new_context(permissions=["microphone"])
-                context.set_default_timeout(PATIENCE)
-                yield Operator(await context.new_page(), url)
-            finally:
-                await browser.close()
+            async with looking(self._chromium, url, self._microphone) as operator:
+                yield operator
+
+
+@contextlib.asynccontextmanager
+async def looking(chromium: str, url: str, microphone: Path) -> AsyncIterator[Operator]:
+    """A page before a server; what its microphone hears is in a file."""
+    fake = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    flags = ["--no-sandbox", *fake, f"--use-file-for-fake-audio-capture={microphone}"]
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=flags)
+        try:
+            context = await browser.new_context(permissions=["microphone"])
+            context.set_default_timeout(PATIENCE)
+            yield Operator(await context.new_page(), url)
+        finally:
+            await browser.close()
 
 
 async def call_and_hang_up(url: str) -> str:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from operator_page import Operator, Premises, call_and_hang_up
+from operator_page import Operator, Premises, call_and_hang_up, looking
 from playwright.async_api import Locator, expect
+
+from tests.unit.api.running_server import running, write_config
+from voxtrad.events.types import AgentSpeechEnded, RecordingReady
 
 pytestmark = pytest.mark.browser
 
@@ -110,6 +115,24 @@ async def test_a_live_call_is_seen_on_the_list_and_hung_up_from_its_page(premise
         await expect(other.locator("tbody tr")).to_have_count(1)
         await other.get_by_label("Number").fill("+44")
         await expect(other.get_by_text("No such call.")).to_be_visible()
+
+
+async def test_a_recording_is_heard(tmp_path: Path, chromium: str, microphone: Path) -> None:
+    async with running(write_config(tmp_path, agent="record: true")) as house:
+        async with house.call():
+            await house.happened(AgentSpeechEnded)
+        await house.happened(RecordingReady)
+        await house.server.ledger.flush()
+        (call,) = (await house.ask("GET", "/v1/calls")).json["items"]
+        async with looking(chromium, house.url, microphone) as operator:
+            page = operator.page
+            await operator.open(f"#/calls/{call['id']}")
+            await page.get_by_role("button", name="Load the recording").click()
+            audio = page.locator("audio")
+            await audio.evaluate("audio => audio.play()")
+            assert await audio.evaluate("audio => audio.duration") > 0.3
+            await expect(page.get_by_role("link", name="Save")).to_have_attribute("download", f"{call['id']}.wav")
+            assert operator.complaints == []
 
 
 LOOKS = [(scheme, width) for scheme in ("light", "dark") for width in (1280, 390)]
