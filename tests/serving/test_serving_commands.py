@@ -96,3 +96,22 @@ def make_certificate(folder: Path) -> None:
          "-CA", "ca.pem", "-CAkey", "ca.key", "-keyout", "leaf.key", "-out", "chain.pem"],
     ):  # fmt: skip
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+async def test_a_file_that_was_broken_since_keeps_nobody_from_the_server(tmp_path: Path) -> None:
+    """Nor does a shell that lacks the server's environment."""
+    path = write(tmp_path, "127.0.0.1:0", tokens('"${env:SHELL_TOKEN}"'))
+    async with served(path, SHELL_TOKEN=OLD):
+        assert (await run(tmp_path, "calls"))[0] == 0
+        assert (await run(tmp_path, "events"))[0] == 0
+        assert (await run(tmp_path, "reload"))[0] == 0
+        path.write_text(path.read_text() + "rutes: []\n", encoding="utf-8")
+        code, said = await run(tmp_path, "reload")
+        assert (code, said.splitlines()) == (1, [
+            "voxtrad: the server refused: not reloaded, the old configuration runs on",
+            "voxtrad.yaml:3:1: rutes: unknown key (did you mean 'routes'?)",
+        ])  # fmt: skip
+        assert (await run(tmp_path, "events", "replay"))[0] == 0
+        assert await run(tmp_path, "drain") == (0, "draining: no more calls are taken\nno call is left\n")
+    code, said = await run(tmp_path, "drain")
+    assert (code, "unknown key" in said) == (1, True), "no server runs: the file is what there is"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from voxtrad.cli.common import add_config_option, load_config, wants_color
+from voxtrad.cli.common import add_config_option, config_of_server, wants_color
 from voxtrad.errors import VoxtradError
 from voxtrad.events.types import JSON
 
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     from voxtrad.ledger.queries import CallFilter, list_calls, show_call
     from voxtrad.ledger.schema import FILE_NAME
 
-    path = load_config(arguments).config.server.data_dir / FILE_NAME
+    path = config_of_server(arguments).server.data_dir / FILE_NAME
     if arguments.action == "show":
         if arguments.id is None:
             raise NoSuchCall("which call?", hint="voxtrad calls show ID")

@@ -52,6 +52,23 @@ def load_config(arguments: argparse.Namespace, *, handlers: bool = False) -> Loa
     return loaded
 
 
+def config_of_server(arguments: argparse.Namespace) -> Config:
+    """The configuration, for finding the server that runs with it.
+
+    While one does, what is valid of the file will do: since the start it may have been broken, and the variables of the
+    server's environment need not be set here. Raises `ConfigError` and `SettingsError`.
+    """
+    from voxtrad.config.loader import InvalidConfig
+    from voxtrad.lease import address_of_living
+
+    try:
+        return load_config(arguments).config
+    except InvalidConfig as error:
+        if error.valid is None or address_of_living(error.valid.server.data_dir) is None:
+            raise
+        return error.valid
+
+
 def agent_named(name: str, config: Config) -> AgentConfig:
     """Raises `NoSuchAgent`, with what was probably meant."""
     from voxtrad.config.diagnostics import did_you_mean

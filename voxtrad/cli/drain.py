@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import cast
 
-from voxtrad.cli.common import add_config_option, load_config
+from voxtrad.cli.common import add_config_option, config_of_server
 from voxtrad.cli.remote import ask_server
 from voxtrad.events.types import JSON
 
@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 when no call is left (or with --no-wait), 1 when some still are after the time. The server stays."""
-    config = load_config(arguments).config
+    config = config_of_server(arguments)
     patience = config.server.drain_timeout if arguments.timeout is None else arguments.timeout
     live = _live(ask_server(config, "POST", "/v1/drain", {}, scope="reload"))
     print("draining: no more calls are taken")

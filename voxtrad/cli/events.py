@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import quote
 
 from voxtrad.cli.calls import add_paging, print_table
-from voxtrad.cli.common import add_config_option, load_config
+from voxtrad.cli.common import add_config_option, config_of_server
 from voxtrad.cli.remote import ask_server
 from voxtrad.errors import VoxtradError
 from voxtrad.events.types import JSON
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
-    from voxtrad.config.loader import Loaded
+    from voxtrad.config.models import Config
     from voxtrad.ledger.ledger import Ledger
 
 T = TypeVar("T")
@@ -52,14 +52,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0; errors are `VoxtradError`."""
-    loaded = load_config(arguments)
+    config = config_of_server(arguments)
     match arguments.action:
         case "replay":
-            return _replay(arguments, loaded)
+            return _replay(arguments, config)
         case "enable":
-            return _enable(arguments, loaded)
+            return _enable(arguments, config)
         case _:
-            return _list(arguments, loaded.config.server.data_dir)
+            return _list(arguments, config.server.data_dir)
 
 
 def _list(arguments: argparse.Namespace, directory: Path) -> int:
@@ -92,21 +92,21 @@ def _list(arguments: argparse.Namespace, directory: Path) -> int:
     return 0
 
 
-def _replay(arguments: argparse.Namespace, loaded: Loaded) -> int:
+def _replay(arguments: argparse.Namespace, config: Config) -> int:
     async def do(ledger: Ledger) -> int:
         return await ledger.replay(endpoint=arguments.endpoint, message_id=arguments.name)
 
     def ask() -> int:
         body: JSON = {"endpoint": arguments.endpoint, "id": arguments.name}
-        answer = ask_server(loaded.config, "POST", "/v1/events/replay", body, scope="events")
+        answer = ask_server(config, "POST", "/v1/events/replay", body, scope="events")
         return cast("int", cast("Mapping[str, JSON]", answer)["replayed"])
 
-    count = _change(loaded, do, ask)
+    count = _change(config, do, ask)
     print(json.dumps({"replayed": count}) if arguments.json else f"{count} put back")
     return 0
 
 
-def _enable(arguments: argparse.Namespace, loaded: Loaded) -> int:
+def _enable(arguments: argparse.Namespace, config: Config) -> int:
     name = arguments.name
     if name is None:
         raise NoSuchEndpoint("which endpoint?", hint="voxtrad events enable NAME")
@@ -116,16 +116,16 @@ def _enable(arguments: argparse.Namespace, loaded: Loaded) -> int:
 
     def ask() -> bool:
         path = f"/v1/events/endpoints/{quote(name, safe='')}/enable"
-        ask_server(loaded.config, "POST", path, {}, scope="events")
+        ask_server(config, "POST", path, {}, scope="events")
         return True
 
-    if not _change(loaded, do, ask):
+    if not _change(config, do, ask):
         raise NoSuchEndpoint(f"there is no endpoint '{name}'")
     print(json.dumps({"enabled": name}) if arguments.json else f"{name} is enabled")
     return 0
 
 
-def _change(loaded: Loaded, do: Callable[[Ledger], Awaitable[T]], ask: Callable[[], T]) -> T:
+def _change(config: Config, do: Callable[[Ledger], Awaitable[T]], ask: Callable[[], T]) -> T:
     """By the running server, which holds the lock of the data directory; or here, where none does."""
     import asyncio
 
@@ -133,7 +133,7 @@ def _change(loaded: Loaded, do: Callable[[Ledger], Awaitable[T]], ask: Callable[
     from voxtrad.ledger.store import Settings
 
     async def here() -> T:
-        async with open_ledger(loaded.config.server.data_dir, Settings.from_config(loaded.config)) as ledger:
+        async with open_ledger(config.server.data_dir, Settings.from_config(config)) as ledger:
             return await do(ledger)
 
     try:

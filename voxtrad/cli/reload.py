@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import cast
 
-from voxtrad.cli.common import add_config_option, load_config
+from voxtrad.cli.common import add_config_option, config_of_server
 from voxtrad.cli.remote import ask_server
 from voxtrad.events.types import JSON
 
@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 when the configuration is in effect; 1, with what is wrong, when the old one runs on."""
-    config = load_config(arguments).config
+    config = config_of_server(arguments)
     answer = ask_server(config, "POST", "/v1/reload", {}, scope="reload")
     if arguments.json:
         print(json.dumps(answer, ensure_ascii=False))

@@ -92,6 +92,14 @@ class Loaded:
         return _shown(located, self._documents, secret_places(self._documents.tree), ())
 
 
+class InvalidConfig(ConfigError):
+    """A configuration that is not valid, and what of it is: enough to find the server that runs with an older one."""
+
+    def __init__(self, diagnostics: list[Diagnostic], files: Iterable[Path], valid: Config | None) -> None:
+        super().__init__(diagnostics, files)
+        self.valid = valid
+
+
 def load(
     path: Path,
     *,
@@ -101,7 +109,7 @@ def load(
     not_yet: tuple[NotYet, ...] = NOT_YET,
     data_dir: Path | None = None,
 ) -> Loaded:
-    """Reads and checks a configuration. Raises `ConfigError` with every diagnostic.
+    """Reads and checks a configuration. Raises `InvalidConfig` with every diagnostic.
 
     `data_dir` stands instead of `server.data_dir`, whatever was written.
     """
@@ -112,11 +120,11 @@ def load(
         Problem(diagnostic) for diagnostic in refusals(documents.tree, not_yet) if diagnostic.place not in invalid
     ]
     diagnostics = _finished([*refused, *problems], documents)
+    if config is not None and data_dir is not None:
+        config = config.model_copy(update={"server": config.server.model_copy(update={"data_dir": data_dir})})
     if config is None or any(d.severity == "error" for d in diagnostics):
         broken = diagnostics or [Diagnostic("the configuration is not valid", Place(path, 1, 1))]
-        raise ConfigError(broken, documents.files)
-    if data_dir is not None:
-        config = config.model_copy(update={"server": config.server.model_copy(update={"data_dir": data_dir})})
+        raise InvalidConfig(broken, documents.files, config)
     return Loaded(
         config=config,
         path=path,
