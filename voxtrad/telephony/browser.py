@@ -14,8 +14,8 @@ from typing import Protocol
 from voxtrad.audio.frames import frame_bytes
 from voxtrad.audio.resample import Resampler
 from voxtrad.leg import Dialer, Digit, Ended, Hears, Leg, LegError, LegEvent, LegGone, LegInfo, MediaPort, Visit
-from voxtrad.telephony.asterisk.media import Inbox, Metronome, Pulse
 from voxtrad.telephony.browser_messages import RATE, BadMessage, Flushed, HungUp, Message, Played, Pressed, tell
+from voxtrad.telephony.pacing import Inbox, Metronome, Pulse
 
 AHEAD = 2 * RATE
 """Samples (2 s) that may wait in the page."""

@@ -12,8 +12,9 @@ from voxtrad.leg import LegError, LegGone
 from voxtrad.telephony.asterisk import audiosocket_frames as frames
 from voxtrad.telephony.asterisk.ari import Ari, open_session
 from voxtrad.telephony.asterisk.audiosocket import AudioSocketTransport
-from voxtrad.telephony.asterisk.media import MediaChannel, Metronome
+from voxtrad.telephony.asterisk.media import MediaChannel
 from voxtrad.telephony.asterisk.settings import AsteriskSettings
+from voxtrad.telephony.pacing import Metronome
 
 
 class PbxSide:

@@ -5,7 +5,7 @@ import asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxtrad.telephony.asterisk.media import Inbox, Metronome, Pulse
+from voxtrad.telephony.pacing import Inbox, Metronome, Pulse
 
 SIZE = 320
 

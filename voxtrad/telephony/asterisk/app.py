@@ -23,7 +23,7 @@ from voxtrad.telephony.asterisk.connection import EventsConnection, State
 from voxtrad.telephony.asterisk.dialling import Ringing, caller_id
 from voxtrad.telephony.asterisk.facts import AUDIOSOCKET_MODULE, WEBSOCKET_MODULE, Choice, Facts, choose
 from voxtrad.telephony.asterisk.leg import AsteriskLeg
-from voxtrad.telephony.asterisk.media import MediaTransport, Metronome, Pulse
+from voxtrad.telephony.asterisk.media import MediaTransport
 from voxtrad.telephony.asterisk.messages import (
     AriEvent,
     ChannelOver,
@@ -37,6 +37,7 @@ from voxtrad.telephony.asterisk.orphans import OWN, sweep
 from voxtrad.telephony.asterisk.recording import Track, left_by
 from voxtrad.telephony.asterisk.settings import AsteriskSettings
 from voxtrad.telephony.asterisk.websocket import WebSocketTransport
+from voxtrad.telephony.pacing import Metronome, Pulse
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -20,8 +20,9 @@ import structlog
 from voxtrad.leg import FRAME_MS, LegError, LegGone
 from voxtrad.telephony.asterisk import audiosocket_frames as frames
 from voxtrad.telephony.asterisk.ari import Ari
-from voxtrad.telephony.asterisk.media import AHEAD_FRAMES, FRAME, Inbox, MediaChannel, Metronome, Pulse
+from voxtrad.telephony.asterisk.media import AHEAD_FRAMES, MediaChannel
 from voxtrad.telephony.asterisk.settings import AsteriskSettings, TransportName
+from voxtrad.telephony.pacing import FRAME, Inbox, Metronome, Pulse
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -21,9 +21,10 @@ from voxtrad.leg import FRAME_MS, LegError, LegGone
 from voxtrad.telephony.asterisk import control
 from voxtrad.telephony.asterisk.ari import Ari, AriError, describe
 from voxtrad.telephony.asterisk.control import ControlError, DriverError, FlowControl, MarkProcessed, MediaStart, Status
-from voxtrad.telephony.asterisk.media import AHEAD_FRAMES, FRAME, Inbox, MediaChannel, Metronome, Pulse
+from voxtrad.telephony.asterisk.media import AHEAD_FRAMES, MediaChannel
 from voxtrad.telephony.asterisk.playhead import Playhead
 from voxtrad.telephony.asterisk.settings import AsteriskSettings, TransportName
+from voxtrad.telephony.pacing import FRAME, Inbox, Metronome, Pulse
 
 log = structlog.stdlib.get_logger(__name__)
 
