@@ -11,6 +11,7 @@ import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from pydantic import Field
@@ -69,9 +70,12 @@ class Piper:
     capabilities = TTSCapabilities()
 
     def __init__(self, name: str, options: PiperOptions) -> None:
-        """Raises `MissingExtra` where Piper is not installed."""
+        """Raises `MissingExtra` where Piper is not installed, `BadRequest` where the voice is not there."""
         with needs("piper", name):
             import piper  # noqa: F401 - whether it is there
+        for path in (options.voice, _told_in(options.voice)):
+            if not path.is_file():
+                raise BadRequest(f"there is no {path}", provider=name, hint=_HINT)
         self.name = name
         self._options = options
         self._threads = ThreadPoolExecutor(options.threads, thread_name_prefix=f"tts-{name}")
@@ -102,7 +106,7 @@ class Piper:
         tuning.intra_op_num_threads = tuning.inter_op_num_threads = 1
         tuning.log_severity_level = 3
         try:
-            told: object = json.loads(voice.with_name(voice.name + ".json").read_text(encoding="utf-8"))
+            told: object = json.loads(_told_in(voice).read_text(encoding="utf-8"))
             if not isinstance(told, dict):
                 raise TypeError("its .json is no object")
             config = PiperConfig.from_dict(told)
@@ -192,6 +196,11 @@ class _Breakable:
 
     def run(self, outputs: None, inputs: Mapping[str, object]) -> object:
         return self._session.run(outputs, inputs, self._terms)
+
+
+def _told_in(voice: Path) -> Path:
+    """The file that tells about the voice."""
+    return voice.with_name(voice.name + ".json")
 
 
 def _build(name: str, connection: Embedded, options: PiperOptions) -> TextToSpeech:
