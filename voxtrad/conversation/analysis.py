@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 from referencing import Registry
 
 from voxtrad.config.models import AnalysisConfig
@@ -109,10 +109,7 @@ class Analyst:
         except (ValueError, RecursionError):
             return "the JSON cannot be read."
         if wrong:
-            return "; ".join(
-                f"{'.'.join(map(str, slip.absolute_path)) or 'the object'}: {slip.message[:200]}"
-                for slip in wrong[:_SHOWN]
-            )
+            return "; ".join(map(_describe, wrong[:_SHOWN])) + "."
         return Analysis(value.get("summary"), value.get("fields", {}), value.get("success"), value.get("reason", ""))
 
 
@@ -140,6 +137,12 @@ def _object(properties: Mapping[str, JSON]) -> dict[str, JSON]:
         "required": list(properties),
         "additionalProperties": False,
     }
+
+
+def _describe(slip: ValidationError) -> str:
+    where = ".".join(map(str, slip.absolute_path)) or "the object"
+    own = [inner for inner in slip.context or () if inner.relative_schema_path[0] == 0]  # not: that it could be null
+    return f"{where}: {(own[0] if own else slip).message[:200]}"
 
 
 def _readable(transcript: Sequence[Mapping[str, JSON]]) -> str:
