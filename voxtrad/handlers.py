@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import cast
 
-from voxtrad.config.diagnostics import ConfigError, Diagnostic, Place, excerpt
+from voxtrad.config.diagnostics import ConfigError, Diagnostic
 from voxtrad.config.loader import Loaded
 from voxtrad.conversation.call import Call
 from voxtrad.errors import VoxtradError
@@ -67,12 +67,5 @@ def _wrong(agent: str, handler: str, loaded: Loaded) -> Diagnostic | None:
     try:
         find_handler(handler)
     except HandlerNotFound as error:
-        path, place, shown = f"agents.{agent}.handler", None, None
-        origin = loaded.origins.get(path)
-        if origin is not None:
-            line = origin.file.read_text(encoding="utf-8").splitlines()[origin.line - 1]
-            column, width = (line.index(handler), len(handler)) if handler in line else (0, 1)
-            place = Place(origin.file, origin.line, column + 1, width)
-            shown = excerpt(line, origin.line, column, width)
-        return Diagnostic(error.message, place, path, hint=error.hint, excerpt=shown)
+        return loaded.diagnostic(f"agents.{agent}.handler", error.message, hint=error.hint)
     return None

@@ -44,7 +44,7 @@ def test_help_names_every_command(tmp_path: Path) -> None:
         assert command.name in done.stdout
 
 
-@pytest.mark.parametrize("name", ["check", "explain", "schema", "init"])
+@pytest.mark.parametrize("name", [command.name for command in COMMANDS])
 def test_every_command_has_help_with_an_example(name: str, tmp_path: Path) -> None:
     done = voxtrad(name, "--help", cwd=tmp_path)
     assert done.returncode == 0
@@ -91,7 +91,7 @@ def untroubled(done: subprocess.CompletedProcess[str]) -> str:
     return said
 
 
-@pytest.mark.parametrize("command", READERS)
+@pytest.mark.parametrize("command", [*READERS, "chat a", "doctor", "reload", "drain"])
 def test_a_broken_configuration_is_told_by_every_command(command: str, tmp_path: Path) -> None:
     write(tmp_path, f"agents: {{a: {AGENT}}}\nserver: {{max_cals: 1}}\n")
     said = untroubled(voxtrad(*command.split(), cwd=tmp_path))
