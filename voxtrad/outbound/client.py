@@ -14,7 +14,7 @@ import socket
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Self, cast
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -166,12 +166,13 @@ class _Refused(PermissionError):
 def _session(
     trust: Trust, resolver: AbstractResolver | None, refusal: Callable[[str, Trust], str | None]
 ) -> aiohttp.ClientSession:
-    def open_socket(info: tuple[Any, ...]) -> socket.socket:
+    def open_socket(info: aiohttp.AddrInfoType) -> socket.socket:
         # Every connection passes here with the very address it goes to: nothing is looked up after the check.
-        family, kind, protocol, _, address = info
-        reason = refusal(address[0], trust)
+        family, kind, protocol, _, where = info
+        address = str(where[0])
+        reason = refusal(address, trust)
         if reason:
-            raise _Refused(errno.EACCES, f"{address[0]} {reason}")
+            raise _Refused(errno.EACCES, f"{address} {reason}")
         return socket.socket(family, kind, protocol)
 
     return aiohttp.ClientSession(
