@@ -20,7 +20,7 @@ from assemblyai.streaming.v3 import BeginEvent, TerminationEvent, TurnEvent
 from assemblyai.streaming.v3.models import ErrorEvent, ForceEndpoint, SpeechStartedEvent, TerminateSession
 from pydantic import BaseModel
 
-from tests.fakes.loudness import is_loud
+from tests.fakes.loudness import loud_bytes
 
 JSONDict = dict[str, Any]
 Behaviour = Literal["well", "cut", "malformed", "odd shape", "no handshake", "no begin"]
@@ -127,11 +127,12 @@ class _Session:
                 await self.socket.send_str("{not json")
             case "odd shape":
                 await self.socket.send_str(json.dumps({"type": "Turn", "transcript": 7}))
-        if not is_loud(pcm, self.fake.threshold):
+        loud = loud_bytes(pcm, self.fake.threshold)
+        if not loud:
             return
         if not self.heard:
             await self.say(SpeechStartedEvent, timestamp=1920)
-        self.heard += size
+        self.heard += loud
         if self.heard < self.fake.enough:
             return
         await self.turn(self.fake.text[:1], transcript="")

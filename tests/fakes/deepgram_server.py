@@ -18,7 +18,7 @@ from aiohttp import WSMsgType, web
 from deepgram.listen.v1.types import ListenV1Error, ListenV1Metadata, ListenV1Results
 from deepgram.listen.v2.types import ListenV2Connected, ListenV2FatalError, ListenV2TurnInfo
 
-from tests.fakes.loudness import is_loud
+from tests.fakes.loudness import loud_bytes
 
 JSONDict = dict[str, Any]
 
@@ -97,8 +97,8 @@ async def _listen(fake: FakeDeepgram, version: type[_Nova] | type[_Flux], reques
                     assert request.transport is not None
                     request.transport.abort()
                     break
-                if is_loud(message.data, fake.threshold):
-                    await stream.audio(len(message.data))
+                if size := loud_bytes(message.data, fake.threshold):
+                    await stream.audio(size)
             elif message.type == WSMsgType.TEXT:
                 control = json.loads(message.data)
                 fake.texts.append(control)

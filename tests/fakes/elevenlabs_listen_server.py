@@ -28,7 +28,7 @@ from elevenlabs.types import (
 )
 from pydantic import BaseModel
 
-from tests.fakes.loudness import is_loud
+from tests.fakes.loudness import loud_bytes
 
 Behaviour = Literal["well", "cut", "malformed", "odd shape", "no handshake", "no begin", "silent"]
 
@@ -136,8 +136,8 @@ class _Session:
                 await self.socket.send_json({"message_type": "partial_transcript", "text": 7})
             case "silent":
                 return
-        if is_loud(pcm, self.fake.threshold):
-            self.heard += len(pcm)
+        if size := loud_bytes(pcm, self.fake.threshold):
+            self.heard += size
             if self.heard >= self.fake.enough:
                 await self.say(PartialTranscriptPayload, "partial_transcript", text=self.fake.text)
         if message["commit"]:

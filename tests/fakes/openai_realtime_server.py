@@ -29,7 +29,7 @@ from openai.types.realtime import (
 )
 from pydantic import BaseModel
 
-from tests.fakes.loudness import is_loud
+from tests.fakes.loudness import loud_bytes
 from voxtrad.audio.g711 import decode_ulaw
 
 JSONDict = dict[str, Any]
@@ -154,7 +154,7 @@ class _Session:
             case "silent":
                 return
         before = self.heard >= self.fake.enough
-        self.heard += len(pcm) if is_loud(pcm, self.fake.threshold) else 0
+        self.heard += loud_bytes(pcm, self.fake.threshold)
         if self.heard >= self.fake.enough and not before:
             for piece in (self.fake.text[:4], self.fake.text[4:]):
                 await self.say(

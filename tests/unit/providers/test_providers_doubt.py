@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from voxtrad.providers.base import STTCapabilities, Transcript, TurnSignal, Unreachable
 from voxtrad.providers.fallback.doubt import FIRST_TRUST, LEAST_PATIENCE, LONGEST_TRUST, Doubt
-from voxtrad.providers.fallback.stt import FallbackSTT
+from voxtrad.providers.fallback.stt import FallbackSTT, silence_before
 
 pytestmark = pytest.mark.virtual_time
 
@@ -205,6 +205,23 @@ async def test_where_nothing_comes_the_next_hears_the_utterance_and_takes_over()
         assert ("a", "timeout") in call.notes.requests
         await call.stream.send(b"11")
         assert opinion.heard == SECOND + b"11" and first.streams[0].heard == SECOND
+
+
+async def test_the_silence_before_an_utterance_is_not_given_again():
+    first, second = Ears("a"), Ears("b")
+    loud = b"\x00\x20" * 4000
+    async with Call(first, second) as call:
+        await call.stream.send(bytes(16000 * 20))
+        await call.says(loud)
+        await asyncio.sleep(1.1)
+        assert second.streams[0].heard == bytes(8000) + loud
+
+
+@given(st.binary(max_size=4000), st.sampled_from([8000, 16000]))
+def test_only_silence_is_left_out(pcm, rate):
+    pcm = bytes(rate * 2) + pcm[: len(pcm) & ~1]
+    left = silence_before(pcm, rate)
+    assert 0 <= left <= len(pcm) and left % 2 == 0 and not any(pcm[:left])
 
 
 async def test_what_is_said_meanwhile_is_heard_once_and_in_order():

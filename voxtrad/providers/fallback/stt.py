@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from voxtrad.audio.levels import dbfs
 from voxtrad.providers.base import (
     ProviderError,
     ProviderTimeout,
@@ -26,6 +27,8 @@ from voxtrad.providers.fallback.doubt import Doubt
 
 _CARRIED = 30.0
 """Seconds of the utterance under way that are kept for the next recogniser."""
+_QUIET = -50.0
+"""dBFS up to which audio is the silence of a telephone line."""
 _PROVEN = 10.0
 """Seconds for which a recogniser must have been at it, or have said something, to be connected to again."""
 
@@ -312,7 +315,8 @@ class FallbackStream:
     # --- lines --------------------------------------------------------------------------------------------------------
 
     def _line_to(self, index: int) -> _Line:
-        return _Line(index, self._circle.providers[index], self._position - len(self._carried))
+        begins = silence_before(bytes(self._carried), self._rate)
+        return _Line(index, self._circle.providers[index], self._position - len(self._carried) + begins)
 
     async def _catch_up(self, line: _Line) -> None:
         """Give it the audio of the utterance under way, and what comes meanwhile."""
@@ -355,6 +359,15 @@ class FallbackStream:
         if finalized and event.text and self._declared.end_of_turn and not line.provider.capabilities.end_of_turn:
             return [event, TurnSignal("end", confidence=event.confidence)]
         return [event]
+
+
+def silence_before(pcm: bytes, rate: int) -> int:
+    """How many bytes come before the first sound and half a second before that; none where there is no sound."""
+    frame = rate // 50 * 2
+    for at in range(0, len(pcm) - frame + 1, frame):
+        if dbfs(pcm[at : at + frame]) > _QUIET:
+            return max(0, at - 25 * frame)
+    return 0
 
 
 def _words(event: STTEvent) -> bool:
