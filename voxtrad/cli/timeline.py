@@ -5,12 +5,14 @@ from __future__ import annotations
 from voxtrad.events.types import (
     AgentResponse,
     BargeIn,
+    CallAnalyzed,
     CallAnswered,
     CallEnded,
     CallStarted,
     Decision,
     ErrorOccurred,
     Event,
+    RecordingReady,
     ToolCalled,
     ToolCompleted,
     TurnEnded,
@@ -64,6 +66,12 @@ def _told(event: Event) -> tuple[str, str] | None:
         case CallEnded():
             figures = ", ".join(f"{k} {v}" for k, v in event.latency.items())
             return "call", f"ended after {event.duration:.1f} s: {event.outcome} ({event.reason}); latency: {figures}"
+        case RecordingReady():
+            return "call", f"recorded: {event.seconds:.1f} s"
+        case CallAnalyzed():
+            facts = [*event.fields.items(), ("success", event.success), ("reason", event.reason)]
+            told = ", ".join(f"{name} {value!r}" for name, value in facts if value not in (None, ""))
+            return "call", "analysed: " + "; ".join(part for part in (event.summary, told) if part)
         case _:
             return None
 
