@@ -303,6 +303,7 @@ class Pbx:
             + f"""\
                 [telephones]
                 exten => _30X,1,Dial(PJSIP/${{EXTEN}},30)
+                exten => 310,1,Hangup(21)
                 [from-internal]
                 exten => 1001,1,Stasis({self.app},support)
                  same => n,NoOp(came back)

@@ -142,6 +142,7 @@ def write(caller: SipCaller, digits: str) -> Path:
     [
         ("PJSIP/301", "busy"), ("Local/301@telephones", "busy"), ("PJSIP/302", "unavailable"),
         ("Local/302@telephones", "unavailable"), ("Local/999@telephones", "unavailable"),
+        ("Local/310@telephones", "declined"),
         ("Nonsense/1", "unavailable"),
     ],
 )  # fmt: skip
