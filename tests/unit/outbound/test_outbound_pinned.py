@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Awaitable, Callable, Sequence
 
 import httpx2
 import pytest
 
 from voxtrad.outbound.addresses import Trust
-from voxtrad.outbound.pinned import PinnedTransport
+from voxtrad.outbound.pinned import MAX_ANSWER, PinnedTransport
 
 Answering = Callable[[bytes], Awaitable[str]]
 
@@ -83,6 +84,32 @@ async def test_metadata_and_link_local_are_refused_though_the_host_is_configured
         await get(PinnedTransport(), f"http://{host}/")
     with pytest.raises(httpx2.ConnectError, match="link-local or metadata"):
         await get(PinnedTransport(lookup=Names([address])), "http://crm.example/")
+
+
+def http(body: bytes, *headers: str) -> bytes:
+    return "\r\n".join(["HTTP/1.1 200 OK", *headers, "Connection: close", "", ""]).encode() + body
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        http(b"x" * (MAX_ANSWER + 1)),
+        http(b"data: " + b"x" * MAX_ANSWER, "Content-Type: text/event-stream"),
+        http(b"data: 1\n\ndata: " + b"x" * MAX_ANSWER, "Content-Type: text/event-stream; charset=utf-8"),
+        http(gzip.compress(b"x" * 100), "Content-Encoding: gzip"),
+    ],
+    ids=["a large body", "a large event", "a large event after a small one", "compressed"],
+)
+async def test_answers_that_are_too_large_or_packed(answering: Answering, raw: bytes) -> None:
+    with pytest.raises(httpx2.RemoteProtocolError):
+        await get(PinnedTransport(), await answering(raw))
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n"])
+async def test_many_small_events_are_no_large_answer(answering: Answering, end: bytes) -> None:
+    events = (b"data: " + b"x" * 1000 + end) * 2000
+    answer = await get(PinnedTransport(), await answering(http(events, "Content-Type: text/event-stream")))
+    assert answer.content == events
 
 
 async def test_a_name_that_nobody_has() -> None:

@@ -40,6 +40,12 @@ async def slow() -> str:
 
 
 @server.tool()
+def huge() -> str:
+    """Answers with more than anybody wants to read."""
+    return "x" * 3_000_000
+
+
+@server.tool()
 def die() -> str:
     """Takes the server with it."""
     os._exit(3)

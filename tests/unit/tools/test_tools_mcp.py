@@ -81,7 +81,7 @@ STDIO = McpTarget(command=(sys.executable, EXAMPLE), env={"REGION": "emea"})
 
 async def test_a_local_program(connect: Connect, context: Callable[..., ToolContext], caller: Any) -> None:
     server = await connect(STDIO)
-    assert set(server.tools) == {"crm_find_customer", "crm_say_hello", "crm_broken", "crm_slow", "crm_die"}
+    assert set(server.tools) == {"crm_find_customer", "crm_say_hello", "crm_broken", "crm_slow", "crm_huge", "crm_die"}
     tool = server.tools["crm_find_customer"]
     assert (tool.spec.name, tool.spec.description) == ("crm_find_customer", "Find a customer by telephone number.")
     assert tool.spec.parameters["required"] == ["number"]
@@ -131,6 +131,16 @@ async def test_over_http_through_the_runner(connect: Connect, facts: Mapping[str
         assert json.loads(first)["number"] == "+15550100"
         assert json.loads(first)["limit"] == 3
         assert "'many' is not of type 'integer'" in second
+
+
+async def test_a_huge_answer_is_not_read(connect: Connect, context: Callable[..., ToolContext], caller: Any) -> None:
+    async with listening() as (url, start):
+        await start()
+        server = await connect(McpTarget(url=url))
+        with pytest.raises(ToolError, match=UNAVAILABLE):
+            await server.tools["crm_huge"].run({}, context(), caller)
+        await server.connected.wait()
+        assert (await server.tools["crm_say_hello"].run({"name": "Flo"}, context(), caller)).result == "Hello Flo"
 
 
 async def test_an_http_server_that_goes_and_comes_back(
