@@ -191,6 +191,21 @@ async def test_after_a_tool_call_there_is_no_going_back():
     await llm.aclose()
 
 
+async def test_a_lone_model_whose_connection_broke_is_asked_once_more():
+    notes = Notes()
+    lone = Model("a", [gone()], [TextDelta("hi")])
+    llm = FallbackLLM([lone], observer=notes)
+    assert await said(llm) == "hi"
+    assert notes.requests == [("a", "llm", "unreachable"), ("a", "llm", "ok")] and notes.fallbacks == []
+    for scripts, asked in (([[gone()]], 2), ([[TextDelta("h"), gone()]], 1), ([[BadKey("no", provider="a")]], 1)):
+        broken = Model("a", *scripts)
+        with pytest.raises(ProviderError):
+            await said(lost := FallbackLLM([broken]))
+        assert len(broken.asked) == asked
+        await lost.aclose()
+    await llm.aclose()
+
+
 async def test_when_all_fail_the_last_error_is_raised():
     llm = FallbackLLM([Model("a", [gone()]), Model("b", [BadKey("no", provider="b")])])
     with pytest.raises(BadKey):
@@ -348,6 +363,19 @@ async def test_connecting_moves_on_too_and_when_all_fail_the_error_is_raised():
     with pytest.raises(Unreachable):
         await none.open(rate=8000, language="en")
     await none.aclose()
+
+
+async def test_a_lone_voice_whose_connection_broke_is_asked_once_more():
+    tts = FallbackTTS([lone := Speech("a", [gone()], [b"aa"])])
+    voice = await tts.open(rate=8000, language="en")
+    assert await spoken(voice) == b"aa"
+    assert lone.opened == 2
+    lone.scripts = [[gone()]]
+    with pytest.raises(Unreachable):
+        await spoken(voice)
+    await voice.aclose()
+    await tts.aclose()
+    assert lone.live == 0
 
 
 async def test_a_lone_voice_that_breaks_off_says_so():

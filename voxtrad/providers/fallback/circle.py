@@ -87,6 +87,17 @@ LEAST = 0.5
 """Seconds that everybody has, whatever was spent before."""
 
 
+def attempts(order: list[int]) -> list[tuple[int, int | None]]:
+    """Who is tried, one after the other, and who would be next. One without another is next itself."""
+    tried = order if len(order) > 1 else [*order, *order]
+    return list(zip(tried, [*tried[1:], None], strict=True))
+
+
+def again(error: ProviderError) -> bool:
+    """Whether it may help to try the same one at once: a connection that was kept may have been dropped meanwhile."""
+    return isinstance(error, Unreachable)
+
+
 def outcome_of(error: ProviderError) -> Outcome:
     return next((outcome for type_, outcome in _OUTCOMES if isinstance(error, type_)), "error")
 

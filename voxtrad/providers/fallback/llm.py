@@ -17,7 +17,16 @@ from voxtrad.providers.base import (
     ToolCall,
     ToolSpec,
 )
-from voxtrad.providers.fallback.circle import TOKEN_THEN, Circle, Deadlines, Nobody, Observer, within
+from voxtrad.providers.fallback.circle import (
+    TOKEN_THEN,
+    Circle,
+    Deadlines,
+    Nobody,
+    Observer,
+    again,
+    attempts,
+    within,
+)
 
 _GO_ON = Message(
     "system",
@@ -28,9 +37,9 @@ _GO_ON = Message(
 class FallbackLLM:
     """A language model made of several.
 
-    One that fails before it wrote anything is replaced by the next as if nothing had been. One that breaks off in the
-    middle of its text is replaced too: the next is asked to go on from there. After a tool call there is no going
-    back, and the error is raised.
+    One that fails before it wrote anything is replaced by the next as if nothing had been; a lone one whose connection
+    broke is asked once more. One that breaks off in the middle of its text is replaced too: the next is asked to go on
+    from there. After a tool call there is no going back, and the error is raised.
     """
 
     def __init__(
@@ -61,17 +70,18 @@ class FallbackLLM:
         variables: Mapping[str, Mapping[str, JSON]] | None = None,
     ) -> AsyncIterator[LLMEvent]:
         """See `LanguageModel.stream`. Raises the error of the last that was tried."""
-        order = self._circle.order()
         written = ""
-        for position, index in enumerate(order):
-            then = order[position + 1] if position + 1 < len(order) else None
+        for index, then in attempts(self._circle.order()):
+            other = then if then != index else None
             provider = self._circle.providers[index]
             asked = [*messages, Message("assistant", written), _GO_ON] if written.strip() else messages
             called = False
             stream = cast("AsyncGenerator[LLMEvent, None]", provider.stream(asked, tools, variables=variables))
             try:
                 async with aclosing(stream):
-                    async with within(self._limit(self._deadlines.first_token, then), provider.name, "the first token"):
+                    async with within(
+                        self._limit(self._deadlines.first_token, other), provider.name, "the first token"
+                    ):
                         event = await anext(stream, None)
                     self._circle.worked(index)
                     while event is not None:
@@ -86,8 +96,8 @@ class FallbackLLM:
                             event = await anext(stream, None)
                 return
             except ProviderError as error:
-                self._circle.failed(index, error, then=None if called else then)
-                if called or then is None:
+                self._circle.failed(index, error, then=None if called else other)
+                if called or then is None or (then == index and (written or not again(error))):
                     raise
 
     def _limit(self, usual: float, then: int | None) -> float | None:

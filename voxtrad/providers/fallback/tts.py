@@ -9,7 +9,16 @@ from dataclasses import replace
 from typing import cast
 
 from voxtrad.providers.base import ProviderError, SpeechChunk, TextToSpeech, TTSCapabilities, Voice
-from voxtrad.providers.fallback.circle import AUDIO_THEN, Circle, Deadlines, Nobody, Observer, within
+from voxtrad.providers.fallback.circle import (
+    AUDIO_THEN,
+    Circle,
+    Deadlines,
+    Nobody,
+    Observer,
+    again,
+    attempts,
+    within,
+)
 
 
 class FallbackTTS:
@@ -77,35 +86,35 @@ class FallbackVoice:
                     raise
 
     async def synthesize(self, text: str) -> AsyncIterator[SpeechChunk]:
-        """Speak one sentence. Who fails before any audio of it is replaced at once; who breaks off in the middle leaves
-        it cut short, and the next sentence is another's: nobody wants to hear the half of it twice.
+        """Speak one sentence. Who fails before any audio of it is replaced at once; a lone voice whose connection broke
+        is asked once more. Who breaks off in the middle leaves it cut short, and the next sentence is another's: nobody
+        wants to hear the half of it twice.
         """
-        order = self._circle.order()
-        for position, index in enumerate(order):
-            then = order[position + 1] if position + 1 < len(order) else None
+        for index, then in attempts(self._circle.order()):
             name = self._circle.providers[index].name
+            other = then if then != index else None
             heard = False
             try:
-                voice = await self._voice(index, last=then is None)
+                voice = await self._voice(index, last=other is None)
                 stream = cast("AsyncGenerator[SpeechChunk, None]", voice.synthesize(text))
                 async with aclosing(stream):
-                    async with within(self._limit(self._deadlines.first_audio, then), name, "the first audio"):
+                    async with within(self._limit(self._deadlines.first_audio, other), name, "the first audio"):
                         chunk = await anext(stream, None)
                     self._circle.worked(index)
                     while chunk is not None:
                         heard = heard or bool(chunk.pcm)
                         yield chunk if index == 0 else replace(chunk, own=False)
-                        async with within(self._limit(self._deadlines.next_audio, then), name, "more audio"):
+                        async with within(self._limit(self._deadlines.next_audio, other), name, "more audio"):
                             chunk = await anext(stream, None)
                 return
             except ProviderError as error:
-                self._circle.failed(index, error, then=then)
+                self._circle.failed(index, error, then=other)
                 await self._drop(index)
-                if heard and then is not None:
+                if then is None or (then == index and (heard or not again(error))):
+                    raise
+                if heard:
                     yield SpeechChunk(b"", own=False)
                     return
-                if then is None:
-                    raise
 
     async def aclose(self) -> None:
         for index in list(self._voices):
