@@ -195,7 +195,7 @@ async def test_a_lone_model_whose_connection_broke_is_asked_once_more():
     notes = Notes()
     lone = Model("a", [gone()], [TextDelta("hi")])
     llm = FallbackLLM([lone], observer=notes)
-    assert await said(llm) == "hi"
+    assert await said(llm) == [TextDelta("hi")]
     assert notes.requests == [("a", "llm", "unreachable"), ("a", "llm", "ok")] and notes.fallbacks == []
     for scripts, asked in (([[gone()]], 2), ([[TextDelta("h"), gone()]], 1), ([[BadKey("no", provider="a")]], 1)):
         broken = Model("a", *scripts)
