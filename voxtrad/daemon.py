@@ -70,9 +70,6 @@ from voxtrad.tools.runner import ToolRunner
 
 log = structlog.stdlib.get_logger(__name__)
 
-PREPARED_RATE = 8000
-"""Samples per second at which sentences are synthesized ahead: what nearly all telephones have."""
-
 LAST_WORDS = 5.0
 """Seconds that events may still be delivered in when the server stops."""
 
@@ -153,7 +150,8 @@ class Core:
         self.roster = new
         self.switchboard.replace(new)
         await old.retire()
-        await new.prepare(PREPARED_RATE)
+        for rate in rates_of(config):
+            await new.prepare(rate)
 
     def _tools(self, config: Config, servers: Mapping[str, McpServer]) -> Callable[[AgentConfig], ToolboxMaker]:
         built: dict[str, Tool] = {}
@@ -260,7 +258,7 @@ class Server:
             lease.announce(Address(self.url, self._key, certificate(self.config.server)))
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(core.roster.prepare(PREPARED_RATE), name="prepare"),
+                    group.create_task(_prepare(core.roster, rates_of(self.config)), name="prepare"),
                     group.create_task(self.delivery.run(), name="delivery"),
                     group.create_task(self.outgoing.run(), name="outgoing calls"),
                     group.create_task(measure_lag(self.metrics.event_loop_lag.observe), name="lag"),
@@ -404,6 +402,17 @@ async def _settle(started: asyncio.Event) -> None:
     the audio of all calls for 100 to 150 ms each time."""
     await started.wait()
     gc.freeze()
+
+
+def rates_of(config: Config) -> tuple[int, ...]:
+    """Sample rates that calls can have: what all of them are told is prepared for each."""
+    form = config.asterisk.media.format if config.asterisk is not None else "auto"
+    return (8000, 16000) if form == "auto" else (16000,) if form == "slin16" else (8000,)
+
+
+async def _prepare(roster: Roster, rates: Iterable[int]) -> None:
+    for rate in rates:
+        await roster.prepare(rate)
 
 
 def asterisk_settings(config: Config, instance: str | None = None) -> AsteriskSettings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from stage import FOREVER, Caller, Job, Model, Recogniser, Synthesis, asks, hangs_up_after, play, timeline
+from stage import FOREVER, Caller, Job, Model, Recogniser, Synthesis, asks, hangs_up_after, later, play, timeline
 
 from voxtrad.conversation.call import Call
 from voxtrad.events.types import (
@@ -131,6 +131,22 @@ async def test_caller_who_talks_is_never_nudged() -> None:
     played = await play(scene, config={"idle": {"after": 3}})
     assert not played.of(SilenceDetected)
     assert len(played.turns()) == 1
+
+
+@pytest.mark.parametrize(
+    ("after", "most", "say"), [(2.0, 1, ["Hello?"]), (4.0, 3, ["One?", "Two?"]), (6.0, 0, ["Hm?"])]
+)
+async def test_idle_is_the_agents_own_choice(after: float, most: int, say: list[str]) -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.waits(120)
+
+    played = await play(scene, config={"idle": {"after": after, "max": most, "say": say}})
+    assert played.said() == [*say, *[say[-1]] * most][:most]
+    starts = [0.0, *(end for _, end in played.agent_spans)]
+    assert [b[0] - a for a, b in zip(starts, played.agent_spans, strict=False)] == pytest.approx(
+        [after] * most, abs=0.3
+    )
+    assert played.ended.outcome == "idle"
 
 
 async def test_speech_and_keys_reset_the_idle_count() -> None:
@@ -330,6 +346,22 @@ async def test_keys_are_a_turn(keys: str, turn: str, at_once: bool) -> None:
     assert [event.digit for event in played.of(DtmfReceived)] == list(keys)
     pressed = played.at(DtmfReceived)[-1]
     assert (played.when("end_turn")[0] - pressed < 0.1) == at_once
+
+
+@pytest.mark.parametrize("tenths", [1, 5, 9, 12, 15])
+async def test_key_while_the_caller_speaks(tenths: int) -> None:
+    """Words and keys are both heard, whichever came when."""
+
+    async def scene(caller: Caller) -> None:
+        later(tenths / 10, caller.leg.press, "7")
+        await caller.says("my number is on the keys", 1.2)
+        await caller.answered()
+        await caller.quiet(3.0)
+
+    played = await play(scene)
+    told = " ".join(content for role, content in played.dialogue() if role == "user")
+    assert sorted(told.split()) == sorted("my number is on the keys 7".split())
+    assert [event.digit for event in played.of(DtmfReceived)] == ["7"]
 
 
 async def test_key_interrupts_the_agent() -> None:

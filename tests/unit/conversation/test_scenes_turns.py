@@ -190,13 +190,14 @@ async def test_what_is_complete_is_not_waited_for(text: str) -> None:
     assert played.when("end_turn")[0] - played.caller_spans[0][1] < 0.6
 
 
-async def test_unfinished_is_waited_for_at_most_max_silence() -> None:
+@pytest.mark.parametrize("max_silence", [1.0, 2.0, 3.0])
+async def test_unfinished_is_waited_for_at_most_max_silence(max_silence: float) -> None:
     async def scene(caller: Caller) -> None:
         await caller.says("I would like a pizza and")
         await caller.answered()
 
-    played = await play(scene, config={"turn": {"max_silence": "2s"}})
-    assert played.when("end_turn")[0] - played.caller_spans[0][1] == pytest.approx(2.0, abs=0.045)
+    played = await play(scene, config={"turn": {"max_silence": max_silence}})
+    assert played.when("end_turn")[0] - played.caller_spans[0][1] == pytest.approx(max_silence, abs=0.045)
 
 
 @pytest.mark.parametrize("pause", [0.6, 0.9, 1.2])
