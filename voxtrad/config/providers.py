@@ -100,14 +100,26 @@ class Directory:
         name = options.get("provider")
         if not isinstance(name, str):
             raise PydanticCustomError("choice", "must name a provider with 'provider:'")
-        entry = self._find(kind, str.__str__(name), within=isinstance(raw, Mapping))
         given = {key: value for key, value in options.items() if key != "provider"}
+        try:
+            entry = self._find(kind, str.__str__(name), within=isinstance(raw, Mapping))
+        except PydanticCustomError as error:
+            if error.type == ELSEWHERE:
+                self._judge_options(kind, str.__str__(name), given, context)
+            raise
         return ProviderChoice(
             provider=entry.name,
             type=entry.type,
             connection=entry.connections[kind],
             options=self._models(kind, entry.type).options.model_validate(given, context=context),
         )
+
+    def _judge_options(self, kind: Kind, name: str, given: Mapping[str, object], context: object) -> None:
+        """Options beside an entry that is not valid, where its type can be told. Raises `ValidationError`."""
+        entry = self.entries[name]
+        type_name = entry.get("type", name) if isinstance(entry, Mapping) else name
+        if isinstance(type_name, str) and type_name in self.types.get(kind, {}):
+            self._models(kind, str.__str__(type_name)).options.model_validate(given, context=context)
 
     def _find(self, kind: Kind, name: str, *, within: bool) -> ProviderEntry:
         if name in self.entries:
@@ -157,6 +169,8 @@ class Directory:
         if not isinstance(given, Mapping):
             raise PydanticCustomError("mapping", "must be a mapping")
         type_name = given.get("type", name)
+        if not isinstance(type_name, str):
+            raise _below(("type",), PydanticCustomError("string_type", "must be text"))
         kinds = [kind for kind in KINDS if type_name in self.types.get(kind, {})]
         if not kinds:
             known = sorted({type_name for types in self.types.values() for type_name in types})

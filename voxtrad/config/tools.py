@@ -309,7 +309,7 @@ def _implementation(value: object) -> str | None:
     if given != ["builtin"]:
         return given[0] if given else "declared"
     builtin = value["builtin"]
-    return str(builtin) if builtin in BUILTINS else None
+    return builtin if isinstance(builtin, str) and builtin in BUILTINS else None
 
 
 def _one_implementation(value: object) -> object:
@@ -320,7 +320,8 @@ def _one_implementation(value: object) -> object:
     given = [key for key in IMPLEMENTATIONS if key in value]
     if len(given) > 1:
         raise PydanticCustomError("tool", "a tool is one of {given}, not several", {"given": " and ".join(given)})
-    if given == ["builtin"] and value["builtin"] not in BUILTINS:
+    builtin = value.get("builtin")
+    if given == ["builtin"] and not (isinstance(builtin, str) and builtin in BUILTINS):
         error = PydanticCustomError("unknown_builtin", "unknown built-in tool", {"expected": list(BUILTINS)})
         raise together([at(("builtin",), error)])
     return value

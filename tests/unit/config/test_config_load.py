@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import operator
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from provider_models import TYPES, Chat
@@ -14,6 +20,9 @@ from pydantic import SecretStr, ValidationError
 from voxtrad.config.diagnostics import ConfigError, as_github, as_json, as_text
 from voxtrad.config.loader import Loaded, load
 from voxtrad.config.models import BuiltinTool, DialDestination, EndCallTool, HttpTool, WebhookTool
+from voxtrad.config.reading import read_document
+from voxtrad.config.tree import values
+from voxtrad.config.written import plain
 
 SECRET = "whsec_dGhlLXN0YXJ0ZXItc2VjcmV0LW9mLXZveHRyYWQ="
 MINIMAL = "agents: {support: {stt: sphinx, llm: scripted, tts: espeak}}\n"
@@ -305,9 +314,43 @@ def test_any_pieces_of_yaml_are_answered(tmp_path: Path, text: str) -> None:
 @ANY
 @given(value=st.dictionaries(WORDS, VALUES, max_size=6))
 def test_any_values_are_answered(tmp_path: Path, value: dict[str, object]) -> None:
-    import yaml
-
     answered(tmp_path, yaml.safe_dump(value, allow_unicode=True).encode("utf-8", "surrogatepass"))
+
+
+def whole_language() -> object:
+    """The example of the whole language, as values."""
+    file = Path(__file__).parent / "whole" / "voxtrad.yaml"
+    tree = read_document(file.read_bytes(), file).tree
+    assert tree is not None
+    return plain(values(tree))
+
+
+def paths_in(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, below in inner:
+        yield from paths_in(below, (*path, key))
+
+
+WHOLE = whole_language()
+PATHS = sorted(path for path in paths_in(WHOLE) if path)
+
+
+@settings(ANY, max_examples=200)
+@given(path=st.sampled_from(PATHS), other=VALUES | st.sampled_from(PATHS), remove=st.booleans())
+def test_the_whole_language_with_one_value_changed_is_answered(
+    tmp_path: Path, path: tuple[str | int, ...], other: object, remove: bool
+) -> None:
+    """Another value in the place of one, one of the example's own as well; or none at all."""
+    changed = copy.deepcopy(WHOLE)
+    holder: Any = changed
+    for key in path[:-1]:
+        holder = holder[key]
+    if remove:
+        del holder[path[-1]]
+    else:
+        holder[path[-1]] = functools.reduce(operator.getitem, other, WHOLE) if other in PATHS else other  # type: ignore[call-overload]  # paths of it
+    answered(tmp_path, yaml.safe_dump(changed, allow_unicode=True).encode("utf-8", "surrogatepass"))
 
 
 def test_aliases_do_not_explode(tmp_path: Path) -> None:
