@@ -18,7 +18,7 @@ import aiohttp
 from tests.bench.figures import Level, of_level
 from tests.bench.marks import RATE
 from tests.bench.process import ROOT, Helper, cpu_seconds, memory_mb, running
-from tests.serving.process import served
+from tests.serving.process import Served, served
 from voxtrad.providers.tts.espeak import Espeak, EspeakOptions
 
 SAID = "Where is the parcel that you sent me?"
@@ -73,13 +73,14 @@ async def run(plan: Plan, tell: Callable[[str], None]) -> dict[str, Any]:
             starts, idle = [], 0.0
             for number in range(plan.starts):
                 began = monotonic()
-                async with server(folder / f"start{number}", _DEFAULTS, pbx) as (pid, ready):
+                async with server(folder / f"start{number}", _DEFAULTS, pbx) as (daemon, ready):
                     starts.append(ready - began)
                     await asyncio.sleep(2)  # what is prepared in advance is in place then
-                    idle = memory_mb(pid)
+                    idle = memory_mb(daemon.process.pid)
             levels = []
             agent = AGENT.format(vendors=vendors.url)
-            async with server(folder / "calls", agent, pbx) as (pid, _):
+            async with server(folder / "calls", agent, pbx) as (daemon, _):
+                pid = daemon.process.pid
                 await _measure(pid, pbx, vendors, 2, 3.0)  # what the first calls import is not theirs
                 base = memory_mb(pid)
                 for calls, seconds in plan.levels:
@@ -120,16 +121,19 @@ async def _measure(pid: int, pbx: Helper, vendors: Helper, calls: int, seconds: 
 
 
 @contextlib.asynccontextmanager
-async def server(folder: Path, agents: str, pbx: Helper) -> AsyncIterator[tuple[int, float]]:
-    """A real server that knows the plugin; its process id, and when the PBX had it as subscriber."""
+async def server(
+    folder: Path, agents: str, pbx: Helper, *, path: Path | None = None
+) -> AsyncIterator[tuple[Served, float]]:
+    """A real server that knows the plugin, and when the PBX had it as subscriber. `path` has more modules."""
     folder.mkdir()  # noqa: ASYNC240 - before anything is measured
     config = folder / "voxtrad.yaml"
     config.write_text(_CONFIG.format(pbx=pbx.url, data=folder / "var") + agents, encoding="utf-8")
     _plug_in(folder)
-    async with served(config, PYTHONPATH=os.pathsep.join([str(folder), str(ROOT)])) as daemon:
+    modules = os.pathsep.join(str(one) for one in (path, folder, ROOT) if one is not None)
+    async with served(config, PYTHONPATH=modules) as daemon:
         ready = await pbx.get("/bench/ready")
         await daemon.until("connected to Asterisk")
-        yield daemon.process.pid, float(str(ready["at"]))
+        yield daemon, float(str(ready["at"]))
 
 
 def _plug_in(folder: Path) -> None:

@@ -32,7 +32,8 @@ async def test_calls_are_measured(tmp_path):
         running("tests.bench.vendors", http=http) as vendors,
         running("tests.bench.pbx", str(tmp_path / "speech.raw"), http=http) as pbx,
     ):
-        async with server(tmp_path / "calls", AGENT.format(vendors=vendors.url), pbx) as (pid, ready):
+        async with server(tmp_path / "calls", AGENT.format(vendors=vendors.url), pbx) as (daemon, ready):
+            pid = daemon.process.pid
             await pbx.post("/bench/ring?count=1")
             noted = await two_turns(vendors)
             calls = await pbx.post("/bench/hangup")
