@@ -59,6 +59,8 @@ def _told(event: Event) -> tuple[str, str] | None:
         case TurnEnded():
             stages = ", ".join(f"{name} {_ms(value)}" for name, value in event.stages.items())
             return "turn", f"answered after {event.latency * 1000:.0f} ms ({stages})"
+        case Decision(what="answered_turn"):
+            return None  # `TurnEnded` tells the same
         case Decision():
             return "·", f"{event.what}{': ' if event.reason else ''}{event.reason}"
         case ErrorOccurred():

@@ -117,7 +117,6 @@ class Reporter:
     def answered(self) -> None:
         self._answered = self._clock()
         self._publish(CallAnswered(call_id=self.call_id, agent=self.agent))
-        self.note("answered", "")
 
     def over(self) -> None:
         """The call is over, for the caller; it may take a while until all of it is done."""

@@ -24,10 +24,13 @@ from voxtrad.events.types import (
     Event,
     PromisedEvent,
     RecordingReady,
+    SilenceDetected,
     TokensUsed,
     ToolCalled,
     ToolCompleted,
     TurnEnded,
+    UserSpeechEnded,
+    UserSpeechStarted,
     UserTranscript,
     UserTranscriptPartial,
 )
@@ -237,13 +240,17 @@ def _tools(entries: Iterable[Entry], started: float) -> list[JSON]:
     return list(tools.values())
 
 
+_DECIDED = frozenset({UserSpeechStarted.name, UserSpeechEnded.name, SilenceDetected.name, TurnEnded.name})
+"""Events that a decision tells too, with its reason."""
+
+
 def _timeline(entries: Iterable[Entry], started: float) -> list[JSON]:
-    """Decisions as they were taken, and every other event by its name, without the words."""
+    """Decisions as they were taken, and every other event by its name, without the words: each thing once."""
     line: list[dict[str, JSON]] = []
     for entry in entries:
         if entry.type == "decision":
             line.append({"at": entry.data["at"], "what": entry.data["what"], "reason": entry.data["reason"]})
-        elif entry.type != "tokens":
+        elif entry.type != "tokens" and entry.type not in _DECIDED:
             line.append({"at": _since(entry, started), "what": entry.type, "reason": entry.data.get("reason", "")})
     line.sort(key=lambda item: cast("float", item["at"]))
     return [*line]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from stage import FOREVER, Caller, Job, Model, Recogniser, Synthesis, asks, hangs_up_after, later, play, timeline
 
+from voxtrad.cli.timeline import line
 from voxtrad.conversation.call import Call
 from voxtrad.events.types import (
     AgentSpeechEnded,
     AgentSpeechStarted,
     CallStarted,
+    Decision,
     DtmfReceived,
     LatencyAdded,
     SilenceDetected,
@@ -72,6 +74,23 @@ async def test_agent_listens_first_without_a_greeting_and_answers_without_a_lead
     played = await play(scene, model=Model([["Good morning."]], delay=0.0), voice=Synthesis(delay=0.0))
     (start, _), *_ = played.agent_spans
     assert start - played.caller_spans[0][1] < 0.6
+
+
+async def test_timeline_says_each_thing_once_and_why() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.answered()
+        await caller.says("where is my order")
+        await caller.answered()
+
+    played = await play(scene, config={"greeting": "Hello."})
+    printed = [told for at, event in played.log if (told := line(event, at))]
+    told = [each.split("ms", 1)[1].split() for each in printed]
+    assert [" ".join(words[:2]).rstrip(":") for words in told] == [
+        "call 100", "call answered", "agent “Hello.”", "· speech_started", "· speech_ended", "· end_turn",
+        "caller “where", "agent “All", "turn answered", "call ended",
+    ]  # fmt: skip
+    for decision in played.of(Decision):
+        assert decision.reason and decision.at >= 0
 
 
 @pytest.mark.parametrize("lead_in", ["0s", "300ms", "1s"])
