@@ -285,3 +285,16 @@ def test_a_connection_needs_a_key_or_a_server_of_ones_own():
 def test_a_base_url_must_be_one(url):
     with pytest.raises(ValidationError):
         OpenAIConnection.model_validate({"base_url": url})
+
+
+@pytest.mark.parametrize(
+    ("options", "official", "effort"),
+    [
+        ({}, True, "none"),
+        ({}, False, None),
+        ({"model": "gpt-6.1-terra", "reasoning_effort": "low"}, True, "low"),
+        ({"model": "gpt-5.4-mini"}, True, None),
+    ],
+)
+def test_models_that_take_tools_only_without_reasoning_are_asked_for_none(options, official, effort):
+    assert OpenAIChatOptions.model_validate(options).effort(official=official) == effort

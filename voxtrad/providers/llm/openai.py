@@ -38,19 +38,21 @@ if TYPE_CHECKING:
         ChatCompletionMessageParam,
     )
     from openai.types.chat.chat_completion_chunk import ChoiceDelta, ChoiceDeltaToolCall
+    from openai.types.shared import ReasoningEffort
 
 
 class OpenAIChatOptions(ConfigModel):
-    model: Name = "gpt-4o-mini"
-    """The model's name, as the server knows it."""
+    model: Name = "gpt-6-luna"
+    """The model's name, as the server knows it. OpenAI ends gpt-4o-mini on 2027-01-14."""
     temperature: Number | None = Field(default=None, ge=0, le=2)
     """How freely the model chooses its words; unset leaves it to the server."""
     top_p: Number | None = Field(default=None, gt=0, le=1)
     """Choose only among the likeliest words up to this total probability."""
     max_tokens: Integer | None = Field(default=None, ge=1)
     """At most this many tokens in one answer."""
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None = None
-    """How long a reasoning model thinks before it speaks. On the telephone: as little as will do."""
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    """How long a reasoning model thinks before it speaks. On the telephone: as little as will do. Unset leaves it to
+    the server; for OpenAI's gpt-6 it is `none`, without which these take no tools here."""
     seed: Integer | None = None
     """Ask for the same answer to the same question, where the server can."""
     parallel_tool_calls: Boolean | None = None
@@ -59,6 +61,12 @@ class OpenAIChatOptions(ConfigModel):
     """Ask for token counts with the stream. Switch off for a server that refuses the option."""
     extra_body: JSONObject = Field(default_factory=dict)
     """Further fields of the request, sent as they are, for what a compatible server has of its own."""
+
+    def effort(self, *, official: bool) -> ReasoningEffort:
+        """What is asked for; None leaves it to the server."""
+        if self.reasoning_effort is None and official and self.model.startswith("gpt-6"):
+            return "none"
+        return self.reasoning_effort
 
 
 class OpenAIChat:
@@ -114,6 +122,7 @@ class OpenAIChat:
         from openai import omit
 
         options = self._options
+        effort = options.effort(official=self._official)
         # As `extra_body`: given otherwise, the SDK looks through all messages, 0.1 ms for each, and changes nothing.
         body: dict[str, object] = {"messages": [param for message in messages for param in _param(message)]}
         if tools:
@@ -130,7 +139,7 @@ class OpenAIChat:
             top_p=omit if options.top_p is None else options.top_p,
             max_tokens=omit if options.max_tokens is None or self._official else options.max_tokens,
             max_completion_tokens=options.max_tokens if options.max_tokens is not None and self._official else omit,
-            reasoning_effort=omit if options.reasoning_effort is None else options.reasoning_effort,
+            reasoning_effort=omit if effort is None else effort,
             seed=omit if options.seed is None else options.seed,
             extra_body={**body, **options.extra_body},
         )

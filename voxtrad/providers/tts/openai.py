@@ -18,7 +18,7 @@ from voxtrad.providers.vendors.openai import OpenAIConnection, make_client, make
 
 class OpenAISpeechOptions(ConfigModel):
     model: Name = "gpt-4o-mini-tts"
-    """The model's name, as the server knows it."""
+    """The model's name, as the server knows it. OpenAI itself ends its models for this on 2027-01-06."""
     voice: Name = "alloy"
     """The voice's name, as the server knows it."""
     speed: Number | None = Field(default=None, ge=0.25, le=4)
