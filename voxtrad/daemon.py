@@ -37,6 +37,7 @@ from voxtrad.lease import Address, Lease, leased
 from voxtrad.ledger.ledger import RECORDED, open_ledger
 from voxtrad.ledger.privacy import Privacy
 from voxtrad.ledger.queries import crashed_since
+from voxtrad.ledger.recordings import owner_of
 from voxtrad.ledger.schema import LedgerError
 from voxtrad.ledger.store import Settings
 from voxtrad.leg import LegError
@@ -248,7 +249,7 @@ class Server:
             lease = stack.enter_context(leased(self.config.server.data_dir))
             if self.config.asterisk is not None:
                 session = await stack.enter_async_context(open_session())
-                settings = asterisk_settings(self.config, lease.instance)
+                settings = asterisk_settings(self.config, lease.instance, owner_of(self.config.server.data_dir))
                 self.telephony = AsteriskTelephony(settings, core.switchboard.take, http=session)
                 self.outgoing.line = self.telephony
             self.url = await stack.enter_async_context(
@@ -268,8 +269,7 @@ class Server:
                 tasks.append(group.create_task(self._reload_when_asked(), name="reload"))
                 if self.telephony is not None:
                     tasks.append(group.create_task(self.telephony.run(), name="telephony"))
-                    if lease.dead:
-                        tasks.append(group.create_task(self._clear_up(self.telephony, lease), name="clear up"))
+                    tasks.append(group.create_task(self._clear_up(self.telephony, lease), name="clear up"))
                 self.started.set()
                 log.info("serving", url=self.url, agents=list(self.config.agents))
                 await self._told.wait()
@@ -304,15 +304,22 @@ class Server:
             log.warning("crashed calls are not counted", reason=error.message)
 
     async def _clear_up(self, telephony: AsteriskTelephony, lease: Lease) -> None:
-        """After a crash: callers whom nobody talks to go on in the dialplan, recordings are fetched."""
-        await telephony.clear_up_after(lease.dead)
+        """What earlier runs left: after a crash callers go on in the dialplan; recordings are fetched."""
+        if lease.dead:
+            await telephony.clear_up_after(lease.dead)
         try:
-            found = await telephony.recordings_of(lease.dead)
+            found = await telephony.recordings()
         except LegError as error:
-            log.warning("recordings of a server that has died stay at the PBX", reason=error.message)
+            log.warning("recordings that earlier runs left stay at the PBX", reason=error.message)
         else:
-            data_dir = self.config.server.data_dir
-            await fetch_recordings(found, self.ledger, data_dir, self.core.bus.publish)
+            board, data_dir = self.core.switchboard, self.config.server.data_dir
+            await fetch_recordings(
+                found,
+                self.ledger,
+                data_dir,
+                self.core.bus.publish,
+                busy=lambda call_id: call_id in board.calls or call_id in board.wrapping_up,
+            )
         lease.forget()
 
     def not_ready(self) -> list[str]:
@@ -415,7 +422,7 @@ async def _prepare(roster: Roster, rates: Iterable[int]) -> None:
         await roster.prepare(rate)
 
 
-def asterisk_settings(config: Config, instance: str | None = None) -> AsteriskSettings:
+def asterisk_settings(config: Config, instance: str | None = None, recorder: str = "") -> AsteriskSettings:
     """The telephony's part of the configuration, for this run of the server."""
     asterisk = config.asterisk
     if asterisk is None:
@@ -425,6 +432,7 @@ def asterisk_settings(config: Config, instance: str | None = None) -> AsteriskSe
         raise ValueError("rtp is refused by the configuration's checks")
     return AsteriskSettings(
         instance=instance or secrets.token_hex(4),
+        recorder=recorder,
         url=asterisk.url,
         username=asterisk.username,
         password=asterisk.password.get_secret_value(),

@@ -1,4 +1,4 @@
-"""Recordings of a server that has died: they wait at the PBX, and the next one fetches them for the calls' records."""
+"""Recordings that wait at the PBX, of a server that died or could not fetch them then: the next start does it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,20 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 async def fetch_recordings(
-    found: Mapping[str, Recording], ledger: Ledger, data_dir: Path, publish: Callable[[Event], None]
+    found: Mapping[str, Recording],
+    ledger: Ledger,
+    data_dir: Path,
+    publish: Callable[[Event], None],
+    busy: Callable[[str], bool],
 ) -> None:
     """Keep what was recorded of calls that have a record and whose privacy lets them be recorded; delete the rest.
 
-    `found` is by the calls' ids. Never raises for what fails: that stays at the PBX, and the log says so.
+    `found` is by the calls' ids; what is `busy` is left alone. Never raises for what fails: that stays at the PBX, and
+    the log says so.
     """
     for call_id, recording in found.items():
+        if busy(call_id):
+            continue
         try:
             record = await ledger.read(partial(show_call, call_id=call_id))
             await recording.stop()
@@ -39,7 +46,7 @@ async def fetch_recordings(
         except OSError as error:
             log.warning("a recording stays at the PBX", call_id=call_id, reason=error.strerror)
         else:
-            log.info("a recording was fetched after a crash", call_id=call_id, seconds=round(seconds, 1))
+            log.info("a recording was fetched that an earlier run had left", call_id=call_id, seconds=round(seconds, 1))
             location = recording_location(call_id)
             agent = str(record["agent"])
             publish(RecordingReady(call_id=call_id, agent=agent, location=location, seconds=round(seconds, 3)))

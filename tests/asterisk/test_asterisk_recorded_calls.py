@@ -114,6 +114,7 @@ async def test_consent_sensitive_keys_and_deletion(pbx: Pbx, ari: PbxAri, compan
         assert at_the_pbx(pbx) == []
         await ari.nothing_left()
 
+        await office.server.ledger.flush()
         (file,) = list((tmp_path / "data/recordings").iterdir())
         async with aiohttp.ClientSession(office.server.url) as http:
             async with http.get(f"/v1/calls/{ready.call_id}") as answer:

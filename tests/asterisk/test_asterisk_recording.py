@@ -139,9 +139,9 @@ async def test_a_pbx_that_does_not_record(own_pbx: Pbx) -> None:
         await ari.nothing_left()
 
 
-async def test_what_a_dead_server_has_recorded_is_found(pbx: Pbx, ari: PbxAri, tmp_path: Path) -> None:
-    legs, dead = Legs(), settings_for(pbx)
-    async with serving(dead, legs) as telephony:
+async def test_what_an_earlier_run_has_recorded_is_found(pbx: Pbx, ari: PbxAri, tmp_path: Path) -> None:
+    legs = Legs()
+    async with serving(settings_for(pbx, recorder="house7"), legs) as telephony:
         await ari.call("1000")
         leg = await legs.next()
         port = await leg.open_media()
@@ -151,12 +151,13 @@ async def test_what_a_dead_server_has_recorded_is_found(pbx: Pbx, ari: PbxAri, t
         await ari.hang_up_all()
         legs.let_go(leg)
         await telephony.wait_idle()
-    async with serving(settings_for(pbx), Legs()) as telephony:
-        assert await telephony.recordings_of(["another"]) == {}
-        found = await telephony.recordings_of([dead.instance, "another"])
+    async with serving(settings_for(pbx, recorder="house8"), Legs()) as telephony:
+        assert await telephony.recordings() == {}
+    async with serving(settings_for(pbx, recorder="house7"), Legs()) as telephony:
+        found = await telephony.recordings()
         assert list(found) == ["c_5"]
         await found["c_5"].save(tmp_path / "c_5.wav")
-        assert await telephony.recordings_of([dead.instance]) == {}
+        assert await telephony.recordings() == {}
     _, right, rate = tracks(tmp_path / "c_5.wav")
     assert digits_in(right, rate) == "42"
     assert kept(pbx) == []

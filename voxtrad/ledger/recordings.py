@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,7 +14,28 @@ log = structlog.stdlib.get_logger(__name__)
 
 FOLDER = "recordings"
 """In the data directory."""
+OWNER = "owner"
+"""The name of the file with the owner's name."""
+_OWNER = re.compile(r"[0-9a-f]{16}")
 _CALL_ID = re.compile(r"c_[0-9a-z]{1,64}")
+
+
+def owner_of(data_dir: Path) -> str:
+    """What recordings at the PBX are called by that are to end up here, whichever run of the server makes them.
+
+    Made at the first start. Empty where the directory cannot be written.
+    """
+    path = data_dir / OWNER
+    try:
+        if path.is_file() and _OWNER.fullmatch(known := path.read_text(encoding="ascii", errors="replace").strip()):
+            return known
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(made := secrets.token_hex(8), encoding="ascii")
+    except OSError as error:
+        log.warning("recordings that are left at the PBX will not be found", file=str(path), reason=error.strerror)
+        return ""
+    return made
 
 
 def recording_of(data_dir: Path, call_id: str) -> Path | None:

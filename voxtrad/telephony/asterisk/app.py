@@ -34,7 +34,7 @@ from voxtrad.telephony.asterisk.messages import (
     StasisStart,
 )
 from voxtrad.telephony.asterisk.orphans import OWN, sweep
-from voxtrad.telephony.asterisk.recording import Track, left_by
+from voxtrad.telephony.asterisk.recording import Track, waiting
 from voxtrad.telephony.asterisk.settings import AsteriskSettings
 from voxtrad.telephony.asterisk.websocket import WebSocketTransport
 from voxtrad.telephony.pacing import Metronome, Pulse
@@ -153,9 +153,10 @@ class AsteriskTelephony:
                 log.warning("not cleared up after a server that has died", reason=error.message)
                 await asyncio.sleep(_SETTLE)
 
-    async def recordings_of(self, dead: Collection[str]) -> Mapping[str, Recording]:
-        """What these servers, which have died, recorded and left in the PBX, by the names given. Raises `LegError`."""
-        return await left_by(self._ari, self, [recording_name(name, "") for name in dead])
+    async def recordings(self) -> Mapping[str, Recording]:
+        """All that `settings.recorder` has at the PBX, by the names given, once it is connected. Raises `LegError`."""
+        await self.wait_ready()
+        return await waiting(self._ari, self, self.recording(""))
 
     # --- for the legs -------------------------------------------------------------------------------------------------
 
@@ -178,7 +179,7 @@ class AsteriskTelephony:
         return future
 
     def recording(self, name: str) -> str:
-        return recording_name(self.settings.instance, name)
+        return f"{OWN}{self.settings.recorder or self.settings.instance}-record-{name}"
 
     def track(self, name: str) -> Track:
         track = self._tracks[name] = Track()
@@ -397,8 +398,3 @@ class AsteriskTelephony:
         for channel_id, leg in known.items():
             if channel_id not in present:
                 leg.left("gone while there was no connection to Asterisk")
-
-
-def recording_name(instance: str, name: str) -> str:
-    """A recording's name at the PBX: it tells whose it is."""
-    return f"{OWN}{instance}-record-{name}"

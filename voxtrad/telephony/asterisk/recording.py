@@ -54,6 +54,10 @@ class Track:
 class Exchange(Protocol):
     """What a recording needs of the application."""
 
+    def new_id(self, what: str) -> str:
+        """An id for a channel of ours."""
+        ...
+
     def entered(self, channel_id: str) -> asyncio.Future[None]:
         """Done when our own channel of that id has entered the application."""
         ...
@@ -67,18 +71,21 @@ class ChannelRecording:
     """See `leg.Recording`."""
 
     def __init__(self, ari: Ari, exchange: Exchange, name: str) -> None:
-        """Begins with `begin`. `name` is the owner's, and unique to the call; channels and recordings are called after
-        it."""
+        """Begins with `begin`. `name` is the owner's, unique to the call: the PBX's recordings are called after it."""
         self._ari = ari
         self._exchange = exchange
         self._names = {track: f"{name}-{track}" for track in SPIES}
+        self._channels: dict[str, str] = {}
+        """The snoop channels, by the recordings that they carry."""
         self._running: dict[str, Track] = {}
 
     async def begin(self, channel_id: str, *, app: str, rate: int) -> None:
         """Raises `LegError`; then nothing is left of it."""
         try:
-            await _together(self._snoop(channel_id, app, name, SPIES[track]) for track, name in self._names.items())
-            await _together(self._record(name, rate) for name in self._names.values())
+            self._channels = {name: self._exchange.new_id("snoop") for name in self._names.values()}
+            snoops = zip(SPIES.values(), self._channels.values(), strict=True)
+            await _together(self._snoop(channel_id, app, snoop, spy) for spy, snoop in snoops)
+            await _together(self._record(snoop, name, rate) for name, snoop in self._channels.items())
         except BaseException:
             await self.stop()
             with contextlib.suppress(LegError):
@@ -127,10 +134,10 @@ class ChannelRecording:
 
     # ------------------------------------------------------------------------------------------------------------------
 
-    async def _snoop(self, channel_id: str, app: str, name: str, spy: str) -> None:
-        entered = self._exchange.entered(name)
+    async def _snoop(self, channel_id: str, app: str, snoop: str, spy: str) -> None:
+        entered = self._exchange.entered(snoop)
         try:
-            await self._ari.post(f"channels/{channel_id}/snoop/{name}", {"spy": spy, "app": app})
+            await self._ari.post(f"channels/{channel_id}/snoop/{snoop}", {"spy": spy, "app": app})
             async with asyncio.timeout(_ENTER_TIMEOUT):
                 await entered
         except TimeoutError:
@@ -138,11 +145,11 @@ class ChannelRecording:
         finally:
             entered.cancel()
 
-    async def _record(self, name: str, rate: int) -> None:
+    async def _record(self, snoop: str, name: str, rate: int) -> None:
         track = self._running[name] = self._exchange.track(name)
         what = {"name": name, "format": "wav16" if rate == 16000 else "wav", "ifExists": "overwrite"}
         try:
-            await self._ari.post(f"channels/{name}/record", what)
+            await self._ari.post(f"channels/{snoop}/record", what)
             async with asyncio.timeout(_BEGIN_TIMEOUT):
                 begun = await track.begun
             await self._ari.get(f"recordings/live/{name}")  # it "begins" also where its file cannot be opened
@@ -172,9 +179,9 @@ class ChannelRecording:
         finally:
             for track in running.values():
                 track.over.cancel()
-            if not running:  # another server's: nobody tells us of it
+            if not running:  # of an earlier run: nobody tells us of it
                 await _together(self._closed(name) for name in self._names.values())
-            await _together(_unless_gone(self._ari.delete(f"channels/{name}")) for name in self._names.values())
+            await _together(_unless_gone(self._ari.delete(f"channels/{snoop}")) for snoop in self._channels.values())
 
     async def _closed(self, name: str) -> None:
         """Ask until a file is closed."""
@@ -192,17 +199,20 @@ class ChannelRecording:
             await self._ari.download(f"recordings/stored/{name}/file", file.write)
 
 
-async def left_by(ari: Ari, exchange: Exchange, prefixes: Iterable[str]) -> dict[str, ChannelRecording]:
-    """The recordings that wait at the PBX and whose names begin so, by what follows. Raises `AriError`."""
-    answer = await ari.get("recordings/stored")
+async def waiting(ari: Ari, exchange: Exchange, prefix: str) -> dict[str, ChannelRecording]:
+    """The recordings at the PBX whose names begin so, by what follows; also those that are being made.
+
+    Raises `AriUnreachable`. A PBX that has none, or no folder for them, refuses to list them.
+    """
+    try:
+        answer = await ari.get("recordings/stored")
+    except AriRefused as error:
+        log.debug("the PBX lists no recordings", reason=error.message)
+        return {}
     tracks = [str(item.get("name")) for item in answer if isinstance(item, Mapping)] if isinstance(answer, list) else []
     found = {track.removesuffix(f"-{side}") for track in tracks for side in SPIES if track.endswith(f"-{side}")}
-    return {
-        name.removeprefix(prefix): ChannelRecording(ari, exchange, name)
-        for name in sorted(found)
-        for prefix in prefixes
-        if name.startswith(prefix)
-    }
+    mine = [name for name in sorted(found) if name.startswith(prefix)]
+    return {name.removeprefix(prefix): ChannelRecording(ari, exchange, name) for name in mine}
 
 
 async def _together(works: Iterable[Awaitable[object]]) -> None:

@@ -14,6 +14,9 @@ class AsteriskSettings:
 
     instance: str
     """Names this server among several on one PBX; every channel and bridge we make carries it. Letters and digits."""
+    recorder: str = ""
+    """Names this server and its earlier runs: recordings carry it, so that what one run left the next can fetch.
+    Letters and digits; empty is `instance`."""
     url: str = "http://127.0.0.1:8088"
     """Asterisk's HTTP server, with its prefix where it has one."""
     username: str = "voxtrad"
