@@ -39,7 +39,11 @@ COMMANDS: tuple[Command, ...] = (
     Command("calls", "voxtrad.cli.calls", "say what became of calls: transcript, tools, timeline, figures"),
     Command("events", "voxtrad.cli.events", "show what webhooks were sent, and put back what was given up"),
     Command("reload", "voxtrad.cli.reload", "have the running server load its configuration again"),
-    Command("drain", "voxtrad.cli.drain", "have the running server take no more calls, and wait for the live ones"),
+    Command(
+        "drain",
+        "voxtrad.cli.drain",
+        "have the running server take no more calls until it is restarted, and wait for the live ones",
+    ),
     Command("init", "voxtrad.cli.init", "write a starter configuration that runs without any key"),
 )
 

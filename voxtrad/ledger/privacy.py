@@ -59,11 +59,6 @@ def redact(event: EventT, level: Privacy) -> EventT:
     return replace(event, **changes)  # type: ignore[arg-type]  # the names are the event's own, the types are kept
 
 
-def redact_text(text: str, level: Privacy) -> str:
-    """The same for a line of a log."""
-    return {"full": text, "redacted": mask(text), "none": ""}[level]
-
-
 def mask(text: str) -> str:
     """Free text without e-mail addresses and numbers of four and more digits, written or spelled out."""
     return _DICTATED.sub("[number]", _NUMBER.sub("[number]", _EMAIL.sub("[email]", text)))

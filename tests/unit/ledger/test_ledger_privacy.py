@@ -26,7 +26,7 @@ from voxtrad.events.types import (
     ToolCompleted,
     TransferDenied,
 )
-from voxtrad.ledger.privacy import mask, mask_number, redact, redact_text, strictest
+from voxtrad.ledger.privacy import mask, mask_number, redact, strictest
 
 WHO = {"call_id": "c_1", "agent": "support"}
 
@@ -175,10 +175,7 @@ def test_no_event_lets_a_word_through_at_none_or_a_number_when_redacted() -> Non
     assert {AgentResponse, BargeIn, CallEnded, Decision, ErrorOccurred, ToolCalled, ToolCompleted} < kinds
 
 
-def test_lines_of_a_log_and_the_strictest_level() -> None:
-    assert [redact_text("call 0207 123", level) for level in ("full", "redacted", "none")] == [
-        "call 0207 123", "call [number]", "",
-    ]  # fmt: skip
+def test_the_strictest_level() -> None:
     assert strictest() == "full"
     assert strictest("redacted", "full") == "redacted"
     assert strictest("redacted", "none", "full") == "none"

@@ -186,7 +186,9 @@ def test_reports_of_the_rooms(tmp_path: Path) -> None:
     assert value(metrics, "voxtrad_provider_requests_total", provider="ollama", kind="llm", outcome="timeout") == 1
     assert value(metrics, "voxtrad_provider_fallbacks_total", kind="llm") == 1
     assert value(metrics, "voxtrad_webhook_deliveries_total", endpoint="crm", outcome="dead") == 1
-    assert value(metrics, "voxtrad_webhook_dead_letters_total", endpoint="crm") == 11, "one now, three too old, seven dropped"
+    assert value(metrics, "voxtrad_webhook_dead_letters_total", endpoint="crm") == 11, (
+        "one now, three too old, seven dropped"
+    )
     assert value(metrics, "voxtrad_webhook_queue_depth") == 5
     assert value(metrics, "voxtrad_webhook_oldest_seconds") == 12.5
     assert value(metrics, "voxtrad_auth_failures_total") == 1

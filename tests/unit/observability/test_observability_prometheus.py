@@ -19,7 +19,8 @@ import yaml
 from tests.unit.api.running_server import Running, running, write_config
 from tests.unit.observability.debian import program
 from tests.unit.observability.exposition import families, whole_metrics
-from voxtrad.events.types import AgentSpeechEnded
+from tests.unit.observability.test_observability_metrics import goodbye
+from voxtrad.events.types import AgentSpeechEnded, CallEnded
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 RULES = DEPLOY / "prometheus" / "voxtrad.rules.yml"
@@ -186,16 +187,23 @@ async def prometheus(house: Running, folder: Path) -> AsyncIterator[Prometheus]:
 
 
 async def test_a_real_prometheus_reads_the_real_server(tmp_path: Path) -> None:
-    async with running(write_config(tmp_path)) as house, prometheus(house, tmp_path) as watcher:
-        async with house.call():
+    word = await goodbye()
+    webhooks = 'webhooks: [{name: crm, url: "http://127.0.0.1:9/", secret: "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz"}]'
+    async with running(write_config(tmp_path, top=webhooks)) as house, prometheus(house, tmp_path) as watcher:
+        async with house.call() as leg:
             await house.happened(AgentSpeechEnded)
             await watcher.until("voxtrad_calls_active", 1)
+            await leg.say(word)
+            await house.happened(CallEnded)
+        async with house.call():
+            pass
         await watcher.until('voxtrad_calls_total{agent="support", outcome="caller_hangup"}', 1)
         assert await watcher.values('up{job="voxtrad"}') == [1.0]
         assert await watcher.values("voxtrad_build_info") == [1.0]
         for query in ALL:
             expr = query.expr.replace("$__rate_interval", "1m").replace("$instance", ".*").replace("$agent", ".*")
-            await watcher.values(expr)
+            found = await watcher.values(expr)
+            assert found or not query.where.startswith("panel"), f"{query.where} shows nothing: {expr}"
         names = (await watcher.get("label/__name__/values"))["data"]
         assert {name for name in known(tmp_path) if not name.endswith("_bucket")} - set(names) <= UNUSED_HERE
         loaded = (await watcher.get("rules"))["data"]["groups"][0]["rules"]
