@@ -69,8 +69,8 @@ class Recorder:
 
     async def stop(self) -> None:
         """The call is over. Never raises, may be called again."""
-        self._stopped = True
-        if self._recording is not None:
+        stopped, self._stopped = self._stopped, True
+        if self._recording is not None and not stopped:
             await self._recording.stop()
 
     async def keep(self) -> None:
