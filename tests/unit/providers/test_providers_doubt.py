@@ -294,7 +294,9 @@ async def test_a_lone_recogniser_is_connected_to_again():
     lone = Ears("a")
     async with Call(lone) as call:
         await call.says()
-        await asyncio.sleep(1.1)
+        await asyncio.sleep(1.9)
+        assert len(lone.streams) == 1
+        await asyncio.sleep(0.2)
         assert lone.streams[1].heard == SECOND
         lone.streams[1].says.put_nowait(Transcript("hello", final=True))
         await asyncio.sleep(0.01)

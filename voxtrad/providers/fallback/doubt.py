@@ -2,7 +2,8 @@
 
 The rules: once the caller has stopped, something is to come within half as long again as is usual for the recogniser,
 and at least a second: a final transcript, or anything at all of one that ends turns itself, unless it came before. A
-partial one wins it that time again. Where nothing comes it is doubted, and somebody else is asked. If they hear no
+partial one wins it that time again. One without another has twice that time: to ask the same one again is work for one
+that may only be slow. Where nothing comes it is doubted, and somebody else is asked. If they hear no
 words either there were none, and the recogniser is believed for five seconds, each time twice as long up to a minute,
 until it is heard with words again: a noisy line must not cost a connection for every noise.
 """
@@ -19,10 +20,10 @@ LONGEST_TRUST = 60.0
 
 
 class Doubt:
-    """What is thought of one recogniser. `ends_turns`: it tells the ends of turns itself."""
+    """What is thought of one recogniser. `ends_turns`: it tells ends of turns itself; `alone`: there is no other."""
 
-    def __init__(self, *, final_delay: float, ends_turns: bool) -> None:
-        self._patience = max(LEAST_PATIENCE, 1.5 * final_delay)
+    def __init__(self, *, final_delay: float, ends_turns: bool, alone: bool = False) -> None:
+        self._patience = max(LEAST_PATIENCE, 1.5 * final_delay) * (2 if alone else 1)
         self._ends_turns = ends_turns
         self._alive = False
         self._wordless = 0

@@ -74,7 +74,7 @@ class FallbackSTT:
 class _Line:
     """A connection to one of the recognisers, and the task that reads from it."""
 
-    def __init__(self, index: int, provider: SpeechToText, given: int) -> None:
+    def __init__(self, index: int, provider: SpeechToText, given: int, *, alone: bool) -> None:
         self.index = index
         self.provider = provider
         self.stream: TranscriptStream | None = None
@@ -87,7 +87,7 @@ class _Line:
         self.spoke = False
         self.since = _now()
         declared = provider.capabilities
-        self.doubt = Doubt(final_delay=declared.final_delay, ends_turns=declared.end_of_turn)
+        self.doubt = Doubt(final_delay=declared.final_delay, ends_turns=declared.end_of_turn, alone=alone)
         self.task: asyncio.Task[None] | None = None
 
     @property
@@ -316,7 +316,9 @@ class FallbackStream:
 
     def _line_to(self, index: int) -> _Line:
         begins = silence_before(bytes(self._carried), self._rate)
-        return _Line(index, self._circle.providers[index], self._position - len(self._carried) + begins)
+        providers = self._circle.providers
+        given = self._position - len(self._carried) + begins
+        return _Line(index, providers[index], given, alone=len(providers) == 1)
 
     async def _catch_up(self, line: _Line) -> None:
         """Give it the audio of the utterance under way, and what comes meanwhile."""
