@@ -55,12 +55,16 @@ def look_beside(configuration: Path) -> None:
 
 def check_handlers(loaded: Loaded) -> None:
     """Looks beside the configuration, too, and imports its handlers. Raises `ConfigError` with what is wrong."""
+    if wrong := wrong_handlers(loaded):
+        raise ConfigError([*loaded.warnings, *wrong], loaded.files)
+
+
+def wrong_handlers(loaded: Loaded) -> list[Diagnostic]:
+    """What is wrong with each handler that is none; they are looked for beside the configuration, too."""
     agents = [agent for agent in loaded.config.agents.values() if agent.handler is not None]
     if agents:
         look_beside(loaded.path)
-    wrong = [found for agent in agents if (found := _wrong(agent.name, str(agent.handler), loaded)) is not None]
-    if wrong:
-        raise ConfigError([*loaded.warnings, *wrong], loaded.files)
+    return [found for agent in agents if (found := _wrong(agent.name, str(agent.handler), loaded)) is not None]
 
 
 def _wrong(agent: str, handler: str, loaded: Loaded) -> Diagnostic | None:

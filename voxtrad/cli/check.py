@@ -27,8 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 when the configuration is valid (warnings may be printed), 1 when it is not."""
     try:
-        loaded = load_config(arguments, handlers=True)
-        found = loaded.warnings
+        loaded = load_config(arguments)
+        found = (*loaded.warnings, *_handlers(loaded))
         remarks = _online(loaded, printing=arguments.format == "text") if arguments.online else _offline(loaded)
         found += tuple(_diagnostic(remark, loaded) for remark in remarks if remark.level != "ok")
     except ConfigError as error:
@@ -44,6 +44,14 @@ def run(arguments: argparse.Namespace) -> int:
             print(as_text(found, color=color), end="\n" if found else "")
             print(_summary(str(shown_path(config_path(arguments))), errors, len(found) - errors))
     return 1 if errors else 0
+
+
+def _handlers(loaded: Loaded) -> list[Diagnostic]:
+    if all(agent.handler is None for agent in loaded.config.agents.values()):
+        return []
+    from voxtrad.handlers import wrong_handlers
+
+    return wrong_handlers(loaded)
 
 
 def _offline(loaded: Loaded) -> list[Remark]:

@@ -55,6 +55,7 @@ async def test_draining(tmp_path: Path) -> None:
     async with running(write_config(tmp_path)) as house:
         async with house.call():
             await house.happened(AgentSpeechEnded)
+            assert (await house.ask("GET", "/v1/drain")).json == {"draining": False, "live": 1}
             for _ in range(2):
                 assert (await house.ask("POST", "/v1/drain")).json == {"draining": True, "live": 1}
             answer = await house.ask("GET", "/ready")
@@ -65,7 +66,7 @@ async def test_draining(tmp_path: Path) -> None:
             assert refused.variables["VOXTRAD_STATUS"] == "BUSY"
             assert await house.metric('voxtrad_calls_rejected_total{reason="draining"}') == 1
             assert len(house.server.core.switchboard.calls) == 1, "the live one goes on"
-        assert (await house.ask("POST", "/v1/drain")).json["live"] == 0
+        assert (await house.ask("GET", "/v1/drain")).json == {"draining": True, "live": 0}
         assert (await house.ask("GET", "/live")).status == 200, "the server stays until it is stopped"
 
 

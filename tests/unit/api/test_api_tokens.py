@@ -115,6 +115,7 @@ async def test_tokens_and_scopes(tmp_path: Path) -> None:
         for method, path in (
             ("POST", "/v1/reload"),
             ("POST", "/v1/drain"),
+            ("GET", "/v1/drain"),
             ("GET", "/v1/events"),
             ("DELETE", "/v1/calls/x"),
         ):
