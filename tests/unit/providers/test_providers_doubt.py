@@ -266,6 +266,19 @@ async def test_an_opinion_that_never_comes_is_not_waited_for():
         assert call.events == [Transcript("hello", final=True)]
 
 
+async def test_who_cannot_be_asked_is_noted_and_the_doubted_one_goes_on():
+    first, second = Ears("a"), Ears("b")
+    async with Call(first, second) as call:
+        await call.says()
+        await asyncio.sleep(1.1)
+        second.streams[0].says.put_nowait(Unreachable("gone", provider="b"))
+        await asyncio.sleep(0.01)
+        assert ("b", "unreachable") in call.notes.requests and second.streams[0].closed
+        first.streams[0].says.put_nowait(Transcript("hello", final=True))
+        await asyncio.sleep(0.01)
+        assert call.events == [Transcript("hello", final=True)]
+
+
 async def test_one_that_answers_after_all_keeps_its_place():
     first, second = Ears("a"), Ears("b")
     async with Call(first, second) as call:

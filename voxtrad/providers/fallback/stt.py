@@ -180,6 +180,8 @@ class FallbackStream:
                 raise news
             elif line is self._second:
                 if isinstance(news, ProviderError) or news is None:
+                    if news is not None and line.index != self._line.index:
+                        self._circle.failed(line.index, news, then=None)
                     await self._dismiss()
                 elif _heard_nothing(news):
                     self._carried.clear()
