@@ -18,7 +18,7 @@ export function callsView({ root, live, signal }) {
 // --- at a glance ------------------------------------------------------------------------------------------------------
 
 function gauges(live, signal) {
-  const shown = ["On the line", "Calls so far", "Answer, median", "Interruptions", "Webhooks waiting"].map((title) => [title, h("dd")]);
+  const shown = ["On the line", "Calls ended", "Answer, median", "Interruptions", "Webhooks waiting"].map((title) => [title, h("dd")]);
   const [calls, total, answer, interruptions, waiting] = shown.map(([, value]) => value);
   let limit = null;
   const drawCalls = () => setText(calls, `${live.calls.size}${limit ? ` / ${limit}` : ""}`);

@@ -4,6 +4,7 @@ import { get, getText } from "./api.js";
 import { duration, every, h, ms, when } from "./dom.js";
 import { Figures } from "./metrics.js";
 
+const LETTERS = 5; // of those that wait, and of those that were given up
 const STAGE = { stt: "stt_final", llm: "llm_first_token", tts: "tts_first_byte" };
 const TITLE = { stt: "speech to text", llm: "language model", tts: "text to speech" };
 
@@ -23,12 +24,13 @@ export function healthView({ root, signal }) {
         providers.fill(providerTable(figures));
       }),
       draw([webhooks], async () => {
-        const [{ items }, dead, text] = await Promise.all([
+        const [endpoints, waiting, dead, text] = await Promise.all([
           get("/v1/events/endpoints", {}, signal),
-          get("/v1/events/messages", { state: "dead", limit: 10 }, signal),
+          get("/v1/events/messages", { state: "waiting", limit: LETTERS }, signal),
+          get("/v1/events/messages", { state: "dead", limit: LETTERS }, signal),
           getText("/metrics", signal),
         ]);
-        webhooks.fill(webhookFacts(items, dead.items, new Figures(text)));
+        webhooks.fill(webhookFacts(endpoints.items, waiting.items, dead.items, new Figures(text)));
       }),
     ]);
   });
@@ -78,7 +80,7 @@ function serverFacts(figures, { reasons, live, max_calls, version }) {
     reasons.length ? verdict(false, "Takes no calls from the PBX") : verdict(true, "Ready for calls"),
     facts([
       ["Live calls", `${live} of ${max_calls.toLocaleString()}`],
-      ["Calls so far", count(figures.sum("voxtrad_calls_total"))],
+      ["Calls ended", count(figures.sum("voxtrad_calls_total"))],
       ["Not taken", count(figures.sum("voxtrad_calls_rejected_total"))],
       ["Answer, median", turn === null ? null : ms(turn)],
       ["Added by voxtrad, p95", added === null ? null : ms(added)],
@@ -127,7 +129,7 @@ function providerTable(figures) {
   return [h("table", { "aria-label": "Providers" }, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows))];
 }
 
-function webhookFacts(endpoints, dead, figures) {
+function webhookFacts(endpoints, waiting, dead, figures) {
   if (!endpoints.length) return [h("p", { class: "empty" }, "No webhook is configured.")];
   const oldest = figures.sum("voxtrad_webhook_oldest_seconds");
   const rows = endpoints.map(({ name, waiting, dead, disabled, answer }) =>
@@ -137,14 +139,29 @@ function webhookFacts(endpoints, dead, figures) {
       h("th", { scope: "row" }, name),
       h("td", { class: "figure" }, count(waiting)),
       h("td", { class: `figure ${dead ? "bad" : ""}` }, count(dead)),
-      h("td", { class: disabled ? "bad" : "" }, disabled ? ["disabled ", when(disabled)] : answer ?? "–"),
+      h("td", { class: disabled ? "bad" : "" }, disabled ? ["disabled ", when(disabled)] : answer || "–"),
     ),
   );
   const head = ["Endpoint", "Waiting", "Given up", "Last answer"].map((name) => h("th", { scope: "col" }, name));
   return [
     facts([["Waiting", count(figures.sum("voxtrad_webhook_queue_depth"))], ["Oldest", oldest ? duration(oldest) : "–"]]),
     h("table", { "aria-label": "Webhook endpoints" }, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows)),
-    dead.length > 0 && h("h3", {}, "Given up last"),
-    dead.length > 0 && h("ul", { class: "dead" }, dead.map((letter) => h("li", {}, h("code", {}, letter.type), ` to ${letter.endpoint}: ${letter.answer ?? "no answer"}, `, when(letter.settled ?? letter.queued)))),
-  ].filter(Boolean);
+    ...letters("Waiting", waiting),
+    ...letters("Given up", dead),
+  ];
+}
+
+/** The newest of the messages in a state, and what became of the last try. */
+function letters(title, messages) {
+  if (!messages.length) return [];
+  const items = messages.map(({ type, endpoint, attempts, answer, due, settled, queued }) =>
+    h(
+      "li",
+      {},
+      h("code", {}, type),
+      ` to ${endpoint}: ${attempts === 1 ? "1 try" : `${attempts} tries`}${answer ? `, ${answer}` : ""}`,
+      due ? [", next ", when(due)] : [", ", when(settled ?? queued)],
+    ),
+  );
+  return [h("h3", {}, `${title}, newest first`), h("ul", { class: "letters" }, items)];
 }
