@@ -1,37 +1,26 @@
 """The mouth: text becomes speech on the wire while it is still being written, and it is known what of it was heard.
 
-One utterance at a time: sentences are cut from the text and synthesized into the utterance's audio, and that is fed to
-the media port, a little ahead of what is heard. It can be held, let go from a word's beginning, and thrown away. Whose
-turn it is, is not decided here.
+One utterance at a time: its audio, which `voicing.py` makes of the text, is fed to the media port, a little ahead of
+what is heard. It can be held, let go from a word's beginning, and thrown away. Whose turn it is, is not decided here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
-from voxtrad.audio.frames import FRAME_MS, Framer, frame_bytes, silence
+from voxtrad.audio.frames import FRAME_MS, frame_bytes, silence
 from voxtrad.conversation.failures import single
 from voxtrad.conversation.hearing import ECHO_TAIL
-from voxtrad.conversation.speech_text import SpeechText
-from voxtrad.conversation.spoken import Piece, Spoken, SpokenAudio, UtteranceAudio
-from voxtrad.conversation.streams import with_pauses
+from voxtrad.conversation.spoken import Spoken, SpokenAudio, UtteranceAudio
+from voxtrad.conversation.voicing import Voicing
 from voxtrad.leg import LegGone, MediaPort
-from voxtrad.providers.base import ProviderTimeout, SpeechChunk, Voice
+from voxtrad.providers.base import Voice
 
-AHEAD = 6.0
-"""Seconds of audio that may wait to be heard before the next sentence is synthesized: what an interruption wastes."""
 PORTION = 25
 """Frames (500 ms) that are handed to the media port at a time."""
-FIRST_AUDIO = 10.0
-NEXT_AUDIO = 3.0
-"""Seconds that the synthesis may be silent: before a sentence, and in the middle of one when all of it was heard."""
-HESITATION = 0.4
-"""Seconds without another word after which a sentence that looks whole is said, although more may follow it."""
-_WHOLE_SENTENCE = re.compile(r"(?:[^\W\d_]{4,}[.…]|[a-zß-ÿ]{2,}[.…]|[!?。！？।॥؟])[\"'”’»)\]」』）]*\s*$")
 ECHO_FRAMES = round(ECHO_TAIL * 1000) // FRAME_MS
 
 
@@ -61,11 +50,7 @@ class _Saying(UtteranceAudio):
     def __init__(self, rate: int, interruptible: bool, *, filler: bool = False) -> None:
         super().__init__(rate, interruptible)
         self.filler = filler
-        self.own = True
-        """No other voice stood in for any of it."""
         self.sounding = False
-        self.unvoiced = 0
-        """Sentences that are written and not synthesized yet."""
         self.work: asyncio.Task[None] | None = None
         self.flushed = asyncio.Event()
         """Set once it is known what was heard of an utterance that is thrown away: a PBX takes a moment to tell."""
@@ -85,9 +70,6 @@ class Speaker:
         clock: Callable[[], float],
     ) -> None:
         self._port = port
-        self._voice = voice
-        self._language = language
-        self._kept = kept
         self._audience = audience
         self._clock = clock
         self._open = asyncio.Event()
@@ -97,10 +79,10 @@ class Speaker:
         """Not set while it is being changed where the audio goes on."""
         self._steady.set()
         self._speaking = asyncio.Lock()
-        self._voicing = asyncio.Lock()
         self._moving = asyncio.Lock()
         """Held, let go and thrown away one after the other, as decided: a PBX takes a moment for each."""
         self._news = asyncio.Event()
+        self._voicing = Voicing(port, voice, language=language, kept=kept, news=self._news, clock=clock)
         self._utterance: _Saying | None = None
         self._echoing: UtteranceAudio | None = None
         self._sounded_at = 0.0
@@ -122,7 +104,7 @@ class Speaker:
         """
         async with self._speaking:
             utterance = _Saying(self._port.rate, interruptible)
-            await self._run(utterance, lambda: self._compose(utterance, text))
+            await self._run(utterance, lambda: self._voicing.compose(utterance, text))
             spoken = utterance.spoken()
             await self._audience.agent_played(spoken.heard)
             return spoken
@@ -137,7 +119,7 @@ class Speaker:
         elif not self._speaking.locked():
             async with self._speaking:
                 utterance = _Saying(self._port.rate, interruptible=True, filler=True)
-                await self._run(utterance, lambda: self._insert(utterance, text))
+                await self._run(utterance, lambda: self._voicing.insert(utterance, text))
                 await self._audience.agent_filled()
 
     async def interject(self, what: str | bytes) -> None:
@@ -157,7 +139,7 @@ class Speaker:
         utterance = self._utterance
         if utterance is None or utterance.interrupted:
             return
-        piece = await self._insert(utterance, what)
+        piece = await self._voicing.insert(utterance, what)
         while (ahead := piece.end - utterance.sample(self._port.heard)) > 0:
             self._news.clear()
             with contextlib.suppress(TimeoutError):
@@ -207,8 +189,6 @@ class Speaker:
             group.create_task(self._composed(utterance, compose))
             await self._play_out(utterance)
 
-    # --- from text to audio -------------------------------------------------------------------------------------------
-
     async def _composed(self, utterance: _Saying, compose: Callable[[], Awaitable[object]]) -> None:
         try:
             await compose()
@@ -216,130 +196,6 @@ class Speaker:
             utterance.error = single(error)
         finally:
             utterance.finished = True
-            self._news.set()
-
-    async def _compose(self, utterance: _Saying, text: str | AsyncIterator[str]) -> None:
-        if not isinstance(text, str):
-            await self._voice_all(utterance, self._read(utterance, text))
-            return
-        utterance.written = text
-        kept = self._kept.get(text)
-        if kept is not None:
-            self._add_whole(utterance, utterance.begin(text, text), kept)
-            return
-        await self._voice_all(utterance, _sentences_of(text, self._language))
-        if utterance.own and all(piece.source for piece in utterance.pieces):
-            self._kept.put(text, bytes(utterance.audio))
-
-    async def _read(self, utterance: _Saying, deltas: AsyncIterator[str]) -> AsyncGenerator[tuple[str, str], None]:
-        cutter = SpeechText(self._language)
-        async with contextlib.aclosing(with_pauses(deltas, HESITATION)) as stream:
-            async for delta in stream:
-                if delta is not None:
-                    utterance.written += delta
-                    sentences = cutter.push(delta)
-                else:
-                    sentences = cutter.flush() if _WHOLE_SENTENCE.search(utterance.written) else []
-                for sentence in sentences:
-                    yield sentence.source, sentence.text
-        for sentence in cutter.flush():
-            yield sentence.source, sentence.text
-
-    async def _voice_all(self, utterance: _Saying, sentences: AsyncGenerator[tuple[str, str], None]) -> None:
-        """Read ahead by a sentence or two, so that the next is being written and synthesized while this one plays."""
-        queue: asyncio.Queue[tuple[str, str] | None] = asyncio.Queue(maxsize=2)
-        failure: Exception | None = None
-
-        async def read() -> None:
-            nonlocal failure
-            try:
-                async with contextlib.aclosing(sentences):
-                    async for item in sentences:
-                        utterance.unvoiced += 1
-                        await queue.put(item)
-            except Exception as error:  # noqa: BLE001 - raised below, after the sentences before it
-                failure = error
-            await queue.put(None)
-
-        async with asyncio.TaskGroup() as group:
-            group.create_task(read())
-            while (item := await queue.get()) is not None:
-                await self._not_too_far_ahead(utterance)
-                source, text = item
-                utterance.first_sentence_at = utterance.first_sentence_at or self._clock()
-                await self._voice_sentence(utterance, source, text)
-                utterance.unvoiced -= 1
-                self._news.set()
-        if failure is not None:
-            raise failure
-
-    async def _not_too_far_ahead(self, utterance: _Saying) -> None:
-        while True:
-            ahead = self._ahead(utterance)
-            if ahead <= AHEAD:
-                return
-            await asyncio.sleep(ahead - AHEAD)
-
-    async def _voice_sentence(self, utterance: _Saying, source: str, text: str) -> None:
-        async with self._voicing:
-            piece = utterance.begin(source, text)
-            if text:
-                await self._synthesize(utterance, piece)
-            piece.complete = True
-
-    async def _insert(self, utterance: _Saying, what: str | bytes) -> Piece:
-        """Something that is no part of the utterance's text; between sentences, wherever the audio stands."""
-        pcm = what if isinstance(what, bytes) else self._kept.get(what)
-        if pcm is None and isinstance(what, str):
-            async with self._voicing:
-                piece = utterance.begin("", what)
-                try:
-                    await self._synthesize(utterance, piece)
-                finally:
-                    piece.complete = True
-            return piece
-        while utterance.under_way and not utterance.interrupted:
-            self._news.clear()
-            await self._news.wait()
-        piece = utterance.begin("", what if isinstance(what, str) else "")
-        self._add_whole(utterance, piece, pcm or b"")
-        return piece
-
-    def _add_whole(self, utterance: _Saying, piece: Piece, pcm: bytes) -> None:
-        framer = Framer(utterance.rate)
-        self._add(utterance, piece, framer.push(pcm) + framer.flush())
-        piece.complete = True
-
-    async def _synthesize(self, utterance: _Saying, piece: Piece) -> None:
-        framer = Framer(utterance.rate)
-        stream = aiter(self._voice.synthesize(piece.text))
-        try:
-            while (chunk := await self._chunk(stream, utterance, piece)) is not None:
-                piece.timings.extend(chunk.timings)
-                utterance.own = utterance.own and chunk.own
-                self._add(utterance, piece, framer.push(chunk.pcm))
-            self._add(utterance, piece, framer.flush())
-        finally:
-            if isinstance(stream, AsyncGenerator):
-                await stream.aclose()
-
-    async def _chunk(self, stream: AsyncIterator[SpeechChunk], utterance: _Saying, piece: Piece) -> SpeechChunk | None:
-        patience = (FIRST_AUDIO if piece.start is None else NEXT_AUDIO) + self._ahead(utterance)
-        try:
-            async with asyncio.timeout(patience) as limit:
-                return await anext(stream)
-        except StopAsyncIteration:
-            return None
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise ProviderTimeout(f"no audio of a sentence came for {patience:.1f} s", provider="tts") from None
-
-    def _add(self, utterance: _Saying, piece: Piece, pcm: bytes) -> None:
-        if pcm:
-            if piece.source and utterance.first_audio_at is None:
-                utterance.first_audio_at = self._clock()
-            utterance.add(piece, pcm)
             self._news.set()
 
     # --- from audio to the wire ---------------------------------------------------------------------------------------
@@ -387,9 +243,6 @@ class Speaker:
                 await self._port.play(silence(utterance.rate, lead_in * FRAME_MS))
             utterance.anchor(self._port.queued, 0)
         await self._audience.agent_audible(utterance.interruptible)
-
-    def _ahead(self, utterance: _Saying) -> float:
-        return (utterance.length - utterance.sample(self._port.heard)) / utterance.rate
 
     async def _seek(self, utterance: _Saying, sample: int | None) -> None:
         """Go on from a sample of the audio; from where it stands, and without the rest of it, with None."""
@@ -480,9 +333,3 @@ class Speaker:
         """The text that has been said of the utterance that is under way, or may still be echoing."""
         utterance = self._echoing
         return utterance.saying(utterance.sample(self._port.heard)) if utterance is not None else ""
-
-
-async def _sentences_of(text: str, language: str) -> AsyncGenerator[tuple[str, str], None]:
-    cutter = SpeechText(language)
-    for sentence in (*cutter.push(text), *cutter.flush()):
-        yield sentence.source, sentence.text

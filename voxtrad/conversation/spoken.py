@@ -82,6 +82,10 @@ class UtteranceAudio:
         self.written = ""
         self.finished = False
         """No more audio comes."""
+        self.unvoiced = 0
+        """Sentences that are written and not synthesized yet."""
+        self.own = True
+        """No other voice stood in for any of it."""
         self.interrupted = False
         self.heard = 0
         """Samples that were heard, once that is settled."""
@@ -150,6 +154,10 @@ class UtteranceAudio:
         if self._position is None:
             return 0
         return max(0, min(self._sample + position - self._position, self.length))
+
+    def ahead(self, position: int) -> float:
+        """Seconds of its audio that are heard after a position on the port."""
+        return (self.length - self.sample(position)) / self.rate
 
     def level(self, sample: int, frames: int) -> float | None:
         """The level in dBFS of the loudest of so many frames up to a sample; None where there is no audio."""

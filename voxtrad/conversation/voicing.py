@@ -1,0 +1,184 @@
+"""From text to audio: sentences are cut from a text that is still being written, and synthesized into an utterance.
+
+Each is made while the one before it plays, and not too long before it is heard. Playing them is `speaker.py`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+
+from voxtrad.audio.frames import Framer
+from voxtrad.conversation.speech_text import SpeechText
+from voxtrad.conversation.spoken import Piece, SpokenAudio, UtteranceAudio
+from voxtrad.conversation.streams import with_pauses
+from voxtrad.leg import MediaPort
+from voxtrad.providers.base import ProviderTimeout, SpeechChunk, Voice
+
+AHEAD = 6.0
+"""Seconds of audio that may wait to be heard before the next sentence is synthesized: what an interruption wastes."""
+FIRST_AUDIO = 10.0
+NEXT_AUDIO = 3.0
+"""Seconds that the synthesis may be silent: before a sentence, and in the middle of one when all of it was heard."""
+HESITATION = 0.4
+"""Seconds without another word after which a sentence that looks whole is said, although more may follow it."""
+_WHOLE_SENTENCE = re.compile(r"(?:[^\W\d_]{4,}[.…]|[a-zß-ÿ]{2,}[.…]|[!?。！？।॥؟])[\"'”’»)\]」』）]*\s*$")
+
+
+class Voicing:
+    """One call's. `news` is set whenever there is more of an utterance."""
+
+    def __init__(
+        self,
+        port: MediaPort,
+        voice: Voice,
+        *,
+        language: str,
+        kept: SpokenAudio,
+        news: asyncio.Event,
+        clock: Callable[[], float],
+    ) -> None:
+        self._port = port
+        self._voice = voice
+        self._language = language
+        self._kept = kept
+        self._news = news
+        self._clock = clock
+        self._busy = asyncio.Lock()
+
+    async def compose(self, utterance: UtteranceAudio, text: str | AsyncIterator[str]) -> None:
+        """The whole of a text, or of a stream of it. Raises what the stream raises, and `ProviderError`."""
+        if not isinstance(text, str):
+            await self._voice_all(utterance, self._read(utterance, text))
+            return
+        utterance.written = text
+        kept = self._kept.get(text)
+        if kept is not None:
+            self._add_whole(utterance, utterance.begin(text, text), kept)
+            return
+        await self._voice_all(utterance, _sentences_of(text, self._language))
+        if utterance.own and all(piece.source for piece in utterance.pieces):
+            self._kept.put(text, bytes(utterance.audio))
+
+    async def insert(self, utterance: UtteranceAudio, what: str | bytes) -> Piece:
+        """Something that is no part of the utterance's text; between sentences, wherever the audio stands."""
+        pcm = what if isinstance(what, bytes) else self._kept.get(what)
+        if pcm is None and isinstance(what, str):
+            async with self._busy:
+                piece = utterance.begin("", what)
+                try:
+                    await self._synthesize(utterance, piece)
+                finally:
+                    piece.complete = True
+            return piece
+        while utterance.under_way and not utterance.interrupted:
+            self._news.clear()
+            await self._news.wait()
+        piece = utterance.begin("", what if isinstance(what, str) else "")
+        self._add_whole(utterance, piece, pcm or b"")
+        return piece
+
+    async def _read(
+        self, utterance: UtteranceAudio, deltas: AsyncIterator[str]
+    ) -> AsyncGenerator[tuple[str, str], None]:
+        cutter = SpeechText(self._language)
+        async with contextlib.aclosing(with_pauses(deltas, HESITATION)) as stream:
+            async for delta in stream:
+                if delta is not None:
+                    utterance.written += delta
+                    sentences = cutter.push(delta)
+                else:
+                    sentences = cutter.flush() if _WHOLE_SENTENCE.search(utterance.written) else []
+                for sentence in sentences:
+                    yield sentence.source, sentence.text
+        for sentence in cutter.flush():
+            yield sentence.source, sentence.text
+
+    async def _voice_all(self, utterance: UtteranceAudio, sentences: AsyncGenerator[tuple[str, str], None]) -> None:
+        """Read ahead by a sentence or two, so that the next is being written and synthesized while this one plays."""
+        queue: asyncio.Queue[tuple[str, str] | None] = asyncio.Queue(maxsize=2)
+        failure: Exception | None = None
+
+        async def read() -> None:
+            nonlocal failure
+            try:
+                async with contextlib.aclosing(sentences):
+                    async for item in sentences:
+                        utterance.unvoiced += 1
+                        await queue.put(item)
+            except Exception as error:  # noqa: BLE001 - raised below, after the sentences before it
+                failure = error
+            await queue.put(None)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(read())
+            while (item := await queue.get()) is not None:
+                await self._not_too_far_ahead(utterance)
+                source, text = item
+                utterance.first_sentence_at = utterance.first_sentence_at or self._clock()
+                await self._voice_sentence(utterance, source, text)
+                utterance.unvoiced -= 1
+                self._news.set()
+        if failure is not None:
+            raise failure
+
+    async def _not_too_far_ahead(self, utterance: UtteranceAudio) -> None:
+        while True:
+            ahead = utterance.ahead(self._port.heard)
+            if ahead <= AHEAD:
+                return
+            await asyncio.sleep(ahead - AHEAD)
+
+    async def _voice_sentence(self, utterance: UtteranceAudio, source: str, text: str) -> None:
+        async with self._busy:
+            piece = utterance.begin(source, text)
+            if text:
+                await self._synthesize(utterance, piece)
+            piece.complete = True
+
+    def _add_whole(self, utterance: UtteranceAudio, piece: Piece, pcm: bytes) -> None:
+        framer = Framer(utterance.rate)
+        self._add(utterance, piece, framer.push(pcm) + framer.flush())
+        piece.complete = True
+
+    async def _synthesize(self, utterance: UtteranceAudio, piece: Piece) -> None:
+        framer = Framer(utterance.rate)
+        stream = aiter(self._voice.synthesize(piece.text))
+        try:
+            while (chunk := await self._chunk(stream, utterance, piece)) is not None:
+                piece.timings.extend(chunk.timings)
+                utterance.own = utterance.own and chunk.own
+                self._add(utterance, piece, framer.push(chunk.pcm))
+            self._add(utterance, piece, framer.flush())
+        finally:
+            if isinstance(stream, AsyncGenerator):
+                await stream.aclose()
+
+    async def _chunk(
+        self, stream: AsyncIterator[SpeechChunk], utterance: UtteranceAudio, piece: Piece
+    ) -> SpeechChunk | None:
+        patience = (FIRST_AUDIO if piece.start is None else NEXT_AUDIO) + utterance.ahead(self._port.heard)
+        try:
+            async with asyncio.timeout(patience) as limit:
+                return await anext(stream)
+        except StopAsyncIteration:
+            return None
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise ProviderTimeout(f"no audio of a sentence came for {patience:.1f} s", provider="tts") from None
+
+    def _add(self, utterance: UtteranceAudio, piece: Piece, pcm: bytes) -> None:
+        if pcm:
+            if piece.source and utterance.first_audio_at is None:
+                utterance.first_audio_at = self._clock()
+            utterance.add(piece, pcm)
+            self._news.set()
+
+
+async def _sentences_of(text: str, language: str) -> AsyncGenerator[tuple[str, str], None]:
+    cutter = SpeechText(language)
+    for sentence in (*cutter.push(text), *cutter.flush()):
+        yield sentence.source, sentence.text
