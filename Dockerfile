@@ -16,7 +16,8 @@ WORKDIR /src
 # The dependencies change seldom and the source often, so they are a layer of their own.
 COPY pyproject.toml ./
 RUN python3 -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-        print(*p["dependencies"], *p["optional-dependencies"]["deepgram"], *p["optional-dependencies"]["mcp"], sep="\n")' \
+        extras = (d for name in ("deepgram", "mcp", "otel") for d in p["optional-dependencies"][name]); \
+        print(*p["dependencies"], *extras, sep="\n")' \
         > requirements.txt \
     && /opt/voxtrad/bin/pip install --only-binary=:all: -r requirements.txt
 COPY README.md LICENSE ./

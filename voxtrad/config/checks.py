@@ -66,6 +66,7 @@ def check(config: Config, tree: Mapping) -> Iterator[Finding]:
     yield from _routes(config, names)
     yield from _server(config)
     yield from _webhooks(config)
+    yield from _outbound(config)
     yield from _destinations(config, names)
     for name, tool in config.tools.items():
         yield from _tool(name, tool, config, names)
@@ -120,6 +121,18 @@ def _is_loopback(address: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _outbound(config: Config) -> Iterator[Finding]:
+    outbound = config.outbound
+    if outbound is None:
+        return
+    if config.asterisk is None:
+        message = "nobody carries these calls: there is no PBX"
+        yield Finding(("outbound",), message, severity="warning", at_key=True, needs=(("asterisk",),))
+    if "*" in outbound.allow:
+        message = "any number of the world may be called, premium ones too"
+        yield Finding(("outbound", "allow"), message, severity="warning", hint="name prefixes, like +44")
 
 
 def _webhooks(config: Config) -> Iterator[Finding]:
