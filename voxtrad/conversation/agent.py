@@ -240,11 +240,12 @@ class Reply:
 
     def about(self, news: Sequence[News]) -> None:
         """It is to tell the caller these."""
+        writer = self._agent.writer
         for one in news:
-            text = (
-                f"What '{one.call.name}' was to bring has come: see its result. Tell the caller, if they do not know."
-            )
-            self._told.append((one, self._agent.writer.note(text, one.call.id)))
+            mine = writer.called(one.call.id)
+            what = "see its result" if mine else f"for the agent before you: {one.answer.result}"
+            text = f"What '{one.call.name}' was to bring has come, {what}. Tell the caller, if they do not know."
+            self._told.append((one, writer.note(text, one.call.id if mine else None)))
 
     def _left(self, calls: Sequence[ToolCall]) -> Iterator[ToolCall]:
         """The calls that are left to the handler; the model is told of those that are refused."""
@@ -352,6 +353,18 @@ class Agent:
         """Something came late of a tool."""
         self.news.append(news)
         self.on_news()
+
+    def pass_on(self, other: Agent) -> None:
+        """Another agent has the call from now on: what comes late of this one's tools is that one's to tell."""
+
+        def hand() -> None:
+            news, self.news = self.news, []
+            for one in news:
+                other.variables.update(one.answer.variables)
+                other.add_news(one)
+
+        self.on_news = hand
+        hand()
 
     def draft(self, text: str) -> None:
         """The caller has probably finished, and said this: begin to think."""

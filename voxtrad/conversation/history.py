@@ -61,6 +61,10 @@ class History:
                 return
         self.messages.append(message)
 
+    def called(self, call_id: str) -> bool:
+        """Whether a tool's call stands in it."""
+        return any(call.id == call_id for message in self.messages for call in message.tool_calls)
+
     def settle(self, parts: list[Part], heard: int, *, whole: bool, interrupted: bool) -> None:
         """Keep of a reply's parts the first `heard` characters, all of them if `whole`; an unheard part goes."""
         for part in parts:

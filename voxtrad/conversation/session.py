@@ -242,7 +242,10 @@ class Session:
         self.plan = plan
         self._analyst = plan.analyst or self._analyst
         self.reporter.hand_to(plan.config.name, _names(plan))
-        call = self.call = self._call(group)
+        before, call = self.call, self._call(group)
+        self.call = call
+        if before is not None:
+            before.agent.pass_on(call.agent)
         log.info("another agent takes over", agent=plan.config.name)
         if self._hung_up is not None:
             call.ended("completed", self._hung_up)

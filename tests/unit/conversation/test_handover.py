@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from stage import RATE, Caller, LoudIsSpeech, Model, Recogniser, Synthesis, agent_config
+from stage import RATE, Caller, Job, LoudIsSpeech, Model, Recogniser, Synthesis, agent_config
 
 from voxtrad.config.models import AgentDestination, ContinueDestination, Destination, DialDestination
 from voxtrad.conversation.call import Call
@@ -35,7 +35,7 @@ from voxtrad.events.types import (
 from voxtrad.leg import Leg, LegGone, LegInfo, NotReached, Refusal, Visit
 from voxtrad.providers.base import JSON, ToolCall
 from voxtrad.telephony.simulated import Place, SimulatedLeg
-from voxtrad.tools.base import CallActions
+from voxtrad.tools.base import CallActions, Outcome, Tool
 from voxtrad.tools.builtin.transfer import TransferTool
 from voxtrad.tools.runner import ToolRunner
 
@@ -109,7 +109,10 @@ async def run(
     second: Model | None = None,
     config: Mapping[str, object] | None = None,
     dialogue: Callable[[Call], Awaitable[None]] = converse,
+    tools: Sequence[Tool] = (),
+    told: list[tuple[str, str]] | None = None,
 ) -> Done:
+    """`told` gets what each agent says, as it is said."""
     clock = asyncio.get_running_loop().time
     kinds: dict[str, type[DialDestination | ContinueDestination | AgentDestination]] = {
         "dial": DialDestination, "continue": ContinueDestination, "agent": AgentDestination,
@@ -126,12 +129,15 @@ async def run(
     )
     leg.dialer, leg.visits = reception, visits
     cache = SpeechCache(None)
-    tools = {"transfer": TransferTool({"reception": ""})}
+    box: dict[str, Tool] = {tool.spec.name: tool for tool in (TransferTool({"reception": ""}), *tools)}
+
+    def publish(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, AgentResponse) and told is not None:
+            told.append((event.agent, event.text))
 
     def toolbox(facts: Mapping[str, JSON], actions: CallActions, group: asyncio.TaskGroup) -> ToolRunner:
-        return ToolRunner(
-            tools, call=facts, destinations=["reception"], actions=actions, group=group, publish=events.append
-        )
+        return ToolRunner(box, call=facts, destinations=["reception"], actions=actions, group=group, publish=publish)
 
     def plan(agent: str, call_id: str, variables: Mapping[str, JSON]) -> Plan:
         own = {"greeting": "I am sales.", **({} if agent == "sales" else (config or {}))}
@@ -147,7 +153,7 @@ async def run(
         )
 
     switch = Switch(destinations, plan)
-    session = Session(leg, plan("support", "c_1", {"order": "A17"}), publish=events.append, clock=clock)
+    session = Session(leg, plan("support", "c_1", {"order": "A17"}), publish=publish, clock=clock)
     await session.run()
     assert asyncio.all_tasks() == {asyncio.current_task()}, "nothing of a call may be left"
     assert leg.failure is None, leg.failure
@@ -422,6 +428,31 @@ async def test_another_agent_takes_over() -> None:
     assert [entry["text"] for entry in done.ended.transcript] == [
         "Good day.", "a person please", "I give you to sales.", "I am sales.", "one bicycle", "Gladly.",
     ]  # fmt: skip
+
+
+async def test_what_comes_late_of_a_tool_is_told_by_the_agent_that_has_the_call_then() -> None:
+    async def work(actions: CallActions) -> Outcome:
+        async def result() -> Outcome:
+            await asyncio.sleep(8)
+            return Outcome("sent on Monday", variables={"order": "B2"})
+
+        return Outcome("it will follow", later=result())
+
+    async def scene(caller: Caller) -> None:
+        await asks_for_a_person(caller)
+        await caller.leg.until(lambda: "I am sales." in [text for _, text in said])
+        await caller.quiet(2.0)
+        await caller.hears_agent()
+        await caller.quiet()
+
+    said: list[tuple[str, str]] = []
+    model = Model([[ToolCall("late", "look_up", {})], ["I give you to sales.", TO_RECEPTION], ["SUMMARY: An order."]])
+    second = Model([["It was sent on Monday."]])
+    destination = {"name": "reception", "agent": "sales"}
+    done = await run(scene, destination, model, second=second, tools=[Job(work=work)], told=said)
+    assert done.said()[-1] == ("sales", "It was sent on Monday.")
+    assert "sent on Monday" in second.asked[0][-1].content
+    assert done.session.call is not None and done.session.call.agent.variables["order"] == "B2"
 
 
 PLACE = {"name": "reception", "continue": {"context": "voxtrad-transfer", "extension": "200", "priority": 1}}
