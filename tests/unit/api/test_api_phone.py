@@ -221,6 +221,8 @@ async def test_whatever_a_page_sends_the_server_stays_and_the_call_ends(tmp_path
         await asyncio.to_thread(ask)
         async with asyncio.timeout(30):
             await house.server.core.switchboard.drain(30)
+            while left := [task for task in asyncio.all_tasks() if task.get_name().startswith("phone")]:
+                await asyncio.wait(left)
         assert not [event for event in house.events if isinstance(event, CallEnded) and event.outcome == "failed"]
         assert (await house.ask("GET", "/live")).status == 200
 
