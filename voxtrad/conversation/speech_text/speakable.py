@@ -11,7 +11,8 @@ import html
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+
+from voxtrad.conversation.speech_text.signs import words_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,33 +22,6 @@ class Fragment:
     text: str
     source: str
 
-
-class _Words(NamedTuple):
-    """What signs are called. Empty where a language is not listed: then they are left out."""
-
-    ampersand: str = ""
-    less: str = ""
-    greater: str = ""
-    number: str = ""
-    about: str = ""
-
-
-_WORDS = {
-    "en": _Words("and", "less than", "greater than", "number", "about"),
-    "de": _Words("und", "kleiner als", "größer als", "Nummer", "etwa"),
-    "fr": _Words("et", "inférieur à", "supérieur à", "numéro", "environ"),
-    "es": _Words("y", "menor que", "mayor que", "número", "unos"),
-    "it": _Words("e", "minore di", "maggiore di", "numero", "circa"),
-    "nl": _Words("en", "kleiner dan", "groter dan", "nummer", "ongeveer"),
-    "pt": _Words("e", "menor que", "maior que", "número", "cerca de"),
-    "pl": _Words("i", "mniejsze niż", "większe niż", "numer", "około"),
-    "sv": _Words("och", "mindre än", "större än", "nummer", "ungefär"),
-    "da": _Words("og", "mindre end", "større end", "nummer", "cirka"),
-    "nb": _Words("og", "mindre enn", "større enn", "nummer", "omtrent"),
-    "tr": _Words("ve", "küçüktür", "büyüktür", "numara", "yaklaşık"),
-    "ru": _Words("и", "меньше", "больше", "номер", "около"),
-    "uk": _Words("і", "менше", "більше", "номер", "близько"),
-}
 
 _EMOJI = "\U0001f000-\U0001faff\U0001fb00-\U0001fbff\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\u3030\u303d\u3297\u3299"
 _SILENT = (
@@ -86,7 +60,7 @@ class SpeakableStream:
     """Reads one text. The sources of all fragments joined are the text; a line that ends for good gives `"\\n"`."""
 
     def __init__(self, language: str) -> None:
-        self._words = _WORDS.get(re.split("[-_]", language)[0].lower(), _Words())
+        self._words = words_of(language)
         self._signs: dict[str, Callable[[], _Step | None]] = {
             "*": self._star, "_": self._underscore, "~": self._tilde, "`": self._backtick, "#": self._hash,
             "\\": self._backslash, "!": self._exclamation, "[": self._bracket, "]": self._bracket_end,
