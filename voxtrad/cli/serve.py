@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     from voxtrad.daemon import serve
     from voxtrad.observability.log import configure as configure_log
 
+    os.umask(0o077)  # what the server writes is its owner's alone
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it is known what to reload
     settings = read_settings()
     redaction = configure_log(settings.log_level, settings.log_format)

@@ -116,6 +116,11 @@ def describe(error: Exception) -> str:
     """A connection error in a few words that stay the same from one attempt to the next."""
     if isinstance(error, TimeoutError):
         return "time-out"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        why = getattr(error.certificate_error, "verify_message", "")
+        return f"its certificate is not trusted ({why})" if why else "its certificate is not trusted"
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return "it does not speak TLS as it should"
     if isinstance(error, aiohttp.ClientConnectorError) and (error.os_error.errno or 0) > 0:
         return os.strerror(error.os_error.errno or 0).lower()
     return str(error) or type(error).__name__

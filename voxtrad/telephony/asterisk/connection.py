@@ -89,7 +89,10 @@ class EventsConnection:
             await self._is("disconnected", failure.message, hint=hint)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             reason = f"no connection to Asterisk at {self._ari.base.origin()}: {describe(error)}"
-            await self._is("disconnected", reason, hint="is Asterisk running, with http.conf and ari.conf enabled?")
+            hint = "is Asterisk running, with http.conf and ari.conf enabled?"
+            if isinstance(error, aiohttp.ClientConnectorCertificateError):
+                hint = "SSL_CERT_FILE names the file with an authority of your own"
+            await self._is("disconnected", reason, hint=hint)
         else:
             if replaced:
                 await self._is(
