@@ -290,3 +290,35 @@ async def test_what_cannot_be_paused_is_recorded_no_further(tmp_path: Path) -> N
     await stage.speak()
     assert await stage.over() == ["ErrorOccurred", "RecordingReady"]
     assert tracks(tmp_path)[0].size == pytest.approx(RATE, rel=0.05)
+
+
+async def test_a_wrap_up_has_an_end(tmp_path: Path) -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.answered()
+        assert caller.leg.recording is not None
+
+        async def never(path: Path) -> float:
+            await asyncio.Event().wait()
+            return 0.0
+
+        caller.leg.recording.save = never  # type: ignore[method-assign]  # a PBX that does not answer
+
+    played = await play(scene, config={"record": True, "greeting": "Hello."}, recordings=tmp_path)
+    (error,) = played.of(ErrorOccurred)
+    assert error.where == "wrap_up" and "120 s" in error.message
+    assert played.ended.outcome == "caller_hangup" and not played.of(RecordingReady)
+
+
+async def test_what_breaks_in_a_wrap_up_is_told_and_harms_nothing(tmp_path: Path) -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.answered()
+        assert caller.leg.recording is not None
+
+        async def broken(path: Path) -> float:
+            raise RuntimeError("a fault of ours")
+
+        caller.leg.recording.save = broken  # type: ignore[method-assign]  # a fault
+
+    played = await play(scene, config={"record": True, "greeting": "Hello."}, recordings=tmp_path)
+    (error,) = played.of(ErrorOccurred)
+    assert (error.where, error.message) == ("wrap_up", "internal error: RuntimeError")
