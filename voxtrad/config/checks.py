@@ -19,6 +19,7 @@ from voxtrad.config.models import (
     AgentDestination,
     BuiltinTool,
     Config,
+    DeclaredTool,
     HttpTool,
     McpTool,
     SetVariableTool,
@@ -240,6 +241,10 @@ def _agent(name: str, agent: AgentConfig, config: Config, names: Names) -> Itera
             yield _unknown((*loc, "tools", index), "tool", tool, dict.fromkeys((*names.tools, *IMPLICIT)))
         if tool in agent.tools[:index]:
             yield Finding((*loc, "tools", index), f"the tool '{tool}' stands twice", severity="warning")
+        if isinstance(config.tools.get(tool), DeclaredTool) and agent.handler is None:
+            message = f"nobody runs the tool '{tool}': it has no webhook, http, mcp or builtin"
+            hint = "give it one, or the agent a handler that runs it"
+            yield Finding((*loc, "tools", index), message, hint=hint, needs=(("tools", tool), (*loc, "handler")))
         if tool == "transfer" and not names.destinations:
             yield Finding((*loc, "tools", index), "there is nowhere to transfer to: destinations: is empty")
     yield from _kept(agent, loc)

@@ -33,7 +33,7 @@ UNSEEN = (
     # names and values that stand elsewhere
     "open-without-token", "record-against-privacy", "provider-no-entry", "provider-unknown", "provider-wrong-kind",
     "tool-clash-with-builtin", "unknown-destination", "unknown-destination-agent", "unknown-route-agent",
-    "unknown-rule-tool", "unknown-tool", "unknown-tool-in-rule-and-list", "unreachable-route",
+    "unknown-rule-tool", "unknown-tool", "unknown-tool-in-rule-and-list", "unreachable-route", "tool-nobody-runs",
     # what no regular expression can tell
     "template-in-block", "template-in-rule", "template-in-tool", "template-include", "template-syntax",
     "template-unknown-call", "template-unknown-name", "template-unknown-variable", "tool-parameters",

@@ -31,7 +31,7 @@ def build(tmp_path: Path, client: OutboundClient) -> Build:
         path = tmp_path / "voxtrad.yaml"
         path.write_text(
             "agents: {support: {stt: sphinx, llm: {provider: scripted, rules: [], otherwise: a}, tts: espeak,"
-            " variables: {city: Cork}, tools: [" + names + "]}}\n"
+            " handler: a.b:c, variables: {city: Cork}, tools: [" + names + "]}}\n"
             "destinations: {billing: {dial: PJSIP/1, description: invoices}, sales: {continue: {}}}\n"
             "tools:\n" + textwrap.indent(textwrap.dedent(tools).replace("SECRET", SECRET), "  ")
         )
