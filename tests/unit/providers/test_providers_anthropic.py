@@ -32,7 +32,7 @@ WEATHER = ToolSpec("weather", "Tells the weather.", {"type": "object", "properti
 
 
 def build(server, **options):
-    return make("llm", "anthropic", {"base_url": server.url, "api_key": KEY, "timeout": 5}, options)
+    return make("llm", "anthropic", {"base_url": server.url, "api_key": KEY, "timeout": 20}, options)
 
 
 async def events_of(llm, messages=HELLO, tools=()):

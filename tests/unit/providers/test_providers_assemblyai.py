@@ -25,7 +25,7 @@ from voxtrad.providers.stt.assemblyai import AssemblyAIOptions, Turn
 
 
 def build(server, **options):
-    return make("stt", "assemblyai", {"base_url": server.url, "api_key": KEY, "timeout": 5}, options)
+    return make("stt", "assemblyai", {"base_url": server.url, "api_key": KEY, "timeout": 20}, options)
 
 
 async def test_it_ends_turns_and_finalize_is_no_reason():

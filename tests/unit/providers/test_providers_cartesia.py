@@ -21,7 +21,7 @@ from voxtrad.providers.tts.cartesia import Words
 
 
 def build(server, **options):
-    return make("tts", "cartesia", {"base_url": server.url, "api_key": KEY, "timeout": 5}, options)
+    return make("tts", "cartesia", {"base_url": server.url, "api_key": KEY, "timeout": 20}, options)
 
 
 async def audio_of(voice, text):

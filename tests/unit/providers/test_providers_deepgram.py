@@ -16,7 +16,7 @@ from voxtrad.providers.stt.deepgram import DeepgramOptions
 
 
 def build(server, **options):
-    return make("stt", "deepgram", {"base_url": server.url, "api_key": KEY, "timeout": 5}, options)
+    return make("stt", "deepgram", {"base_url": server.url, "api_key": KEY, "timeout": 20}, options)
 
 
 async def test_nova_gives_partials_and_answers_finalize():

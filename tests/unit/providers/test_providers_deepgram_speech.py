@@ -13,7 +13,7 @@ from voxtrad.providers.extras import MissingExtra
 
 
 def build(server, **options):
-    return make("tts", "deepgram", {"base_url": server.url, "api_key": KEY, "timeout": 5}, options)
+    return make("tts", "deepgram", {"base_url": server.url, "api_key": KEY, "timeout": 20}, options)
 
 
 async def audio_of(voice, text):

@@ -20,7 +20,7 @@ TEXT = "Your order is on its way."
 
 
 def build(server, **options):
-    return make("tts", "elevenlabs", {"base_url": server.url, "api_key": KEY, "timeout": 2}, options)
+    return make("tts", "elevenlabs", {"base_url": server.url, "api_key": KEY, "timeout": 20}, options)
 
 
 async def say(voice, text=TEXT):

@@ -25,7 +25,7 @@ _TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
 
 def build(server, **options):
-    connection = {"base_url": server.url, "api_key": KEY, "timeout": 5, "organization": "org", "project": "proj"}
+    connection = {"base_url": server.url, "api_key": KEY, "timeout": 20, "organization": "org", "project": "proj"}
     return make("stt", "openai", connection, {"realtime": True, **options})
 
 

@@ -24,7 +24,7 @@ from voxtrad.providers.stt.elevenlabs import ScribeOptions, ScribeStream
 
 
 def build(server, **options):
-    return make("stt", "elevenlabs", {"base_url": server.url, "api_key": KEY, "timeout": 5}, options)
+    return make("stt", "elevenlabs", {"base_url": server.url, "api_key": KEY, "timeout": 20}, options)
 
 
 async def test_what_is_asked_for():

@@ -17,7 +17,7 @@ from voxtrad.providers.vendors.wyoming import Peer, WyomingConnection
 
 
 def build(kind, server, **options):
-    return make(kind, "wyoming", {"uri": server.uri, "timeout": 5}, options)
+    return make(kind, "wyoming", {"uri": server.uri, "timeout": 20}, options)
 
 
 async def audio_of(voice, text):
