@@ -15,7 +15,7 @@ from sipcaller import telephone
 from test_asterisk_bridging import write
 from tones import digits_in
 
-from voxtrad.events.types import AgentResponse, CallAnswered, CallEnded, CallStarted, UserTranscript
+from voxtrad.events.types import AgentResponse, CallAnswered, CallEnded, CallStarted, RecordingReady, UserTranscript
 
 pytestmark = pytest.mark.asterisk
 
@@ -26,6 +26,7 @@ AGENT = """
     tts: tones
     vad: energy
     idle: {after: 60s}
+    record: true
     interrupt: {enabled: false}
     llm:
       provider: scripted
@@ -75,6 +76,8 @@ async def test_a_telephone_is_called_and_talks_with_the_agent(pbx: Pbx, ari: Pbx
         assert [event.text for event in office.of(UserTranscript)] == ["order 5"], office.story()  # type: ignore[attr-defined]
         await phone.hang_up()
         ended = await office.next(CallEnded)
+        recorded = await office.next(RecordingReady)
+        assert recorded.seconds > 1, office.story()  # type: ignore[attr-defined]
     assert ended.outcome == "caller_hangup", office.story()  # type: ignore[attr-defined]
     async with asyncio.timeout(20):
         while not (found := [row for row in pbx.cdr() if row["linkedid"] == started.linkedid]):  # type: ignore[attr-defined]  # noqa: ASYNC110 - another process's file

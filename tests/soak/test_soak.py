@@ -47,7 +47,7 @@ async def soak(ward: Ward, *, alone: int, rounds: int, at_once: int = 10, turns:
 
 async def test_a_short_one(tmp_path: Path) -> None:
     async with ward(tmp_path) as made:
-        await soak(made, alone=12, rounds=1, megabytes=20)
+        await soak(made, alone=8, rounds=1, megabytes=20)
 
 
 @pytest.mark.long
