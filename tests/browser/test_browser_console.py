@@ -208,6 +208,8 @@ async def test_a_token_is_asked_for_once(premises: Premises) -> None:
         await expect(page.get_by_text("The server refused the phone")).to_be_visible()
         await page.get_by_role("link", name="Calls", exact=True).click()
         await expect(page.get_by_text("has no scope 'events'")).to_be_visible()
+        await page.get_by_role("button", name="Forget token").click()
+        await expect(door).to_be_visible()
 
 
 async def test_a_page_that_is_open_for_a_day_does_not_grow(premises: Premises) -> None:

@@ -1,6 +1,6 @@
 // The shell: sections by the address's hash, the token's door, and whether the server is ready.
 
-import { follow, get, keepToken, onTokenNeeded } from "./api.js";
+import { follow, get, keepToken, onTokenNeeded, token } from "./api.js";
 import { every, h, setText } from "./dom.js";
 import { Live } from "./live.js";
 import { agentsView } from "./view-agents.js";
@@ -73,6 +73,12 @@ function openDoor(refused) {
   });
 }
 
+const leave = document.getElementById("leave");
+leave.addEventListener("click", () => {
+  keepToken("");
+  location.reload();
+});
+
 // --- the server's state -----------------------------------------------------------------------------------------------
 
 let reasons = null;
@@ -87,6 +93,7 @@ async function look() {
 }
 
 function tell() {
+  leave.hidden = !token();
   if (reasons === null) return;
   const count = live.calls.size;
   const calls = count === 1 ? "1 live call" : `${count} live calls`;
