@@ -322,7 +322,8 @@ def test_the_charts_configuration_is_valid(file: str, replicas: int) -> None:
     for name, text in config["data"].items():
         (folder / name).write_text(text)
     environment = {
-        "ASTERISK_ARI_PASSWORD": "x", "POD_NAME": "voxtrad-0", "VOXTRAD_API_TOKEN": "a-token-of-the-chart", "TOOLS_URL": "http://orders:9000",
+        "ASTERISK_ARI_PASSWORD": "x", "POD_NAME": "voxtrad-0", "VOXTRAD_API_TOKEN": "a-token-of-the-chart",
+        "TOOLS_URL": "http://orders:9000",
     }  # fmt: skip
     checked = subprocess.run(
         [ROOT / ".venv/bin/voxtrad", "check", "-c", folder / "voxtrad.yaml"],
