@@ -47,9 +47,12 @@ def kept(pbx: Pbx) -> list[str]:
     return [path.name for path in (pbx.folder / "spool/recording").iterdir()]
 
 
-async def test_both_sides_in_step_through_a_pause_and_on_hold(pbx: Pbx, ari: PbxAri, tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", ["websocket", "audiosocket"])
+async def test_both_sides_in_step_through_a_pause_and_on_hold(
+    pbx: Pbx, ari: PbxAri, tmp_path: Path, transport: str
+) -> None:
     legs, out = Legs(), tmp_path / "recordings/c_1.wav"
-    async with serving(settings_for(pbx), legs) as telephony, sip_caller(pbx) as caller:
+    async with serving(settings_for(pbx, transport=transport), legs) as telephony, sip_caller(pbx) as caller:
         dialling = asyncio.create_task(caller.dial("1000"))
         leg = await legs.next()
         port = await leg.open_media()
