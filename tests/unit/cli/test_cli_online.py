@@ -64,7 +64,9 @@ async def tools() -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-def configured(folder: Path, openai: FakeOpenAI, tools: str, *, key: str, tool: str = "/tool") -> Path:
+def configured(
+    folder: Path, openai: FakeOpenAI, tools: str, *, key: str, tool: str = "/tool", stt: str = "sphinx"
+) -> Path:
     path = folder / "voxtrad.yaml"
     path.write_text(
         f"""\
@@ -73,7 +75,7 @@ providers:
   openai: {{api_key: {key}, base_url: "{openai.url}"}}
 agents:
   a:
-    stt: sphinx
+    stt: {stt}
     llm: {{provider: openai, model: gpt-4o-mini}}
     tts: espeak
     tools: [t]
@@ -114,6 +116,25 @@ async def test_a_key_that_is_refused_is_called_that(tmp_path: Path, openai: Fake
     assert "    7 |     llm: {provider: openai, model: gpt-4o-mini}\n      |     ^^^\n" in said
     assert said.endswith("voxtrad.yaml: 1 error\n")
     assert said.count("the key is refused") == 1
+
+
+async def test_a_recogniser_that_is_asked_for_each_utterance_is_asked_for_one(
+    tmp_path: Path, openai: FakeOpenAI, tools: str
+) -> None:
+    configured(tmp_path, openai, tools, key=KEY, stt="openai")
+    code, said = await voxtrad("check", "-c", "voxtrad.yaml", "--online", folder=tmp_path)
+    assert code == 0, said
+    assert "  ✓ agents.a.stt: openai (STT) answers\n" in said
+    assert len(openai.uploads) == 1
+    configured(tmp_path, openai, tools, key=WRONG, stt="openai")
+    code, said = await voxtrad("check", "-c", "voxtrad.yaml", "--online", folder=tmp_path)
+    assert code == 1
+    assert "agents.a.stt: openai (STT): the key is refused: the credentials were refused (401)" in said
+    gone = FakeOpenAI(url="http://127.0.0.1:1/v1")
+    configured(tmp_path, gone, tools, key=KEY, stt="openai")
+    code, said = await voxtrad("check", "-c", "voxtrad.yaml", "--online", folder=tmp_path)
+    assert code == 1
+    assert "agents.a.stt: openai (STT): the connection failed" in said
 
 
 async def test_what_does_not_answer_is_told_to_programs(tmp_path: Path, openai: FakeOpenAI, tools: str) -> None:

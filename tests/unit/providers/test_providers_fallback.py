@@ -464,6 +464,58 @@ async def test_the_next_recogniser_hears_the_utterance_from_its_beginning():
     await stt.aclose()
 
 
+async def test_one_that_works_by_utterances_comes_back_only_when_it_answers_one():
+    first, second = Ears("a", continuous=False), Ears("b", continuous=False)
+    stt = FallbackSTT([first, second])
+    stream = await stt.open(rate=8000, language="en")
+    events = stream.events()
+    await stream.send(b"1111")
+    await stream.finalize()
+    first.streams[0].says.put_nowait(gone())
+    waiting = asyncio.ensure_future(anext(events))
+    await asyncio.sleep(0.1)
+    second.streams[0].says.put_nowait(Transcript("one", final=True))
+    assert await waiting == Transcript("one", final=True)
+    await asyncio.sleep(10)
+    probe = first.streams[1]  # 10 s later it is asked about half a second
+    assert (len(probe.heard), probe.finalized, probe.closed) == (8000, 1, False)
+    probe.says.put_nowait(gone())
+    await asyncio.sleep(0.1)
+    assert probe.closed
+    other = await stt.open(rate=8000, language="en")  # it sits out a call
+    assert (len(first.streams), len(second.streams)) == (2, 2)
+    await asyncio.sleep(19)
+    assert len(first.streams) == 2  # 20 s this time
+    await asyncio.sleep(1)
+    first.streams[2].says.put_nowait(Transcript("", final=False))
+    first.streams[2].says.put_nowait(None)  # an end is no answer either
+    await asyncio.sleep(39)
+    assert len(first.streams) == 3
+    await asyncio.sleep(2)
+    first.streams[3].says.put_nowait(Transcript("", final=True))
+    await asyncio.sleep(0.1)
+    assert first.streams[3].closed
+    back = await stt.open(rate=8000, language="en")
+    assert (len(first.streams), len(second.streams)) == (5, 2)
+    for each in (stream, other, back):
+        await each.aclose()
+    await stt.aclose()
+
+
+async def test_a_connection_does_not_forgive_one_that_works_by_utterances():
+    first = Ears("a", continuous=False)
+    stt = FallbackSTT([first], observer=(notes := Notes()))
+    stream = await stt.open(rate=8000, language="en")
+    assert notes.requests == []
+    first.streams[0].says.put_nowait(Transcript("one", final=True))
+    first.streams[0].says.put_nowait(Transcript("two", final=True))
+    events = stream.events()
+    assert [(await anext(events)).text, (await anext(events)).text] == ["one", "two"]
+    assert notes.requests == [("a", "stt", "ok")]
+    await stream.aclose()
+    await stt.aclose()
+
+
 async def test_connecting_takes_two_seconds_at_most_while_there_is_another():
     stt = FallbackSTT([Ears("a", opening=[60.0]), second := Ears("b")])
     before = asyncio.get_running_loop().time()

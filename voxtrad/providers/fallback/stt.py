@@ -21,6 +21,7 @@ from voxtrad.providers.base import (
     Transcript,
     TranscriptStream,
     TurnSignal,
+    Unreachable,
 )
 from voxtrad.providers.fallback.circle import Circle, Deadlines, Nobody, Observer, within
 from voxtrad.providers.fallback.doubt import Doubt
@@ -29,6 +30,8 @@ _CARRIED = 30.0
 """Seconds of the utterance under way that are kept for the next recogniser."""
 _QUIET = -50.0
 """dBFS up to which audio is the silence of a telephone line."""
+_PROBED = 8000
+"""Samples per second of a probe, and the bytes of it: half a second."""
 _PROVEN = 10.0
 """Seconds for which a recogniser must have been at it, or have said something, to be connected to again."""
 
@@ -261,9 +264,12 @@ class FallbackStream:
             self._circle.failed(silent.index, error, then=second.index if second.index != silent.index else None)
             await silent.aclose()
         self._circle.worked(second.index)
+        second.spoke = True
 
     async def _note(self, line: _Line, event: STTEvent) -> None:
         """It is alive."""
+        if not line.spoke and not line.provider.capabilities.continuous:
+            self._circle.worked(line.index)
         line.spoke = True
         final = event.final if isinstance(event, Transcript) else event.kind == "end"
         line.doubt.heard(_now(), words=_words(event), final=final)
@@ -308,7 +314,8 @@ class FallbackStream:
                 if then is None:
                     raise
             else:
-                self._circle.worked(index)
+                if line.provider.capabilities.continuous:  # for others connecting proves nothing
+                    self._circle.worked(index)
                 await self._catch_up(line)
                 self._start(line, self._read(line, line.stream))
                 return line
@@ -383,9 +390,22 @@ def _heard_nothing(event: STTEvent) -> bool:
 
 
 async def probe_stt(provider: SpeechToText) -> None:
-    """Connect and leave again. Raises `ProviderError` where it cannot."""
-    stream = await provider.open(rate=8000, language="en")
-    await stream.aclose()
+    """Connect and leave again; who is asked anew for each utterance has to answer one. Raises `ProviderError`."""
+    stream = await provider.open(rate=_PROBED, language="en")
+    try:
+        if not provider.capabilities.continuous:
+            await stream.send(bytes(_PROBED))
+            await stream.finalize()
+            await _first_final(stream.events(), provider.name)
+    finally:
+        await stream.aclose()
+
+
+async def _first_final(events: AsyncIterator[STTEvent], provider: str) -> None:
+    async for event in events:
+        if isinstance(event, Transcript) and event.final:
+            return
+    raise Unreachable("it ended without an answer", provider=provider)
 
 
 def _now() -> float:
