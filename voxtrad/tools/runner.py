@@ -91,7 +91,7 @@ class ToolRunner:
         self._actions = actions
         self._group = group
         self._publish = publish
-        self._asked: dict[str, tuple[int, str]] = {}
+        self._asked: dict[str, dict[str, int]] = {}  # a tool's arguments that the caller is asked about, and when
         self._left: dict[str, _Run] = {}
 
     @property
@@ -215,10 +215,14 @@ class ToolRunner:
 
     def _confirm(self, name: str, arguments: Mapping[str, JSON], turn: int) -> None:
         wanted = json.dumps(arguments, sort_keys=True, default=dict)
-        asked = self._asked.pop(name, None)
-        if asked is not None and asked[0] < turn and asked[1] == wanted:
+        asked = self._asked.get(name, {})
+        latest = max((at for at in asked.values() if at < turn), default=turn)
+        # What the caller was asked before that was not settled then, and is not what a "yes" of now means.
+        self._asked[name] = asked = {about: at for about, at in asked.items() if at >= latest}
+        if asked.get(wanted, turn) < turn:
+            del asked[wanted]
             return
-        self._asked[name] = (turn, wanted)
+        asked[wanted] = turn
         raise _Unconfirmed(
             "Nothing was done yet. Tell the caller what is about to be done and ask whether it is right; "
             "if it is, call this tool again with the same arguments."

@@ -121,27 +121,32 @@ async def test_agents_share_a_tool(build: Build) -> None:
 
 
 async def test_concurrency(context: Callable[..., ToolContext], caller: CallActions) -> None:
-    under_way, most = 0, 0
-    release = asyncio.Event()
+    under_way: list[JSON] = []
+    may_end: dict[JSON, asyncio.Event] = {n: asyncio.Event() for n in range(7)}
 
     class Busy:
         spec = ToolSpec("busy", "", {"type": "object"})
         options = ToolOptions()
 
         async def run(self, arguments: Mapping[str, JSON], context: ToolContext, actions: CallActions) -> Outcome:
-            nonlocal under_way, most
-            under_way += 1
-            most = max(most, under_way)
-            if under_way == 2:
-                release.set()
-            await release.wait()
-            under_way -= 1
-            return Outcome(arguments["n"])
+            under_way.append(n := arguments["n"])
+            await may_end[n].wait()
+            under_way.remove(n)
+            return Outcome(n)
 
     tool = Limited(Busy(), asyncio.Semaphore(2))
-    outcomes = await asyncio.gather(*(tool.run({"n": n}, context(), caller) for n in range(7)))
-    assert [outcome.result for outcome in outcomes] == list(range(7))
-    assert most == 2
+
+    async def everybody_had_a_chance() -> None:
+        for _ in range(20):  # each step of a call is one round of the loop; nothing here waits for anything else
+            await asyncio.sleep(0)
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        calls = [group.create_task(tool.run({"n": n}, context(), caller)) for n in range(7)]
+        for n in range(7):
+            await everybody_had_a_chance()
+            assert under_way == list(range(7))[n : n + 2]  # in the order they came
+            may_end[n].set()
+    assert [call.result().result for call in calls] == list(range(7))
 
 
 async def test_mcp_tools_come_and_go(tmp_path: Path, client: OutboundClient) -> None:

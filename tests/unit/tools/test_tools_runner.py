@@ -279,6 +279,30 @@ async def test_confirmation_takes_the_callers_word(house: House) -> None:
     assert [word for _, word in house.completed] == ["refused"] * 3 + ["ok", "refused"]
 
 
+async def test_several_are_confirmed_by_one_word(house: House) -> None:
+    runs: list[JSON] = []
+
+    async def work(arguments: Mapping[str, JSON], context: ToolContext) -> Outcome:
+        runs.append(arguments["order"])
+        return Outcome("cancelled")
+
+    runner = house.runner(Doing(work, confirm=True))
+
+    async def reply(turn: int, *orders: int) -> list[bool]:
+        """Whether each of the calls in one reply did something."""
+        calls = [ToolCall(f"{turn}-{order}", "tool", {"order": order}) for order in orders]
+        running = runner.start(calls, house.variables, turn)
+        return [(await one.answer()).result == "cancelled" for one in running]
+
+    assert await reply(1, 1, 2) == [False, False]
+    assert await reply(2, 3, 2, 1, 1) == [False, True, True, False]  # one question more; none is run twice
+    assert runs == [2, 1]
+    assert await reply(3, 4) == [False]  # "no, the fourth one"
+    assert await reply(4, 4) == [True]
+    assert await reply(5, 3, 1) == [False, False]  # those were asked about long ago
+    assert runs == [2, 1, 4]
+
+
 # --- several calls ----------------------------------------------------------------------------------------------------
 
 
