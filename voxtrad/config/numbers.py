@@ -42,12 +42,18 @@ def text_matches(pattern: str, text: str) -> bool:
 
 
 def covers(wider: str, narrower: str, country: str | None) -> bool:
-    """Whether every number that fits `narrower` also fits `wider`, as far as their beginnings tell."""
-    wide, narrow = _pattern_forms(wider, country)[-1], _pattern_forms(narrower, country)[-1]
-    if wide == narrow:
+    """Whether every number that fits `narrower` also fits `wider`, as far as the patterns tell.
+
+    What a pattern may mean besides a number of the public network must be covered too: `2*` is also extension 200.
+    """
+    if wider == "*":
         return True
-    prefix, star, rest = wide.partition("*")
-    return star == "*" and not rest.strip("*") and narrow.startswith(prefix)
+    if narrower == "*" or narrower.lower() == ANONYMOUS:  # who gives no number fits these alone
+        return wider.lower() == narrower.lower()
+    wide, narrow = _pattern_forms(wider, country), _pattern_forms(narrower, country)
+    if "*" not in narrower:
+        narrow = narrow[-1:]  # a number of the public network is one however it is dialled
+    return all(any(text_matches(form, text) for form in wide) for text in narrow)
 
 
 def _cleaned(number: str) -> str:

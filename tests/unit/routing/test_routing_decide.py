@@ -150,10 +150,42 @@ def test_patterns(pattern: str, number: str, country: str | None, matches: bool)
 
 def test_wider_patterns_cover_narrower_ones() -> None:
     assert covers("*", "1000", "GB")
-    assert covers("+44*", "020*", "GB")
+    assert covers("+44*", "+4420*", "GB")
+    assert covers("+44*", "020 7123 4567", "GB")
+    assert covers("020*", "0207*", "GB")
     assert covers("020*", "+442071234567", "GB")
+    assert covers("*", "anonymous", "GB")
     assert not covers("020*", "+44*", "GB")
     assert not covers("1000", "*", "GB")
+    assert not covers("a*", "anonymous", "GB")
+
+
+@pytest.mark.parametrize(
+    ("country", "wider", "narrower", "extension"),
+    [
+        ("US", "+1*", "2*", "200"), ("ES", "+34*", "6*", "600"), ("IT", "+39*", "06*", "0601"),
+        ("GB", "+44*", "020*", "0201"), ("DE", "+49*", "030*", "030"), ("FR", "+33*", "01*", "0110"),
+        ("US", "+44*", "01144*", "011441"),
+    ],
+)  # fmt: skip
+def test_extensions_that_begin_like_public_numbers_reach_a_route(
+    country: str, wider: str, narrower: str, extension: str
+) -> None:
+    assert number_matches(narrower, extension, country)
+    assert not number_matches(wider, extension, country)
+    assert not covers(wider, narrower, country)
+
+
+_SOME = st.from_regex(r"\A(\+1|\+44|\+34|0|00|011|2|6|1|20|020|44|\*)[0-9]{0,8}\*?\Z")
+
+
+@given(wider=_SOME, narrower=_SOME, digits=st.text(alphabet="0123456789", max_size=9))
+@settings(deadline=None)
+def test_what_a_covered_pattern_takes_the_wider_one_takes(wider: str, narrower: str, digits: str) -> None:
+    number = narrower.replace("*", digits)
+    for country in ("GB", "US", "ES", "IT", "DE", None):
+        if covers(wider, narrower, country) and number_matches(narrower, number, country):
+            assert number_matches(wider, number, country)
 
 
 @given(
