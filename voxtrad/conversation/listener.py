@@ -98,7 +98,7 @@ class Listener:
         self._prompted = False
         self._news = asyncio.Event()
         self.overtaken = False
-        """The caller went on after the last turn, while there was no speech of the agent's that could be dropped."""
+        """The caller went on after the last turn, while there was no answer being said that could be dropped."""
 
     # --- the dialogue's side ------------------------------------------------------------------------------------------
 
@@ -280,8 +280,9 @@ class Listener:
         spoken = await self._mouth.flush()
         silent_at, self._silent_at = self._silent_at or self._clock(), None
         if spoken is None:
-            self.overtaken = decision.kind is Kind.MERGE
-        elif decision.kind is Kind.FLUSH:
-            if not spoken.heard:
+            self.overtaken = True
+        if decision.kind is Kind.FLUSH:
+            if spoken is None or not spoken.heard:
                 self._machine.unheard()
-            self._witness.interrupted(decision, spoken, silent_at)
+            if spoken is not None:
+                self._witness.interrupted(decision, spoken, silent_at)

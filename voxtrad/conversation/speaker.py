@@ -81,6 +81,8 @@ class Speaker:
         self._speaking = asyncio.Lock()
         self._moving = asyncio.Lock()
         """Held, let go and thrown away one after the other, as decided: a PBX takes a moment for each."""
+        self._held = False
+        """Whether the last that was decided was to hold."""
         self._news = asyncio.Event()
         self._voicing = Voicing(port, voice, language=language, kept=kept, news=self._news, clock=clock)
         self._utterance: _Saying | None = None
@@ -264,13 +266,15 @@ class Speaker:
 
     async def pause(self) -> None:
         """Be silent for the time being, whether something is heard already or not."""
+        self._held = True
         self._open.clear()
         async with self._moving:
-            if self._utterance is not None and self._utterance.sounding and not self._open.is_set():
+            if self._utterance is not None and self._utterance.sounding and self._held:
                 await self._port.pause()
 
     async def resume(self) -> None:
         """Go on after `pause`, from the beginning of the word that was cut where it is known."""
+        self._held = False
         try:
             async with self._moving:
                 utterance = self._utterance
@@ -282,13 +286,15 @@ class Speaker:
                 else:
                     await self._seek(utterance, known)
         finally:
-            self._open.set()
+            if not self._held:  # or else: held again while the PBX was letting go
+                self._open.set()
 
     async def flush(self) -> Spoken | None:
         """Fall silent for good: drop what has not been heard and stop writing and synthesizing.
 
         Returns what was heard of the utterance, None where none was under way, or only something to fill the time.
         """
+        self._held = False
         utterance = self._utterance
         if utterance is None or utterance.interrupted:
             self._open.set()
@@ -302,7 +308,8 @@ class Speaker:
         except LegGone:
             utterance.heard = utterance.sample(self._port.heard)
         finally:
-            self._open.set()
+            if not self._held:
+                self._open.set()
             self._news.set()
             utterance.flushed.set()
         return None if utterance.filler else utterance.spoken()

@@ -105,3 +105,22 @@ async def test_noise_while_thinking(lag: float) -> None:
         played = await play(scene, lag=lag, model=Model([["It was sent."]], delay=delay))
         assert played.said() == ["It was sent."]
         assert len(played.model.asked) == 1
+
+
+@pytest.mark.parametrize("heard", [False, True])
+async def test_a_second_sound_while_the_agent_resumes_holds_it_again(lag: float, heard: bool) -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.says("where is my order")
+        await (caller.hears_agent() if heard else caller.waits(0.55))
+        await caller.waits(0.4 if heard else 0.0)
+        await caller.noise(0.3 if heard else 0.1)
+        await caller.waits(0.2 + n * 0.01)
+        await caller.noise(0.9)
+        await caller.waits(6)
+
+    for n in range(60):
+        played = await play(scene, lag=lag, model=Model([[LONG]]))
+        start, end = played.caller_spans[-1]
+        # Nobody is talked over but for as long as it takes to know it, and to tell it.
+        over = sum(max(0.0, min(b, end) - max(a, start + 0.45 + 3 * lag)) for a, b in played.agent_spans)
+        assert over < 0.1, f"{n}: the agent spoke for {over:.2f} s\n{timeline(played)}"

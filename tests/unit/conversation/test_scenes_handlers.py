@@ -497,3 +497,44 @@ async def test_voice_too_slow_for_its_own_speech_is_told() -> None:
     played = await play(asks_once, voice=Slow(), model=Model([["It was sent on Monday."]]))
     assert played.decided("underrun")
     assert played.said() == ["It was sent on Monday."]
+
+
+@pytest.mark.parametrize("into", [0.3, 0.6, 0.9])
+async def test_caller_who_goes_on_over_a_filler_gets_one_answer_to_all_of_it(into: float) -> None:
+    async def handler(call: Call) -> None:
+        await call.answer()
+        while (turn := await call.listen(timeout=20)) is not None:
+            await call.say(await call.agent.respond(turn.text))
+
+    async def scene(caller: Caller) -> None:
+        await caller.says("where is my order")
+        await caller.hears_agent()
+        await caller.waits(into)
+        await caller.says("no, cancel it", 0.8)
+        await caller.waits(20)
+
+    model = Model([["It was sent on Monday."], ["It is cancelled."]], delay=6.0)
+    config = {"filler": ["One moment, please, I am looking it up."]}
+    played = await play(scene, model=model, config=config, dialogue=handler)
+    assert played.said() == ["It is cancelled."], timeline(played)
+    assert played.dialogue() == [("user", "where is my order no, cancel it"), ("assistant", "It is cancelled.")]
+
+
+async def test_noise_over_a_filler_leaves_the_turn_as_it_was() -> None:
+    async def handler(call: Call) -> None:
+        await call.answer()
+        while (turn := await call.listen(timeout=20)) is not None:
+            await call.say(await call.agent.respond(turn.text))
+
+    async def scene(caller: Caller) -> None:
+        await caller.says("where is my order")
+        await caller.hears_agent()
+        await caller.waits(0.3)
+        await caller.noise(1.5)
+        await caller.waits(18)
+
+    model = Model([["It was sent."], ["It was sent on Monday."]], delay=6.0)
+    config = {"filler": ["One moment, please, I am looking it up."]}
+    played = await play(scene, model=model, config=config, dialogue=handler)
+    assert played.said() == ["It was sent on Monday."], timeline(played)
+    assert played.dialogue() == [("user", "where is my order"), ("assistant", "It was sent on Monday.")]
