@@ -61,7 +61,7 @@ class Reloader:
             loaded = await asyncio.to_thread(self._load)
             await self._apply(loaded.config)
         except ConfigError as error:
-            self._watcher.follow(error.files | self.loaded.files, self.loaded.patterns)
+            self._watcher.follow(error.files | self.loaded.files, error.patterns | self.loaded.patterns)
             errors = tuple(str(diagnostic) for diagnostic in error.diagnostics if diagnostic.severity == "error")
             log.error("not reloaded: the configuration is not valid, the old one runs on", why=why, errors=errors)
             return Reloaded(ok=False, errors=errors)

@@ -112,6 +112,30 @@ async def test_a_broken_change_is_told_and_its_mending_seen(folder: Path) -> Non
         await server.until("reloaded")
 
 
+async def test_the_file_that_a_new_pattern_lacked_is_seen_when_it_comes(folder: Path) -> None:
+    main = folder / "voxtrad.yaml"
+    lacking = MAIN.format(max_calls=10, watch="true").replace("agents/*.yaml", "agents/*.yaml, more/*.yaml")
+    async with served(main) as server:
+        (folder / "more").mkdir()
+        replace(main, lacking + "routes: [{agent: late}]\n")
+        (error,) = (await server.until("not reloaded"))["errors"]
+        assert "unknown agent 'late'" in error
+        replace(folder / "more/late.yaml", f"agents: {{late: {AGENT}}}\n")
+        assert "late.yaml" in (await server.until("reloaded"))["why"]
+
+
+async def test_a_file_that_a_refused_change_named_is_seen_when_it_comes(folder: Path) -> None:
+    main = folder / "voxtrad.yaml"
+    lacking = MAIN.format(max_calls=10, watch="true").replace("agents/*.yaml", "agents/*.yaml, extra/e.yaml")
+    async with served(main) as server:
+        replace(main, lacking)
+        (error,) = (await server.until("not reloaded"))["errors"]
+        assert "cannot read extra/e.yaml" in error
+        (folder / "extra").mkdir()
+        replace(folder / "extra/e.yaml", f"agents: {{extra: {AGENT}}}\n")
+        assert "e.yaml" in (await server.until("reloaded"))["why"]
+
+
 async def test_what_needs_a_restart_is_named(folder: Path) -> None:
     main = folder / "voxtrad.yaml"
     write(main, MAIN.format(max_calls=10, watch="false"))

@@ -60,11 +60,15 @@ class Diagnostic:
 
 
 class ConfigError(VoxtradError):
-    """The configuration is not valid; `diagnostics` say all that is wrong with it, `files` which files took part."""
+    """The configuration is not valid; `diagnostics` say all that is wrong with it, `files` which files took part and
+    `patterns` which include patterns, so that what is to be mended can be watched."""
 
-    def __init__(self, diagnostics: Sequence[Diagnostic], files: Iterable[Path] = ()) -> None:
+    def __init__(
+        self, diagnostics: Sequence[Diagnostic], files: Iterable[Path] = (), patterns: Iterable[Path] = ()
+    ) -> None:
         self.diagnostics = tuple(diagnostics)
         self.files = frozenset(files)
+        self.patterns = frozenset(patterns)
         errors = [d for d in self.diagnostics if d.severity == "error"]
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         super().__init__(f"{errors[0] if errors else 'invalid'}{more}", hint="voxtrad check shows them all")

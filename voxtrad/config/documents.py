@@ -93,7 +93,7 @@ class _Reader:
 
     def _include(self, tree: Mapping, document: Document) -> None:
         entry = tree.get("include")
-        if entry is None:
+        if entry is None or (isinstance(entry, Scalar) and entry.value is None):
             return
         items = entry.items if isinstance(entry, Listing) else [entry]
         for index, item in enumerate(items):

@@ -95,8 +95,8 @@ class Loaded:
 class InvalidConfig(ConfigError):
     """A configuration that is not valid, and what of it is: enough to find the server that runs with an older one."""
 
-    def __init__(self, diagnostics: list[Diagnostic], files: Iterable[Path], valid: Config | None) -> None:
-        super().__init__(diagnostics, files)
+    def __init__(self, diagnostics: list[Diagnostic], documents: Documents, valid: Config | None) -> None:
+        super().__init__(diagnostics, documents.files, documents.patterns)
         self.valid = valid
 
 
@@ -124,7 +124,7 @@ def load(
         config = config.model_copy(update={"server": config.server.model_copy(update={"data_dir": data_dir})})
     if config is None or any(d.severity == "error" for d in diagnostics):
         broken = diagnostics or [Diagnostic("the configuration is not valid", Place(path, 1, 1))]
-        raise InvalidConfig(broken, documents.files, config)
+        raise InvalidConfig(broken, documents, config)
     return Loaded(
         config=config,
         path=path,

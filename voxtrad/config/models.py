@@ -187,6 +187,15 @@ class Config(ConfigModel):
 
     @model_validator(mode="before")
     @classmethod
+    def _nothing_is_left_out(cls, value: object) -> object:
+        """A section whose lines are all commented out is as good as left out. `agents` has words of its own for it."""
+        if not isinstance(value, Mapping):
+            return value
+        may_be_empty = cls.model_fields.keys() - {"agents"}
+        return {key: item for key, item in value.items() if item is not None or key not in may_be_empty}
+
+    @model_validator(mode="before")
+    @classmethod
     def _implicit_tools(cls, value: object) -> object:
         """Built-in tools that an agent names are tools like any other."""
         if not isinstance(value, Mapping):

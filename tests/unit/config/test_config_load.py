@@ -14,13 +14,15 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft7Validator
 from provider_models import TYPES, Chat
 from pydantic import SecretStr, ValidationError
 
 from voxtrad.config.diagnostics import ConfigError, as_github, as_json, as_text
 from voxtrad.config.loader import Loaded, load
-from voxtrad.config.models import BuiltinTool, DialDestination, EndCallTool, HttpTool, WebhookTool
+from voxtrad.config.models import BuiltinTool, Config, DialDestination, EndCallTool, HttpTool, WebhookTool
 from voxtrad.config.reading import read_document
+from voxtrad.config.schema import json_schema
 from voxtrad.config.tree import values
 from voxtrad.config.written import plain
 
@@ -70,6 +72,18 @@ agents:
     assert config.destinations["billing"].model_dump(by_alias=True)["continue"]["extension"] == "600"
     variables = config.agents["support"].variables
     assert variables == {"count": 7, "code": "007", "big": "123456789012345678901"}
+
+
+@pytest.mark.parametrize("key", sorted(Config.model_fields.keys() - {"agents"}))
+@pytest.mark.parametrize("nothing", ["", "null", "~"])
+def test_nothing_behind_a_key_at_the_top_is_as_good_as_leaving_it_out(tmp_path: Path, key: str, nothing: str) -> None:
+    agents = "agents: {a: {stt: sphinx, llm: scripted, tts: espeak}}\n"
+    text = f"{key}: {nothing}\n{agents}"
+    assert loaded(tmp_path, text).config == loaded(tmp_path, agents).config
+    schema = Draft7Validator(json_schema(TYPES, not_yet=()))
+    assert list(schema.iter_errors(yaml.safe_load(text))) == []
+    included = loaded(tmp_path, "include: more.yaml\n" + agents, more_yaml=f"{key}: {nothing}\n").config
+    assert included.model_copy(update={"include": ()}) == loaded(tmp_path, agents).config
 
 
 def test_short_forms(tmp_path: Path) -> None:
