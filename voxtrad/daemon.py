@@ -71,6 +71,8 @@ from voxtrad.tools.runner import ToolRunner
 
 log = structlog.stdlib.get_logger(__name__)
 
+LAST_CALLS = 5.0
+"""Seconds that live calls may take to end when the server is told to stop a second time."""
 LAST_WORDS = 5.0
 """Seconds that events may still be delivered in when the server stops."""
 
@@ -384,8 +386,20 @@ class Server:
             draining = group.create_task(switchboard.drain(self.reloader.loaded.config.server.drain_timeout))
             hurrying = group.create_task(self._again.wait())
             await asyncio.wait([draining, hurrying], return_when=asyncio.FIRST_COMPLETED)
+            hurried = not draining.done()
             draining.cancel()
             hurrying.cancel()
+        if hurried:
+            log.warning("calls are hung up: told to stop again", calls=len(switchboard.calls))
+            await self._give_back()
+
+    async def _give_back(self) -> None:
+        """End the live calls while somebody can still be told: the PBX, a page, the ledger."""
+        try:
+            async with asyncio.timeout(LAST_CALLS):
+                await self.core.switchboard.give_back()
+        except TimeoutError:
+            log.warning("calls have not ended in time; they are left to their carriers", seconds=LAST_CALLS)
 
 
 async def serve(

@@ -81,7 +81,7 @@ class Switchboard:
         self._ringing = 0
         """Legs for which an agent is being found."""
         self._changed = asyncio.Event()
-        self.draining = False
+        self._draining_since: float | None = None
 
     @property
     def calls(self) -> Mapping[str, Session]:
@@ -92,6 +92,11 @@ class Switchboard:
     def wrapping_up(self) -> Collection[str]:
         """Calls that are over, and of which something is still to come: a recording, an analysis."""
         return self._wrapping
+
+    @property
+    def draining(self) -> bool:
+        """Whether no more calls are taken."""
+        return self._draining_since is not None
 
     @property
     def front(self) -> Front:
@@ -170,20 +175,37 @@ class Switchboard:
             self._changed.set()
         await session.wrap_up()
 
+    def take_no_more(self) -> None:
+        """Refuse new calls from now on. Said again, it changes nothing: `drain` counts from the first time."""
+        if self._draining_since is None:
+            self._draining_since = self._clock()
+
     async def drain(self, timeout: float) -> bool:
         """Take no more calls, and wait until the live ones have ended and are wrapped up. False where some had to be
-        hung up."""
-        self.draining = True
+        hung up: `timeout` seconds after the first `take_no_more`."""
+        self.take_no_more()
+        waited = self._clock() - (self._draining_since or 0.0)
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout - waited):
                 await self._empty()
         except TimeoutError:
             log.warning("calls are hung up: they did not end in time", calls=len(self._sessions), seconds=timeout)
-            for session in list(self._sessions.values()):
-                session.give_back("the server stops")
+            self._give_back_all()
             await self._empty()
             return False
         return True
+
+    async def give_back(self) -> None:
+        """Take no more calls, end the live ones, and wait until they have ended; not for what is to do after them."""
+        self.take_no_more()
+        self._give_back_all()
+        while self._sessions:
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _give_back_all(self) -> None:
+        for session in list(self._sessions.values()):
+            session.give_back("the server stops")
 
     async def _empty(self) -> None:
         while self._sessions or self._ringing or self._wrapping:

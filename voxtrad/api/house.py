@@ -21,13 +21,18 @@ T = TypeVar("T")
 class Board(Protocol):
     """The live calls (`switchboard.py`)."""
 
-    draining: bool
+    @property
+    def draining(self) -> bool: ...
 
     @property
     def calls(self) -> Mapping[str, Session]: ...
 
     @property
     def wrapping_up(self) -> Collection[str]: ...
+
+    def take_no_more(self) -> None:
+        """Drain, from now on."""
+        ...
 
     async def take(self, leg: Leg) -> None:
         """Carry a call to its end."""

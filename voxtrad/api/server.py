@@ -111,9 +111,10 @@ async def draining(asked: Asked[Nothing, Nothing]) -> Draining:
 
 
 async def drain(asked: Asked[Nothing, Nothing]) -> Draining:
-    """Take no more calls: they go on in the dialplan. Live ones go on; the server stays until it is stopped."""
+    """Take no more calls: they go on in the dialplan. Live ones go on; the server stays until it is stopped,
+    and its `drain_timeout` counts from here."""
     board = asked.house.board
     if not board.draining:
         log.info("draining: live calls may finish, no more are taken", by=asked.client.name, live=len(board.calls))
-    board.draining = True
+    board.take_no_more()
     return Draining(draining=True, live=len(board.calls))

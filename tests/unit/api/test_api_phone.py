@@ -152,7 +152,7 @@ async def test_there_is_no_such_agent_and_no_room(tmp_path: Path) -> None:
     async with running(write_config(tmp_path)) as house:
         async with phone(house, agent="nobody") as page:
             assert (await page.hears("ended"))["cause"] == "there is no agent 'nobody'"
-        house.server.core.switchboard.draining = True
+        house.server.core.switchboard.take_no_more()
         async with phone(house) as page:
             assert (await page.hears("status"))["status"] == "BUSY"
             await page.hears("ended")
