@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+import structlog
 
 from voxtrad.config.templates import Template
 from voxtrad.conversation.drafts import Draft
@@ -33,9 +36,14 @@ from voxtrad.tools.base import Then
 from voxtrad.tools.runner import RunningTool, ToolAnswer
 
 MAX_ROUNDS = 5
-"""Rounds of tool calls in one turn; the answer after the last is asked for without tools."""
+"""Rounds of tool calls in one turn of the caller's, however many replies it takes. The answer after the last is asked
+for without tools; calls that the model makes nevertheless are refused, once: then it has to answer."""
 STALLED = 15.0
 """Seconds in which a model has to write something, wherever it is in its answer."""
+
+_SPENT = json.dumps({"error": "Not run: no more tools can be used in this turn. Answer the caller with what you know."})
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 class Toolbox(Protocol):
@@ -147,18 +155,25 @@ class Reply:
         for news, _ in self._told:
             async for said in self._answered(news.answer):
                 yield said
-        asked_again = False
-        rounds = 0
+        asked_again = refused = False
         while not self._decided:
             calls = list[ToolCall]()
-            async for delta in self._round(agent.offered() if rounds < MAX_ROUNDS else (), calls):
+            spent, before = agent.rounds >= MAX_ROUNDS, len(self.text)
+            async for delta in self._round(() if spent else agent.offered(), calls):
                 yield delta
-            if calls:
+            if calls and spent:
+                self._refuse(calls)
+                if self.text[before:].strip():
+                    break
+                if refused:
+                    raise MalformedAnswer("the model only calls tools, and gives no answer", provider=agent.model.name)
+                refused = True
+            elif calls:
+                agent.rounds += 1
                 if self.text:
                     yield self._paragraph()
                 async for said in self._use(calls):
                     yield said
-                rounds += 1
             elif self.text.strip() or self._told or (asked_again and self.tools_ran):
                 break
             elif asked_again:
@@ -230,6 +245,13 @@ class Reply:
             async for said in self._answered(task.result()):
                 yield said
 
+    def _refuse(self, calls: Sequence[ToolCall]) -> None:
+        """The turn has had all its rounds: nothing is run, and the model is told."""
+        self.tools_ran = True
+        for call in calls:
+            log.warning("a tool is not run: the turn has had all its rounds", tool=call.name, rounds=MAX_ROUNDS)
+            self._agent.writer.tool_result(call.id, _SPENT)
+
     async def _answered(self, answer: ToolAnswer) -> AsyncGenerator[str, None]:
         """What a tool has to say itself, and wants to become of the call."""
         if answer.say:
@@ -300,6 +322,8 @@ class Agent:
         self.on_news: Callable[[], None] = lambda: None
         """Called when there are some."""
         self.turn = 0
+        self.rounds = 0
+        """Rounds of tool calls since the caller said something."""
         self.group = group
         self.clock = clock
         self._prompt = Template(prompt)
@@ -318,7 +342,9 @@ class Agent:
         What came late of a tool is told then.
         """
         asked = self.writer.user(text) if text else None
-        self.turn += bool(text)
+        if text:
+            self.turn += 1
+            self.rounds = 0
         draft, self._draft = self._draft, None
         if draft is not None and (draft.failed or not draft.answers(text)):
             draft.drop()

@@ -538,3 +538,65 @@ async def test_noise_over_a_filler_leaves_the_turn_as_it_was() -> None:
     played = await play(scene, model=model, config=config, dialogue=handler)
     assert played.said() == ["It was sent on Monday."], timeline(played)
     assert played.dialogue() == [("user", "where is my order"), ("assistant", "It was sent on Monday.")]
+
+
+# --- rounds of tools --------------------------------------------------------------------------------------------------
+
+
+def always_calls(times: int) -> Model:
+    return Model([[asks(call_id=f"t{n}")] for n in range(times)], otherwise=["Enough."])
+
+
+@pytest.mark.parametrize("by", ["stream", "respond"])
+async def test_model_that_always_calls_tools_runs_five_rounds_and_apologises(by: str) -> None:
+    async def handler(call: Call) -> None:
+        await call.answer()
+        while (turn := await call.listen()) is not None:
+            await call.say(call.agent.stream(turn.text) if by == "stream" else await call.agent.respond(turn.text))
+
+    job, model = Job(), always_calls(100)
+    played = await play(asks_once, dialogue=handler, tools=[job], model=model)
+    assert (len(job.runs), len(model.asked)) == (5, 7)
+    refused = [m.content for m in played.call.agent.history if m.role == "tool"][5:]
+    assert len(refused) == 2 and all("no more tools" in text for text in refused)
+    assert played.said() == [SORRY] and played.ended.outcome == "failed"
+
+
+@pytest.mark.parametrize(("calls", "runs"), [(5, 5), (6, 5)])
+async def test_model_that_is_refused_a_sixth_round_may_still_answer(calls: int, runs: int) -> None:
+    job, model = Job(), always_calls(calls)
+    played = await play(asks_once, tools=[job], model=model)
+    assert len(job.runs) == runs and played.said() == ["Enough."]
+
+
+async def test_words_beside_calls_that_are_refused_are_the_answer() -> None:
+    model = Model([*always_calls(5).answers, ["It was sent.", asks(call_id="more")]])
+    job = Job()
+    played = await play(asks_once, tools=[job], model=model)
+    assert (len(job.runs), len(model.asked)) == (5, 6)
+    assert played.said() == ["It was sent."]
+
+
+async def test_rounds_of_a_handler_count_in_the_same_turn_and_anew_in_the_next() -> None:
+    ran: list[str] = []
+
+    async def handler(call: Call) -> None:
+        await call.answer()
+        while (turn := await call.listen()) is not None:
+            reply = await call.agent.respond(turn.text)
+            while reply.tool_calls:
+                for wanted in reply.tool_calls:
+                    ran.append(turn.text)
+                    call.agent.add_tool_result(wanted.id, {"status": "sent"})
+                reply = await call.agent.respond("")
+            await call.say(reply)
+
+    async def scene(caller: Caller) -> None:
+        for words in ("the first", "the second"):
+            await caller.says(words)
+            await caller.answered(1.0)
+
+    answers = [*always_calls(6).answers, ["No more."], [asks(call_id="again")]]
+    played = await play(scene, dialogue=handler, tools=[Job(declared=True)], model=Model(answers, otherwise=["Sent."]))
+    assert ran == ["the first"] * 5 + ["the second"]
+    assert played.said() == ["No more.", "Sent."]
