@@ -29,7 +29,7 @@ from voxtrad.config.models import (
 from voxtrad.config.numbers import covers, known_country
 from voxtrad.config.routes import Route
 from voxtrad.config.templates import CALL_ATTRIBUTES, Condition, Template
-from voxtrad.config.tools import BUILTINS, IMPLICIT, TOOL_NAME
+from voxtrad.config.tools import BUILTINS, IMPLICIT, TOOL_NAME, DescribedTool
 from voxtrad.config.tree import Mapping, Tree
 from voxtrad.config.types import Refers, TemplateNames
 
@@ -199,7 +199,8 @@ def _tool(name: str, tool: ToolBase, config: Config, names: Names) -> Iterator[F
         if isinstance(config.tools[other], McpTool) and name.startswith(f"{other}_"):
             message = f"clashes with the tools of '{other}', which are named {other}_…"
             yield Finding(loc, message, hint="call it otherwise", at_key=True)
-    yield from _json_schema(tool.parameters, (*loc, "parameters"))
+    if isinstance(tool, DescribedTool):
+        yield from _json_schema(tool.parameters, (*loc, "parameters"))
     if isinstance(tool, TransferTool):
         for index, destination in enumerate(tool.destinations or ()):
             if destination not in names.destinations:
@@ -336,7 +337,7 @@ def _templates(fields: Iterable[tuple[Loc, object, tuple[object, ...]]], tool: T
 
 def _parameters(tool: ToolBase | None) -> frozenset[str] | None:
     """The names of a tool's arguments, where they can be told."""
-    properties = None if tool is None or tool.kind in ("builtin", "mcp") else tool.parameters.get("properties")
+    properties = tool.parameters.get("properties") if isinstance(tool, DescribedTool) else None
     return frozenset(properties) if isinstance(properties, dict) else None
 
 

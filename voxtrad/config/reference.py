@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from importlib.resources import files
 from typing import cast
 
@@ -65,13 +65,27 @@ def _keys() -> Iterator[str]:
     for title, model in SECTIONS:
         yield from (f"### {title}", "", *_paragraph(model), *_table(model), "")
         if model is tools.ToolBase:
+            yield from _by_kind()
             yield from ("Built-in tools, `tools.NAME.builtin`, each with options of its own beside it:", "")
             yield from _builtins()
             yield ""
 
 
+def _by_kind() -> Iterator[str]:
+    for kinds, model, known in (
+        ("With `webhook` or `http`, and with nothing that does it", tools.DescribedTool, tools.ToolBase),
+        (
+            "With `webhook`, `http`, `mcp` or `builtin` (which may have a `description` of its own)",
+            tools.LimitedTool,
+            tools.ToolBase,
+        ),
+        ("With `webhook`, `http` or `mcp`", tools.RepeatableTool, tools.LimitedTool),
+    ):
+        yield from (f"{kinds}:", "", *_table(model, known.model_fields), "")
+
+
 def _builtins() -> Iterator[str]:
-    common = tools.ToolBase.model_fields
+    common = {"description", *tools.LimitedTool.model_fields}
     yield from ("| `builtin:` | options | does |", "|---|---|---|")
     for name, model in tools.BUILTINS.items():
         own = [_key(key, info) for key, info in model.model_fields.items() if key not in common and key != "builtin"]
@@ -123,14 +137,15 @@ def _paragraph(model: type[BaseModel]) -> Iterator[str]:
         yield from (" ".join((model.__doc__ or "").split()), "")
 
 
-def _table(model: type[BaseModel]) -> Iterator[str]:
+def _table(model: type[BaseModel], known: Collection[str] = ()) -> Iterator[str]:
+    """Its keys but those that are `known` from elsewhere."""
     schema = model.model_json_schema(by_alias=True)
     properties = cast("dict[str, dict[str, object]]", schema.get("properties", {}))
     rows = [
         f"| {_key(name, info)} | {_kind(info, properties.get(info.alias or name, {}), schema)} | {_default(info)} "
         f"| {_cell(info.description)} |"
         for name, info in model.model_fields.items()
-        if not _is_name(info)
+        if name not in known and not _is_name(info)
     ]
     if rows:
         yield from ("| key | type | default | |", "|---|---|---|---|")

@@ -80,28 +80,43 @@ class ToolBase(ConfigModel):
 
     name: Name = Field(json_schema_extra={"x-voxtrad": "name"})
     """The tool's name: its key under `tools:`."""
-    description: Text = ""
-    """What it does and when to use it, for the model."""
-    parameters: Parameters = Field(
-        default_factory=lambda: normalise_parameters({}), json_schema_extra={"type": "object"}
-    )
-    """The arguments: JSON Schema of type object, or short, `name: {type, description, required}`."""
     fixed: TemplateTree = Field(default_factory=dict)
     """Values hidden from the model and merged into the arguments last."""
     timeout: Annotated[Duration, Field(ge=1, le=60)] = 8.0
     """The whole time it may take."""
     say: Annotated[TemplateText, TOOL_NAMES] | None = None
     """Said when it takes long enough for the caller to wonder."""
-    idempotent: Boolean = False
-    """Whether asking twice does no harm: then a failed request is tried once more."""
     sequential: Boolean = False
     """Whether it must not run while other tools of the same reply do."""
     confirm: Boolean = False
     """Whether the agent asks the caller before it runs."""
     when: ConditionText | None = None
     """An expression; the tool exists for the model only while it is true: `vars.verified`."""
+
+
+class LimitedTool(ToolBase):
+    """What tools have in common that voxtrad runs."""
+
     concurrency: Annotated[Integer, Field(ge=1)] | None = None
     """How many of it may run at once, over all calls."""
+
+
+class RepeatableTool(LimitedTool):
+    """What tools have in common whose work is done elsewhere."""
+
+    idempotent: Boolean = False
+    """Whether asking twice does no harm: then a failed request is tried once more."""
+
+
+class DescribedTool(ToolBase):
+    """What tools have in common that tell the model no more than is written here."""
+
+    description: Name
+    """What it does and when to use it, for the model."""
+    parameters: Parameters = Field(
+        default_factory=lambda: normalise_parameters({}), json_schema_extra={"type": "object"}
+    )
+    """The arguments: JSON Schema of type object, or short, `name: {type, description, required}`."""
 
 
 # --- work done elsewhere ----------------------------------------------------------------------------------------------
@@ -116,12 +131,10 @@ class WebhookTarget(ConfigModel):
     """What signs the request (`whsec_…`); a list while rotating."""
 
 
-class WebhookTool(ToolBase):
+class WebhookTool(DescribedTool, RepeatableTool):
     """A tool of your own, in any language."""
 
     kind: ClassVar[str] = "webhook"
-    description: Name
-    """What it does and when to use it, for the model."""
     webhook: WebhookTarget
     """The endpoint that does the work."""
 
@@ -143,12 +156,10 @@ class HttpRequest(ConfigModel):
     """A JMESPath expression: the part of the answer that the model gets."""
 
 
-class HttpTool(ToolBase):
+class HttpTool(DescribedTool, RepeatableTool):
     """A request to an API that knows nothing of voxtrad."""
 
     kind: ClassVar[str] = "http"
-    description: Name
-    """What it does and when to use it, for the model."""
     http: HttpRequest
     """The request."""
 
@@ -174,7 +185,7 @@ class McpServer(ConfigModel):
         return self
 
 
-class McpTool(ToolBase):
+class McpTool(RepeatableTool):
     """The tools of an MCP server; each is named `<this name>_<its name>`."""
 
     kind: ClassVar[str] = "mcp"
@@ -182,21 +193,21 @@ class McpTool(ToolBase):
     """The server."""
 
 
-class DeclaredTool(ToolBase):
+class DeclaredTool(DescribedTool):
     """A tool without an implementation: its calls are returned to a Python handler in `reply.tool_calls`."""
 
     kind: ClassVar[str] = "declared"
-    description: Name
-    """What it does and when to use it, for the model."""
 
 
 # --- built in ---------------------------------------------------------------------------------------------------------
 
 
-class BuiltinTool(ToolBase):
+class BuiltinTool(LimitedTool):
     """What all built-in tools have in common. Their parameters are their own; a description may be given."""
 
     kind: ClassVar[str] = "builtin"
+    description: Text = ""
+    """What it does and when to use it, for the model; left out: what the tool says of itself."""
 
 
 class EndCallTool(BuiltinTool):

@@ -35,6 +35,17 @@ def check_schema(parameters: Mapping[str, JSON]) -> None:
         raise BadSchema("the parameters of a tool must be a JSON Schema of type object")
 
 
+def without(schema: Mapping[str, JSON], hidden: Collection[str]) -> Mapping[str, JSON]:
+    """A schema of arguments without the parameters that the configuration sets."""
+    properties, required = schema.get("properties"), schema.get("required")
+    changed = dict(schema)
+    if isinstance(properties, Mapping):
+        changed["properties"] = {name: about for name, about in properties.items() if name not in hidden}
+    if isinstance(required, list | tuple):
+        changed["required"] = [name for name in required if name not in hidden]
+    return changed
+
+
 class ArgumentCheck:
     """The check of one tool's arguments, by a schema that `check_schema` has passed.
 

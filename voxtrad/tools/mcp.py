@@ -19,7 +19,7 @@ import structlog
 
 from voxtrad.errors import VoxtradError
 from voxtrad.providers.base import JSON, ToolSpec
-from voxtrad.tools.arguments import BadSchema, check_schema
+from voxtrad.tools.arguments import BadSchema, check_schema, without
 from voxtrad.tools.base import CallActions, Outcome, Tool, ToolContext, ToolError, ToolOptions, ToolUnavailable
 from voxtrad.tools.limits import Limited
 
@@ -250,17 +250,6 @@ def read_result(result: CallToolResult) -> Outcome:
     if isinstance(structured, Mapping) and structured.keys() == {"result"}:
         return Outcome(structured["result"])  # how servers wrap what is not an object
     return Outcome(text if structured is None else structured)
-
-
-def without(schema: Mapping[str, JSON], hidden: Collection[str]) -> Mapping[str, JSON]:
-    """A schema of arguments without the parameters that the configuration sets."""
-    properties, required = schema.get("properties"), schema.get("required")
-    changed = dict(schema)
-    if isinstance(properties, Mapping):
-        changed["properties"] = {name: about for name, about in properties.items() if name not in hidden}
-    if isinstance(required, list):
-        changed["required"] = [name for name in required if name not in hidden]
-    return changed
 
 
 def _not_swallowed(error: Exception) -> None:

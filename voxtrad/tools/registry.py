@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 
 from voxtrad.config.models import AgentConfig, Config
@@ -12,8 +13,10 @@ from voxtrad.config.tools import (
     BuiltinTool,
     CollectDigitsTool,
     DeclaredTool,
+    DescribedTool,
     EndCallTool,
     HttpTool,
+    LimitedTool,
     McpTool,
     PlayTool,
     SendDtmfTool,
@@ -27,9 +30,9 @@ from voxtrad.config.tools import (
 from voxtrad.errors import VoxtradError
 from voxtrad.outbound.client import OutboundClient
 from voxtrad.outbound.signing import Signer
-from voxtrad.providers.base import ToolSpec
+from voxtrad.providers.base import JSON, ToolSpec
 from voxtrad.tools import http, webhook
-from voxtrad.tools.arguments import check_schema
+from voxtrad.tools.arguments import check_schema, without
 from voxtrad.tools.base import Declared, Proceed, Tool, ToolOptions
 from voxtrad.tools.builtin.collect_digits import CollectDigitsTool as CollectDigits
 from voxtrad.tools.builtin.end_call import EndCallTool as EndCall
@@ -100,16 +103,27 @@ def _of_a_server(name: str, config: Config, servers: Mapping[str, McpServer]) ->
 
 
 def _build(name: str, config: Config, client: OutboundClient, callbacks: Callbacks | None) -> Tool:
+    tool: Tool
     wanted = config.tools.get(name)
     if wanted is None:
         raise UnknownTool(f"there is no tool '{name}'")
-    tool = _builtin(wanted, config, client) if isinstance(wanted, BuiltinTool) else _made(wanted, client, callbacks)
+    match wanted:
+        case BuiltinTool():
+            tool = _builtin(wanted, config, client)
+            tool = _Preset(tool, wanted.fixed) if wanted.fixed else tool
+        case DescribedTool():
+            tool = _described(wanted, client, callbacks)
+        case _:
+            raise UnknownTool(f"the tool '{name}' cannot be made by this version")
     check_schema(tool.spec.parameters)
-    return tool if wanted.concurrency is None else Limited(tool, asyncio.Semaphore(wanted.concurrency))
+    if not isinstance(wanted, LimitedTool) or wanted.concurrency is None:
+        return tool
+    return Limited(tool, asyncio.Semaphore(wanted.concurrency))
 
 
-def _made(config: ToolBase, client: OutboundClient, callbacks: Callbacks | None) -> Tool:
-    spec, options = ToolSpec(config.name, config.description, config.parameters), _options(config)
+def _described(config: DescribedTool, client: OutboundClient, callbacks: Callbacks | None) -> Tool:
+    spec = ToolSpec(config.name, config.description, without(config.parameters, config.fixed))
+    options = _options(config)
     match config:
         case WebhookTool():
             secrets = [secret.get_secret_value() for secret in config.webhook.secret]
@@ -189,6 +203,15 @@ def _builtin(config: BuiltinTool, whole: Config, client: OutboundClient) -> Tool
             return Play(config.media, client=client, name=name, description=about, options=options)
         case _:
             raise UnknownTool(f"the tool '{name}' cannot be made by this version")
+
+
+class _Preset:
+    """A built-in tool some of whose parameters the configuration sets (`fixed`): no model sees those."""
+
+    def __init__(self, tool: Tool, fixed: Mapping[str, JSON]) -> None:
+        self.spec = replace(tool.spec, parameters=without(tool.spec.parameters, fixed))
+        self.options = tool.options
+        self.run = tool.run
 
 
 def _options(config: ToolBase) -> ToolOptions:

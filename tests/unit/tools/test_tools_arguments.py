@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxtrad.tools.arguments import ArgumentCheck, BadSchema, check_schema
+from voxtrad.tools.arguments import ArgumentCheck, BadSchema, check_schema, without
 from voxtrad.tools.base import ToolDenied, ToolError
 
 ORDER = {
@@ -98,3 +98,11 @@ def test_any_arguments_pass_or_are_told_about(arguments: Any) -> None:
         assert isinstance(arguments["order_id"], str)
     except ToolError as error:
         assert error.message  # noqa: PT017 - what matters is that there is something to tell
+
+
+def test_what_the_configuration_sets_no_model_sees() -> None:
+    schema = {"type": "object", "properties": {"a": {}, "b": {"type": "string"}}, "required": ["a", "b"]}
+    assert without(schema, ["a", "z"]) == {
+        "type": "object", "properties": {"b": {"type": "string"}}, "required": ["b"],
+    }  # fmt: skip
+    assert without({"type": "object"}, ["a"]) == {"type": "object"}

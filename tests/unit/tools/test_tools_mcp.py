@@ -19,7 +19,7 @@ from voxtrad.config.templates import TemplateTree
 from voxtrad.events.types import Event
 from voxtrad.providers.base import JSON, ToolCall
 from voxtrad.tools.base import ToolContext, ToolError, ToolOptions
-from voxtrad.tools.mcp import McpServer, McpTarget, without
+from voxtrad.tools.mcp import McpServer, McpTarget
 from voxtrad.tools.runner import ToolRunner
 
 EXAMPLE = str(Path(__file__).with_name("mcp_example.py"))
@@ -186,11 +186,3 @@ async def test_where_nothing_is(target: McpTarget) -> None:
         task.cancel()
         await asyncio.wait([task])
     assert task.cancelled()
-
-
-def test_what_the_configuration_sets_no_model_sees() -> None:
-    schema = {"type": "object", "properties": {"a": {}, "b": {"type": "string"}}, "required": ["a", "b"]}
-    assert without(schema, ["a", "z"]) == {
-        "type": "object", "properties": {"b": {"type": "string"}}, "required": ["b"],
-    }  # fmt: skip
-    assert without({"type": "object"}, ["a"]) == {"type": "object"}

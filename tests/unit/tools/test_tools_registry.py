@@ -94,6 +94,28 @@ async def test_each_kind_is_made(build: Build) -> None:
         assert tool.spec.description
 
 
+async def test_what_is_fixed_no_model_sees(build: Build) -> None:
+    given = (
+        "parameters: {id: {type: string, required: true}, caller: {type: string, required: true}}, fixed: {caller: x}"
+    )
+    tools = build(
+        f"""
+        lookup: {{description: a, webhook: {{url: "http://127.0.0.1:9/x", secret: SECRET}}, {given}, concurrency: 2}}
+        weather: {{description: b, http: {{url: "https://api.example/"}}, {given}}}
+        mine: {{description: c, {given}}}
+        human: {{builtin: transfer, fixed: {{destination: billing}}, concurrency: 2}}
+        note: {{builtin: set_variable, variables: [city], fixed: {{name: city}}}}
+        """,
+        "lookup, weather, mine, human, note",
+    )
+    for name in ("lookup", "weather", "mine"):
+        parameters = tools[name].spec.parameters
+        assert parameters["properties"] == {"id": {"type": "string"}}, name
+        assert list(parameters["required"]) == ["id"], name
+    assert tools["human"].spec.parameters["properties"] == {}
+    assert list(tools["note"].spec.parameters["properties"]) == ["value"]
+
+
 async def test_voicemail_leads_where_the_configuration_says(
     build: Build, context: Callable[..., ToolContext], caller: Any
 ) -> None:
