@@ -36,6 +36,9 @@ class FakeCartesia:
     error: tuple[int, str, str] | None = None
     """Answer each request with this error: status, code, title."""
     queries: list[dict[str, str]] = field(default_factory=list)
+    sockets: list[web.WebSocketResponse] = field(default_factory=list)
+    ponged: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a client answered a ping."""
     messages: list[JSONDict] = field(default_factory=list)
 
 
@@ -62,10 +65,13 @@ async def _serve(fake: FakeCartesia, request: web.Request) -> web.StreamResponse
         return web.json_response(refusal, status=401)
     if fake.status != 101:
         return web.json_response(refusal, status=fake.status)
-    socket = web.WebSocketResponse()
+    socket = web.WebSocketResponse(autoping=False)
     await socket.prepare(request)
+    fake.sockets.append(socket)
     speaking: dict[str, asyncio.Task[None]] = {}
     async for message in socket:
+        if message.type is WSMsgType.PONG:
+            fake.ponged.set()
         if message.type != WSMsgType.TEXT:
             continue
         asked = json.loads(message.data)

@@ -41,6 +41,9 @@ class FakeElevenLabs:
     error: tuple[str, str] = ("quota_exceeded", "This request exceeds your quota.")
     queries: list[dict[str, str]] = field(default_factory=list)
     voices: list[str] = field(default_factory=list)
+    sockets: list[web.WebSocketResponse] = field(default_factory=list)
+    ponged: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a client answered a ping."""
     messages: list[JSONDict] = field(default_factory=list)
     """What came over the socket, or in the bodies of requests."""
     connections: set[tuple[str, int]] = field(default_factory=set)
@@ -120,12 +123,15 @@ async def _stream(fake: FakeElevenLabs, request: web.Request) -> web.StreamRespo
 async def _speak(fake: FakeElevenLabs, request: web.Request) -> web.StreamResponse:
     if (refused := _refused(fake, request)) is not None:
         return refused
-    socket = web.WebSocketResponse()
+    socket = web.WebSocketResponse(autoping=False)
     await socket.prepare(request)
+    fake.sockets.append(socket)
     output_format = request.query["output_format"]
     texts: dict[str, str] = {}
     speaking: dict[str, asyncio.Task[None]] = {}
     async for message in socket:
+        if message.type is WSMsgType.PONG:
+            fake.ponged.set()
         if message.type != WSMsgType.TEXT:
             continue
         asked = json.loads(message.data)

@@ -1,4 +1,4 @@
-"""Websockets for vendors whose SDK has none that can be awaited: opening one, and receiving from it.
+"""Websockets for vendors whose SDK has none that can be awaited: opening one, receiving from it, and attending to one.
 
 What a status, a close code or a message of a vendor stands for is told by the vendor's module; nothing here knows one.
 """
@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import aiohttp
 
 from voxtrad.providers.base import (
+    JSON,
     BadKey,
     BadRequest,
     MalformedAnswer,
@@ -76,6 +77,58 @@ class Sockets:
     async def aclose(self) -> None:
         if self._session is not None:
             await self._session.close()
+
+
+class Attended:
+    """A socket that somebody reads at all times: between sentences, too, pings are answered and a close is noticed.
+
+    What comes is kept until it is asked for: at the most the sentences that the vendor was asked to speak.
+    """
+
+    def __init__(
+        self, socket: aiohttp.ClientWebSocketResponse, provider: str, of_close: OfClose, *, timeout: float
+    ) -> None:
+        self._socket = socket
+        self._provider = provider
+        self._of_close = of_close
+        self._timeout = timeout
+        self._came: asyncio.Queue[dict[str, object] | ProviderError] = asyncio.Queue()
+        self._reading = asyncio.create_task(self._read(), name=f"socket-{provider}")
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more will come."""
+        return self._reading.done()
+
+    async def send(self, message: Mapping[str, JSON]) -> None:
+        """Raises `Unreachable`."""
+        try:
+            await self._socket.send_json(message)
+        except (ConnectionError, aiohttp.ClientError) as error:
+            raise Unreachable(f"the connection broke ({type(error).__name__})", provider=self._provider) from error
+
+    async def receive(self) -> dict[str, object]:
+        """The next message. Raises `ProviderError`; after that the socket is of no use."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                came = await self._came.get()
+        except TimeoutError as error:
+            raise ProviderTimeout("nothing came in time", provider=self._provider) from error
+        if isinstance(came, ProviderError):
+            raise came
+        return came
+
+    async def aclose(self) -> None:
+        self._reading.cancel()
+        await asyncio.wait([self._reading])
+        await self._socket.close()
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                self._came.put_nowait(await receive(self._socket, self._provider, self._of_close))
+        except ProviderError as error:
+            self._came.put_nowait(error)
 
 
 async def receive(socket: aiohttp.ClientWebSocketResponse, provider: str, of_close: OfClose) -> dict[str, object]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -74,6 +76,35 @@ async def test_a_socket_that_was_closed_between_sentences_is_opened_anew():
         for _ in range(3):
             assert await audio_of(voice, "Yes.")
         assert len(server.queries) == 3
+        await voice.aclose()
+        await tts.aclose()
+
+
+@pytest.mark.parametrize("said", [{"code": 1008, "message": b"no input for too long"}, {"code": 1000}])
+async def test_a_socket_that_the_vendor_closes_between_sentences_is_opened_anew(said):
+    async with fake_cartesia() as server:
+        tts = build(server)
+        voice = await tts.open(rate=8000, language="en")
+        for sentences in range(1, 4):
+            assert await audio_of(voice, "Yes.")
+            assert len(server.queries) == sentences
+            await server.sockets[-1].close(**said)
+            assert server.sockets[-1].close_code == 1000  # the voice has answered it by itself
+        await voice.aclose()
+        await tts.aclose()
+
+
+async def test_pings_between_sentences_are_answered():
+    async with fake_cartesia() as server:
+        tts = build(server)
+        voice = await tts.open(rate=8000, language="en")
+        for _ in range(2):
+            assert await audio_of(voice, "Yes.")
+            await server.sockets[0].ping()
+            async with asyncio.timeout(20):
+                await server.ponged.wait()
+            server.ponged.clear()
+        assert len(server.queries) == 1
         await voice.aclose()
         await tts.aclose()
 

@@ -34,6 +34,9 @@ EXPECTED: dict[str, type[ProviderError] | tuple[type[ProviderError], ...]] = {
     "nobody there": Unreachable,
 }
 
+LEARNS_BY_ASKING = {"openai", "elevenlabs http", "deepgram"}
+"""Voices to which a connection that breaks at the very moment they ask costs a sentence."""
+
 HELLO = [Message("system", "Be brief."), Message("user", "hello")]
 
 
@@ -199,7 +202,7 @@ async def test_a_voice_waits_for_a_slow_listener(name):
 @pytest.mark.parametrize("how", ["cut", "half_close"])
 @pytest.mark.parametrize("name", networked(TTS))
 async def test_a_voice_is_connected_to_again(name, how):
-    """A connection that broke, in a sentence or between two, costs one sentence at most, and says what it was."""
+    """A connection that broke in a sentence costs that one at most and says what it was; between two it costs none."""
     async with Line() as line, TTS[name]("none", line) as tts:
         voice = await tts.open(rate=8000, language="en")
         whole = len(await audio_of(voice))
@@ -209,9 +212,10 @@ async def test_a_voice_is_connected_to_again(name, how):
         with suppress(Unreachable):
             async for _ in stream:
                 pass
-        for _ in range(2):
-            with suppress(Unreachable):
-                await audio_of(voice)
+        for _ in range(3):
+            if name in LEARNS_BY_ASKING:
+                with suppress(Unreachable):
+                    await audio_of(voice)
             assert len(await audio_of(voice)) == pytest.approx(whole, rel=0.02)
             getattr(line, how)()
         assert line.connections > 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 import pytest
@@ -71,13 +72,31 @@ async def test_interruptions_never_open_too_many_contexts():
         await tts.aclose()
 
 
-async def test_a_socket_that_went_idle_is_opened_again():
+@pytest.mark.parametrize("said", [{"code": 1008, "message": b"no input for too long"}, {"code": 1000}])
+async def test_a_socket_that_the_vendor_closes_between_sentences_is_opened_anew(said):
     async with fake_elevenlabs() as server:
         tts = build(server)
         voice = await tts.open(rate=8000, language="en")
-        await voice._socket.close()
-        assert (await say(voice))[0]
-        assert len(server.queries) == 2
+        for sentences in range(1, 4):
+            assert await say(voice)
+            assert len(server.queries) == sentences
+            await server.sockets[-1].close(**said)
+            assert server.sockets[-1].close_code == 1000  # the voice has answered it by itself
+        await voice.aclose()
+        await tts.aclose()
+
+
+async def test_pings_between_sentences_are_answered():
+    async with fake_elevenlabs() as server:
+        tts = build(server)
+        voice = await tts.open(rate=8000, language="en")
+        for _ in range(6):  # more than there may be contexts at once: each is over with its sentence
+            assert await say(voice)
+            await server.sockets[0].ping()
+            async with asyncio.timeout(20):
+                await server.ponged.wait()
+            server.ponged.clear()
+        assert len(server.queries) == 1
         await voice.aclose()
         await tts.aclose()
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
-import aiohttp
 from pydantic import Field
 
 from voxtrad.audio.resample import Resampler
@@ -30,7 +29,7 @@ from voxtrad.providers.base import (
     WordTiming,
 )
 from voxtrad.providers.options import NetworkConnection, ws_url
-from voxtrad.providers.websocket import Sockets, of_status, receive
+from voxtrad.providers.websocket import Attended, Sockets, of_status
 
 OFFICIAL: Final = "https://api.cartesia.ai"
 
@@ -84,16 +83,20 @@ class Cartesia:
         await voice.connect()
         return voice
 
-    async def connect(self) -> aiohttp.ClientWebSocketResponse:
-        return await self._sockets.open(
+    async def connect(self) -> Attended:
+        """Raises `ProviderError`."""
+        socket = await self._sockets.open(
             f"{ws_url(self._connection.base_url or OFFICIAL)}/tts/websocket",
             query={"cartesia_version": _VERSION},
             headers={"X-API-Key": self._connection.api_key.get_secret_value()},
-            receive=self._connection.timeout,
         )
+        return Attended(socket, self.name, self._of_close, timeout=self._connection.timeout)
 
     async def aclose(self) -> None:
         await self._sockets.aclose()
+
+    def _of_close(self, code: int | None, reason: str) -> ProviderError:
+        return Unreachable(f"the socket was closed ({code} {reason})", provider=self.name)
 
 
 class CartesiaVoice:
@@ -104,11 +107,11 @@ class CartesiaVoice:
         self._rate = rate
         self._pcm_rate = rate if rate in _RATES else 24000
         self._language = (provider.options.language or language).partition("-")[0]
-        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._socket: Attended | None = None
         self._cancelled = 0
         self._numbers = count(1)
 
-    async def connect(self) -> aiohttp.ClientWebSocketResponse:
+    async def connect(self) -> Attended:
         if self._socket is None or self._socket.closed or self._cancelled > _MOST_CANCELLED:
             await self.aclose()
             self._socket = await self._provider.connect()
@@ -144,18 +147,19 @@ class CartesiaVoice:
         socket, self._socket = self._socket, None
         self._cancelled = 0
         if socket is not None:
-            await socket.close()
+            await socket.aclose()
 
-    async def _ask(self, context: str, text: str) -> tuple[aiohttp.ClientWebSocketResponse, Mapping[str, object]]:
-        """The first message of the answer. A socket that was closed for its idleness shows only now: then another."""
+    async def _ask(self, context: str, text: str) -> tuple[Attended, Mapping[str, object]]:
+        """The first message of the answer. One that is closed at this very moment is replaced, once."""
         request = self._request(context, text)
         kept = self._socket
         socket = await self.connect()
         try:
             return socket, await self._exchange(socket, context, request)
         except Unreachable:
+            again = socket is kept and socket.closed
             await self.aclose()
-            if socket is not kept or not socket.closed:
+            if not again:
                 raise
         except BaseException:
             await self.aclose()
@@ -167,13 +171,8 @@ class CartesiaVoice:
             await self.aclose()
             raise
 
-    async def _exchange(
-        self, socket: aiohttp.ClientWebSocketResponse, context: str, request: Mapping[str, JSON]
-    ) -> Mapping[str, object]:
-        try:
-            await socket.send_json(request)
-        except ConnectionError as error:
-            raise Unreachable("the connection broke", provider=self._provider.name) from error
+    async def _exchange(self, socket: Attended, context: str, request: Mapping[str, JSON]) -> Mapping[str, object]:
+        await socket.send(request)
         return await self._receive(socket, context)
 
     def _request(self, context: str, text: str) -> dict[str, JSON]:
@@ -197,10 +196,10 @@ class CartesiaVoice:
             **({"pronunciation_dict_id": dictionary} if dictionary else {}),
         }
 
-    async def _receive(self, socket: aiohttp.ClientWebSocketResponse, context: str) -> Mapping[str, object]:
+    async def _receive(self, socket: Attended, context: str) -> Mapping[str, object]:
         """The next message of this context."""
         while True:
-            message = await receive(socket, self._provider.name, self._of_close)
+            message = await socket.receive()
             if message.get("type") == "error" and message.get("context_id") in (context, None):
                 raise self._of_error(message)
             if message.get("context_id") == context:
@@ -226,12 +225,9 @@ class CartesiaVoice:
             return
         self._cancelled += 1
         try:
-            await self._socket.send_json({"context_id": context, "cancel": True})
-        except ConnectionError:
-            self._socket = None  # it is gone; the next sentence opens another
-
-    def _of_close(self, code: int | None, reason: str) -> ProviderError:
-        return Unreachable(f"the socket was closed ({code} {reason})", provider=self._provider.name)
+            await self._socket.send({"context_id": context, "cancel": True})
+        except Unreachable:
+            await self.aclose()  # it is gone; the next sentence opens another
 
     def _of_error(self, message: Mapping[str, object]) -> ProviderError:
         status, name = message.get("status_code"), self._provider.name

@@ -14,7 +14,6 @@ from itertools import count
 from typing import Annotated, Final, Literal
 from urllib.parse import quote
 
-import aiohttp
 from annotated_types import Len
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
@@ -23,7 +22,9 @@ from voxtrad.audio.g711 import decode_ulaw
 from voxtrad.audio.resample import Resampler
 from voxtrad.config.types import Boolean, ConfigModel, Integer, Name, Number
 from voxtrad.providers.base import (
+    JSON,
     MalformedAnswer,
+    ProviderError,
     ProviderType,
     SpeechChunk,
     TextToSpeech,
@@ -33,7 +34,7 @@ from voxtrad.providers.base import (
 )
 from voxtrad.providers.options import ws_url
 from voxtrad.providers.vendors.elevenlabs import OFFICIAL, ElevenLabsConnection, of_close, of_code
-from voxtrad.providers.websocket import Sockets, receive
+from voxtrad.providers.websocket import Attended, Sockets
 
 _RATES: Final = (8000, 16000, 22050, 24000, 44100)
 _IDLE = 180
@@ -145,7 +146,8 @@ class ElevenLabs:
         await voice.connect()
         return voice
 
-    async def connect(self, output_format: str) -> aiohttp.ClientWebSocketResponse:
+    async def connect(self, output_format: str) -> Attended:
+        """Raises `ProviderError`."""
         options = self.options
         query = {
             "model_id": options.model,
@@ -159,12 +161,12 @@ class ElevenLabs:
             **({} if options.logging else {"enable_logging": "false"}),
         }
         base = ws_url(self._connection.base_url or OFFICIAL)
-        return await self._sockets.open(
+        socket = await self._sockets.open(
             f"{base}/v1/text-to-speech/{quote(options.voice, safe='')}/multi-stream-input",
             query=query,
             headers=self._connection.headers(),
-            receive=self._connection.timeout,
         )
+        return Attended(socket, self.name, partial(of_close, provider=self.name), timeout=self._connection.timeout)
 
     async def aclose(self) -> None:
         await self._sockets.aclose()
@@ -177,12 +179,12 @@ class ElevenLabsVoice:
         self._provider = provider
         self._rate = rate
         self._format = Sound(provider.options.encoding, rate).format
-        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._socket: Attended | None = None
         self._under_way: set[str] = set()
         self._numbers = count(1)
 
-    async def connect(self) -> aiohttp.ClientWebSocketResponse:
-        """The socket; a new one where it has gone idle or too many interrupted sentences are still under way."""
+    async def connect(self) -> Attended:
+        """The socket; a new one where it was closed or too many interrupted sentences are still under way."""
         if self._socket is None or self._socket.closed or len(self._under_way) >= _MOST_CONTEXTS:
             await self.aclose()
             self._socket = await self._provider.connect(self._format)
@@ -191,21 +193,13 @@ class ElevenLabsVoice:
     async def synthesize(self, text: str) -> AsyncIterator[SpeechChunk]:
         """Speak one sentence in a context of its own; what comes for one that was interrupted is passed over."""
         name = self._provider.name
-        socket = await self.connect()
         context = f"s{next(self._numbers)}"
-        self._under_way.add(context)
         sound = Sound(self._provider.options.encoding, self._rate)
         alignment = Alignment(text)
         came = 0
+        socket, message = await self._ask(context, text)
         try:
-            await socket.send_json({"text": " ", "context_id": context, **self._settings()})
-            await socket.send_json({"text": text.rstrip() + " ", "context_id": context, "flush": True})
-            await socket.send_json({"context_id": context, "close_context": True})
             while True:
-                message = await self._receive(socket)
-                self._note_end(message)
-                if message.get("contextId") != context:
-                    continue
                 if audio := message.get("audio"):
                     sent = _pcm(audio, name)
                     timings = alignment.timings(message.get("alignment"), sound.seconds(came))
@@ -214,8 +208,10 @@ class ElevenLabsVoice:
                         yield SpeechChunk(ready, timings)
                 if message.get("isFinal"):
                     break
-        except (ConnectionError, aiohttp.ClientError) as error:
-            raise Unreachable(f"the connection broke ({type(error).__name__})", provider=name) from error
+                message = await self._receive(socket, context)
+        except ProviderError:
+            await self.aclose()
+            raise
         if not came and any(char.isalnum() for char in text):
             raise MalformedAnswer("an answer without audio", provider=name)
         if tail := sound.flush():
@@ -225,26 +221,53 @@ class ElevenLabsVoice:
         socket, self._socket = self._socket, None
         self._under_way.clear()
         if socket is not None:
-            await socket.close()
+            await socket.aclose()
+
+    async def _ask(self, context: str, text: str) -> tuple[Attended, Mapping[str, object]]:
+        """The first message of the answer. A socket that the vendor closes at this very moment is replaced, once."""
+        kept = self._socket
+        socket = await self.connect()
+        try:
+            return socket, await self._exchange(socket, context, text)
+        except ProviderError as error:
+            again = isinstance(error, Unreachable) and socket is kept and socket.closed
+            await self.aclose()
+            if not again:
+                raise
+        socket = await self.connect()
+        try:
+            return socket, await self._exchange(socket, context, text)
+        except ProviderError:
+            await self.aclose()
+            raise
+
+    async def _exchange(self, socket: Attended, context: str, text: str) -> Mapping[str, object]:
+        self._under_way.add(context)
+        await socket.send({"text": " ", "context_id": context, **self._settings()})
+        await socket.send({"text": text.rstrip() + " ", "context_id": context, "flush": True})
+        await socket.send({"context_id": context, "close_context": True})
+        return await self._receive(socket, context)
 
     def _note_end(self, message: Mapping[str, object]) -> None:
         if message.get("isFinal"):
             self._under_way.discard(str(message.get("contextId")))
 
-    def _settings(self) -> dict[str, object]:
+    def _settings(self) -> dict[str, JSON]:
         options = self._provider.options
         return {
             **({"voice_settings": options.settings()} if options.settings() else {}),
             **({"pronunciation_dictionary_locators": found} if (found := options.dictionaries()) else {}),
         }
 
-    async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> Mapping[str, object]:
-        """The next message. Raises `ProviderError`."""
-        name = self._provider.name
-        message = await receive(socket, name, partial(of_close, provider=name))
-        if error := message.get("error"):
-            raise of_code(str(error), str(message.get("message") or error)[:300], name)
-        return message
+    async def _receive(self, socket: Attended, context: str) -> Mapping[str, object]:
+        """The next message of this context. Raises `ProviderError`."""
+        while True:
+            message = await socket.receive()
+            if error := message.get("error"):
+                raise of_code(str(error), str(message.get("message") or error)[:300], self._provider.name)
+            self._note_end(message)
+            if message.get("contextId") == context:
+                return message
 
 
 @dataclass(slots=True)
