@@ -38,10 +38,14 @@ from voxtrad.tools.runner import RunningTool, ToolAnswer
 MAX_ROUNDS = 5
 """Rounds of tool calls in one turn of the caller's, however many replies it takes. The answer after the last is asked
 for without tools; calls that the model makes nevertheless are refused, once: then it has to answer."""
+LATE = 120.0
+"""Seconds for which a caller is taken to wait for a result that is to follow. Then the model is told that it has not
+come; one that comes still later is told like any."""
 STALLED = 15.0
 """Seconds in which a model has to write something, wherever it is in its answer."""
 
 _SPENT = json.dumps({"error": "Not run: no more tools can be used in this turn. Answer the caller with what you know."})
+_OVERDUE = json.dumps({"error": f"The result has not come within {LATE:g} seconds, and may never come."})
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -266,7 +270,8 @@ class Reply:
         for one in news:
             mine = writer.called(one.call.id)
             what = "see its result" if mine else f"for the agent before you: {one.answer.result}"
-            text = f"What '{one.call.name}' was to bring has come, {what}. Tell the caller, if they do not know."
+            how = "has not come" if one.answer.result == _OVERDUE else "has come"
+            text = f"What '{one.call.name}' was to bring {how}, {what}. Tell the caller, if they do not know."
             self._told.append((one, writer.note(text, one.call.id if mine else None)))
 
     def _left(self, calls: Sequence[ToolCall]) -> Iterator[ToolCall]:
@@ -291,8 +296,18 @@ class Reply:
         return answer
 
     async def _note_later(self, call: ToolCall, tool: RunningTool) -> None:
-        """A late result is news, that the agent tells as soon as nobody speaks."""
-        self._agent.add_news(News(call, await self._note(call, tool)))
+        """A late result is news, that the agent tells as soon as nobody speaks; and so is that it does not come."""
+        agent = self._agent
+        noted = asyncio.ensure_future(self._note(call, tool))
+        try:
+            with agent.awaiting():
+                await asyncio.wait([noted], timeout=LATE)
+            if not noted.done():
+                agent.writer.tool_result(call.id, _OVERDUE)
+                agent.add_news(News(call, ToolAnswer(_OVERDUE)))
+            agent.add_news(News(call, await noted))
+        finally:
+            noted.cancel()
 
 
 class Agent:
@@ -330,6 +345,22 @@ class Agent:
         self._publish = publish
         self._draft: Draft | None = None
         self._replying: Reply | None = None
+        self._awaited = 0
+        self._before: Agent | None = None
+
+    @property
+    def awaits_results(self) -> bool:
+        """Whether the caller waits for what a tool is to bring later, also one of the agent before."""
+        return self._awaited > 0 or (self._before is not None and self._before.awaits_results)
+
+    @contextlib.contextmanager
+    def awaiting(self) -> Iterator[None]:
+        """A late result is awaited meanwhile."""
+        self._awaited += 1
+        try:
+            yield
+        finally:
+            self._awaited -= 1
 
     @property
     def history(self) -> list[Message]:
@@ -390,6 +421,7 @@ class Agent:
                 other.add_news(one)
 
         self.on_news = hand
+        other._before = self
         hand()
 
     def draft(self, text: str) -> None:

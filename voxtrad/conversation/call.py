@@ -68,7 +68,7 @@ class Call:
         self.config = config
         self.agent = agent
         self.fate = Fate()
-        self.idle_monitor = IdleMonitor(config.idle.say, config.idle.max, clock)
+        self.idle_monitor = IdleMonitor(config.idle.say, config.idle.max, clock, lambda: agent.awaits_results)
         self.over = asyncio.Event()
         """Set when the call has ended, by either side."""
         self.line: Line | None = None

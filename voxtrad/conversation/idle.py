@@ -6,12 +6,22 @@ from collections.abc import Callable, Sequence
 
 
 class IdleMonitor:
-    """Counts the silences in a row. Setting `suspended` holds it, as while people talk to each other."""
+    """Counts the silences in a row. Setting `suspended` holds it, as while people talk to each other.
 
-    def __init__(self, prompts: Sequence[str], most: int, clock: Callable[[], float]) -> None:
+    `waiting` tells whether it is the caller who waits: for what a tool is to bring.
+    """
+
+    def __init__(
+        self,
+        prompts: Sequence[str],
+        most: int,
+        clock: Callable[[], float],
+        waiting: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._prompts = prompts
         self._most = most
         self._clock = clock
+        self._waiting = waiting
         self._nudges = 0
         self._held_until = 0.0
         self._suspended = False
@@ -19,7 +29,7 @@ class IdleMonitor:
     @property
     def suspended(self) -> bool:
         """Nobody is asked whether they are still there."""
-        return self._suspended or self._clock() < self._held_until
+        return self._suspended or self._waiting() or self._clock() < self._held_until
 
     @suspended.setter
     def suspended(self, value: bool) -> None:

@@ -22,10 +22,11 @@ from stage import (
 )  # fmt: skip
 
 from tests.figures import tells
+from voxtrad.conversation.agent import LATE
 from voxtrad.conversation.call import Call
 from voxtrad.conversation.dialogue import converse
 from voxtrad.conversation.handover import HandoverFailed
-from voxtrad.events.types import BargeIn, CallFailed, DeadAir, DtmfReceived, ToolCompleted, TurnEnded
+from voxtrad.events.types import AgentResponse, BargeIn, CallFailed, DeadAir, DtmfReceived, ToolCompleted, TurnEnded
 from voxtrad.leg import Leg, LegError
 from voxtrad.providers.base import Unreachable
 from voxtrad.tools.base import CallActions, EndCall, Outcome, Proceed, ToolError, Transfer
@@ -444,6 +445,35 @@ async def test_late_result_takes_its_place_in_the_history() -> None:
     played = await play(scene, tools=[Job(work=work)], model=Model([[asks()], ["Later."], ["It was sent."]]))
     assert "ask later" in played.model.asked[1][2].content
     assert played.model.asked[2][2].content == "sent"
+
+
+@pytest.mark.parametrize("seconds", [50.0, 150.0, FOREVER])
+async def test_caller_who_waits_for_a_late_result_is_not_asked_whether_they_are_there(seconds: float) -> None:
+    async def work(actions: CallActions) -> Outcome:
+        async def result() -> Outcome:
+            await (asyncio.Event().wait() if seconds == FOREVER else asyncio.sleep(seconds))
+            return Outcome("sent")
+
+        return Outcome("ask later", later=result())
+
+    async def scene(caller: Caller) -> None:
+        await caller.says("where is my order")
+        await caller.waits(LATE + 100.0)
+
+    model = Model([[asks()], ["Later."], *([["Still nothing."]] if seconds > LATE else []), ["It was sent."]])
+    played = await play(scene, tools=[Job(work=work)], model=model)
+    late, came = seconds > LATE, seconds != FOREVER
+    told = [messages[-1].content for messages in model.asked[2:]]
+    expected = ["has not come"] * late + ["has come"] * came
+    assert len(told) == len(expected) and all(words in text for words, text in zip(expected, told, strict=True))
+    said = [text for text in played.said() if "still there" not in text]
+    assert said == ["Later.", *["Still nothing."] * late, *["It was sent."] * came]
+    asked = [at for at, event in played.log if isinstance(event, AgentResponse) and "still there" in event.text]
+    assert asked, "once nothing is awaited any more, the caller is asked again"
+    assert min(asked) > played.leg.port.began + min(seconds, LATE) + 10.0
+    (result,) = [m.content for m in played.call.agent.history if m.role == "tool"]
+    assert "sent" in result if came else "may never come" in result
+    assert played.ended.outcome == "idle"
 
 
 async def test_transfer_after_its_announcement() -> None:
