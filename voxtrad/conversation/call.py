@@ -414,7 +414,7 @@ class Call:
 
     def _close(self, listener: Listener) -> None:
         if left := listener.close():
-            self.agent.writer.user(left)
+            self.agent.writer.user(left.text)
             self.reporter.left(left)
 
     def _excuse(self, excused: bool) -> None:

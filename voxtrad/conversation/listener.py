@@ -168,17 +168,20 @@ class Listener:
         """Silence is not the agent's for the time being: keys are awaited, or others talk with the caller."""
         self._machine.excuse(self._clock(), excused)
 
-    def close(self) -> str:
+    def close(self) -> Turn | None:
         """The call is over: whoever waits for a turn gets None. Returns what the caller said and nobody answered."""
         if self._closed:
-            return ""
+            return None
         self._closed = True
         self._news.set()
         left = self._machine.end(self._clock())
         for decision in left:
             self._witness.decided(decision)
-        turns = [*self._turns, *(decision.turn for decision in left if decision.turn is not None)]
-        return " ".join(text for text in (self._taken_back, *(turn.text for turn in turns)) if text)
+        self._turns.extend(decision.turn for decision in left if decision.turn is not None)
+        if not self._turns:
+            self._turns.append(Turn("", voiced_until=self._clock()))
+        turn = self._next()
+        return turn if turn is not None and turn.text else None
 
     def silence_left(self) -> float:
         """Seconds until silence is dead air."""

@@ -234,31 +234,38 @@ class Reporter:
     def turn(self, turn: Turn) -> None:
         """The dialogue has a turn of the caller."""
         if turn.text:
-            self.turns += 1
-            if turn.merged:
-                self._forget_beginning(turn.text)
-            self._heard(turn.text, turn.voiced_until, turn.confidence)
+            self._heard(turn)
         self._publish(AgentThinking(call_id=self.call_id, agent=self.agent, turn=self.turns))
 
-    def left(self, text: str) -> None:
+    def left(self, turn: Turn) -> None:
         """What the caller said last, and nobody answered."""
-        self.turns += 1
-        self._heard(text, self._clock(), None)
+        self._heard(turn)
 
-    def _heard(self, text: str, at: float, confidence: float | None) -> None:
-        self.transcript.append({"speaker": "caller", "text": text, "at": self.since(at)})
+    def _heard(self, turn: Turn) -> None:
+        merged = turn.merged and self._forget_beginning(turn.text)
+        if not merged:
+            self.turns += 1
+        self.transcript.append({"speaker": "caller", "text": turn.text, "at": self.since(turn.voiced_until)})
         self._publish(
-            UserTranscript(call_id=self.call_id, agent=self.agent, text=text, confidence=confidence, turn=self.turns)
+            UserTranscript(
+                call_id=self.call_id,
+                agent=self.agent,
+                text=turn.text,
+                confidence=turn.confidence,
+                turn=self.turns,
+                merged=merged,
+            )
         )
 
-    def _forget_beginning(self, text: str) -> None:
-        """The caller went on: what was a turn before is the beginning of this one."""
+    def _forget_beginning(self, text: str) -> bool:
+        """The caller went on: what was a turn before is the beginning of this one, where it is not answered yet."""
         for index in range(len(self.transcript) - 1, -1, -1):
             entry = self.transcript[index]
             if entry["speaker"] == "caller":
-                if text.startswith(str(entry["text"])):
+                if begins := text.startswith(str(entry["text"])):
                     del self.transcript[index]
-                return
+                return begins
+        return False
 
     def key(self, digit: str) -> None:
         self._publish(DtmfReceived(call_id=self.call_id, agent=self.agent, digit=digit))

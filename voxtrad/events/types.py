@@ -144,6 +144,8 @@ class UserTranscript(PromisedEvent):
     text: str
     confidence: float | None = None
     turn: int = 0
+    merged: bool = False
+    """The caller went on before the answer was heard: this takes the place of the one before, of the same `turn`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

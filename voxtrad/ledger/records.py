@@ -193,6 +193,9 @@ def transcript(entries: Iterable[Entry], started: float) -> list[dict[str, JSON]
     for entry in entries:
         if entry.type == CallEnded.name and (said := cast("_Lines", entry.data["transcript"])):
             return [{**line, "interrupted": bool(line.get("interrupted"))} for line in said]
+        if entry.type == UserTranscript.name and entry.data.get("merged"):
+            beginning = next((line for line in reversed(spoken) if line["speaker"] == "caller"), None)
+            spoken = [line for line in spoken if line is not beginning]
         if entry.type in (UserTranscript.name, AgentResponse.name):
             spoken.append({
                 "speaker": "caller" if entry.type == UserTranscript.name else "agent",

@@ -588,6 +588,9 @@ async def play(
     assert left == {asyncio.current_task()}, "nothing of a call may be left"
     assert voice.open_voices == 0, "a voice was left open"
     _assert_history_is_sound(played.call.agent.history)
+    users = [text for role, text in played.dialogue() if role == "user"]
+    told = [line["text"] for line in played.ended.transcript if line["speaker"] == "caller"]
+    assert told == users or not users, f"told of the caller: {told}, and kept: {users}\n{timeline(played)}"
     for at in played.when("fill"):
         assert not any(start < at - 0.02 < end for start, end in played.agent_spans), (
             f"filled no silence\n{timeline(played)}"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-from stage import NOTHING, Caller, Job, Model, Recogniser, asks, play
+import asyncio
+import contextlib
 
+import pytest
+from stage import NOTHING, Caller, Job, Model, Recogniser, asks, play, timeline
+
+from voxtrad.events.types import UserTranscript
 from voxtrad.tools.base import Outcome
 
 pytestmark = pytest.mark.virtual_time
@@ -575,3 +579,24 @@ async def test_noise_after_a_tool_has_run_goes_on_from_its_result() -> None:
     assert played.dialogue() == [
         ("user", "send the parcel"), ("assistant", ""), ("tool", "booked"), ("assistant", "It is booked."),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("hundredths", range(0, 120, 6))
+async def test_hang_up_after_a_merge_tells_the_words_once(hundredths: int) -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.says("where is my order")
+        await caller.waits(0.55)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(hundredths / 100):
+                await caller.says("the red one please", 0.8)
+                await caller.waits(5)
+
+    played = await play(scene, model=Model([["It was sent."]], delay=0.05), lag=0.1, dead_air=True)
+    told = [line["text"] for line in played.ended.transcript if line["speaker"] == "caller"]
+    assert " ".join(map(str, told)).count("where is my order") == 1, timeline(played)
+    # Whoever folds the events has the same.
+    folded: list[str] = []
+    for event in played.of(UserTranscript):
+        folded = [*(folded[:-1] if event.merged else folded), event.text]
+        assert event.turn == len(folded)
+    assert folded == told

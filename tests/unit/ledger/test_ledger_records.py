@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import stat
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,17 @@ async def test_calls_of_a_dead_run_get_their_end_at_the_next_start(tmp_path: Pat
     assert sorted((row["call_id"], row["sequence"]) for row in ends) == [("c_1", 4), ("c_2", 2), ("c_3", 2)]
     (body,) = [row["body"] for row in ends if row["call_id"] == "c_1"]
     assert b"Hello, how can I" in body
+
+
+async def test_a_turn_that_was_gone_on_with_is_one_line_of_a_crashed_calls_transcript(tmp_path: Path) -> None:
+    async with open_ledger(tmp_path, Settings((NOBODY_LISTENS,))) as ledger:
+        ledger.record(started())
+        ledger.record(said("hello"))
+        ledger.record(said("where is my order"))
+        ledger.record(replace(said("where is my order the red one"), merged=True))
+    async with open_ledger(tmp_path, Settings((NOBODY_LISTENS,))) as ledger:
+        record = await show(ledger)
+    assert [line["text"] for line in record["transcript"]] == ["hello", "where is my order the red one"]
 
 
 async def test_a_crashed_call_is_as_private_as_it_was(tmp_path: Path) -> None:
