@@ -21,6 +21,9 @@ from voxtrad.config.server import Scope
 
 Serve = Callable[[Client], Awaitable[web.StreamResponse]]
 
+LINES = 20
+"""Lines of the audit log that strangers at one address may cause within a minute, by being refused."""
+
 audit = structlog.stdlib.get_logger("voxtrad.audit")
 
 
@@ -32,6 +35,8 @@ class Gate:
         self._clock = clock
         self._on_wrong = on_wrong
         self._guesses = Guesses()
+        self._refusals = Guesses(most=LINES)
+        self._locked = Guesses(most=1)
 
     def replace(self, tokens: Tokens) -> None:
         """Go by these from now on."""
@@ -54,7 +59,8 @@ class Gate:
             raise
         finally:
             refused = status in (401, 403, 429)
-            if refused or request.method not in ("GET", "HEAD"):
+            written = refused or request.method not in ("GET", "HEAD")
+            if written and (client is not NOBODY or status < 400 or self._worth_a_line(request, status)):
                 write = audit.warning if refused else audit.info
                 who, at = client.name, request.remote
                 write("api", who=who, at=at, method=request.method, path=request.path, status=status)
@@ -64,11 +70,11 @@ class Gate:
         if not self._tokens.demanded:
             _ours(request)
             return LOCAL
-        self._patience(request)
         token = bearer(request)
         client = None if token is None else self._tokens.find(token)
         if client is not None:
-            return client
+            return client  # also where somebody else at that address guesses: behind a proxy all have the same
+        self._patience(request)
         if token is not None:
             self._wrong(request)
         raise unauthorized("a token is needed" if token is None else "this token is not known")
@@ -80,6 +86,14 @@ class Gate:
     def _patience(self, request: web.Request) -> None:
         if wait := self._guesses.wait(request.remote or "", self._clock()):
             raise Problem(429, "too many wrong tokens from here", headers={"Retry-After": str(int(wait) + 1)})
+
+    def _worth_a_line(self, request: web.Request, status: int) -> bool:
+        """Whether one more refusal of a stranger is written down: who is locked out is named once a minute."""
+        lines, source, now = self._locked if status == 429 else self._refusals, request.remote or "", self._clock()
+        if lines.wait(source, now):
+            return False
+        lines.wrong(source, now)
+        return True
 
     def _wrong(self, request: web.Request) -> None:
         self._guesses.wrong(request.remote or "", self._clock())

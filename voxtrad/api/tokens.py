@@ -99,7 +99,8 @@ class Tokens:
 
 
 class Guesses:
-    """How many wrong tokens came from where. After `most` of them within `window` seconds nobody is let in from there.
+    """How many wrong tokens came from where. After `most` of them within `window` seconds no more are looked at
+    from there; who has a known token is let in (`gate.py`).
 
     At most `sources` addresses are remembered; where there are more, the oldest is forgotten.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from tests.unit.api.running_server import READER, TOKEN, TOKENS, Running, running, write_config
+from voxtrad.api.gate import LINES
 from voxtrad.api.tokens import ALL, Client, Guesses, TokenError, Tokens, is_loopback, made_token
 from voxtrad.config.server import ServerConfig, TokenConfig
+from voxtrad.lease import address_of_living
 
 # --- values -----------------------------------------------------------------------------------------------------------
 
@@ -124,15 +127,34 @@ async def test_tokens_and_scopes(tmp_path: Path) -> None:
         assert not house.server.core.switchboard.draining
 
 
-async def test_who_guesses_is_not_heard_any_more(tmp_path: Path) -> None:
+async def test_who_guesses_is_not_heard_any_more_and_locks_out_nobody_else(tmp_path: Path) -> None:
+    """Behind a proxy, and on this machine, who guesses and who is known have the same address."""
     async with running(write_config(tmp_path, server=TOKENS)) as house:
-        for number in range(10):
-            assert (await house.ask("GET", "/v1/calls", token=f"guess {number}")).status == 401
-        for token in (TOKEN, "another guess"):
-            refused = await house.ask("GET", "/v1/calls", token=token)
-            assert refused.status == 429
-            assert 0 < int(refused.headers["Retry-After"]) <= 61
-        assert (await house.ask("GET", "/ready", token="")).status == 200
+        with structlog.testing.capture_logs() as lines:
+            for number in range(10):
+                assert (await house.ask("GET", "/v1/calls", token=f"guess {number}")).status == 401
+            for token in ("another guess", "", "and another"):
+                refused = await house.ask("GET", "/v1/calls", token=token)
+                assert refused.status == 429
+                assert 0 < int(refused.headers["Retry-After"]) <= 61
+            assert (await house.ask("GET", "/v1/calls")).status == 200
+            assert (await house.ask("POST", "/v1/reload", token=READER)).status == 403
+            assert (await house.ask("GET", "/ready", token="")).status == 200
+            address = await asyncio.to_thread(address_of_living, tmp_path / "var")
+            assert address is not None
+            assert (await house.ask("GET", "/v1/drain", token=address.key)).status == 200, "the run's own key"
+            assert (await house.ask("GET", "/v1/calls", token="and yet another")).status == 429
+        audit = [(line["who"], line["status"]) for line in lines if line["event"] == "api"]
+        assert audit == [*[("nobody", 401)] * 10, ("nobody", 429), ("eye", 403)]
+        assert await house.metric("voxtrad_auth_failures_total") == 10
+
+
+async def test_strangers_cannot_fill_the_log(tmp_path: Path) -> None:
+    async with running(write_config(tmp_path, server=TOKENS)) as house:
+        with structlog.testing.capture_logs() as lines:
+            for _ in range(LINES + 5):
+                assert (await house.ask("DELETE", "/v1/calls/x", token="")).status == 401
+        assert len([line for line in lines if line["event"] == "api"]) == LINES
 
 
 async def test_without_tokens_no_page_of_another_site_is_served(tmp_path: Path) -> None:
