@@ -125,15 +125,21 @@ async def server(
     folder: Path, agents: str, pbx: Helper, *, path: Path | None = None
 ) -> AsyncIterator[tuple[Served, float]]:
     """A real server that knows the plugin, and when the PBX had it as subscriber. `path` has more modules."""
-    folder.mkdir()  # noqa: ASYNC240 - before anything is measured
-    config = folder / "voxtrad.yaml"
-    config.write_text(_CONFIG.format(pbx=pbx.url, data=folder / "var") + agents, encoding="utf-8")
-    _plug_in(folder)
+    config = site(folder, agents, pbx)
     modules = os.pathsep.join(str(one) for one in (path, folder, ROOT) if one is not None)
     async with served(config, PYTHONPATH=modules) as daemon:
         ready = await pbx.get("/bench/ready")
         await daemon.until("connected to Asterisk")
         yield daemon, float(str(ready["at"]))
+
+
+def site(folder: Path, agents: str, pbx: Helper) -> Path:
+    """A folder with a configuration, whose path this gives, and the plugin."""
+    folder.mkdir()
+    config = folder / "voxtrad.yaml"
+    config.write_text(_CONFIG.format(pbx=pbx.url, data=folder / "var") + agents, encoding="utf-8")
+    _plug_in(folder)
+    return config
 
 
 def _plug_in(folder: Path) -> None:

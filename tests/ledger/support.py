@@ -6,7 +6,8 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +18,8 @@ from aiohttp import web
 from standardwebhooks import Webhook
 
 from voxtrad.events.types import CallEnded, CallStarted, UserTranscript
-from voxtrad.ledger.ledger import Ledger, open_ledger
+from voxtrad.ledger.ledger import Ledger, ask, open_ledger
+from voxtrad.ledger.schema import FILE_NAME, LedgerError
 from voxtrad.ledger.store import Settings
 from voxtrad.outbound.client import OutboundClient
 from voxtrad.outbound.delivery import Delivery, Endpoint, Observer
@@ -179,3 +181,42 @@ async def house(
         running = group.create_task(delivery.run())
         yield House(ledger, delivery, clock, outcomes)
         running.cancel()
+
+
+# --- what must hold after a crash -------------------------------------------------------------------------------------
+
+
+def written(data_dir: Path) -> set[str]:
+    """The ids of all messages that the ledger promises to deliver."""
+    try:
+        return ask(
+            data_dir / FILE_NAME, lambda db: {row["message_id"] for row in db.execute("SELECT message_id FROM outbox")}
+        )
+    except LedgerError as error:
+        if "no database" in error.message or "schema 0" in error.message:
+            return set()  # killed before it had made its tables
+        raise
+
+
+def open_calls(data_dir: Path) -> int:
+    """How many calls have a record and no end."""
+    return ask(
+        data_dir / FILE_NAME, lambda db: db.execute("SELECT count(*) FROM calls WHERE ended IS NULL").fetchone()[0]
+    )
+
+
+def complete(receiver: Receiver) -> Mapping[str, Counter[str]]:
+    """The types of what came of each call, after a look that nothing is missing, and nothing there twice."""
+    bodies: dict[str, bytes] = {}
+    numbers: dict[str, set[int | None]] = defaultdict(set)
+    kinds: dict[str, Counter[str]] = defaultdict(Counter)
+    for received in receiver.received:
+        if received.id not in bodies:
+            numbers[received.call_id].add(received.sequence)
+            kinds[received.call_id][received.type] += 1
+        assert bodies.setdefault(received.id, received.body) == received.body, "one id, one body"
+    for call_id, given in numbers.items():
+        assert given == set(range(1, len(given) + 1)), "a number is missing"
+        assert sum(kinds[call_id].values()) == len(given), "a number was given twice"
+        assert (kinds[call_id]["call.started"], kinds[call_id]["call.ended"]) == (1, 1)
+    return kinds

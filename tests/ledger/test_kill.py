@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
-from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
-from tests.ledger.support import Received, Receiver, receiving
-from voxtrad.ledger.ledger import ask
-from voxtrad.ledger.schema import FILE_NAME, LedgerError
+from tests.ledger.support import Received, Receiver, complete, open_calls, receiving, written
 
 CHILD = Path(__file__).with_name("crashing.py")
 
@@ -44,17 +41,6 @@ async def kill_at_a_random_moment(process: asyncio.subprocess.Process) -> None:
     assert await process.wait() == -9
 
 
-def written(data_dir: Path) -> set[str]:
-    try:
-        return ask(
-            data_dir / FILE_NAME, lambda db: {row["message_id"] for row in db.execute("SELECT message_id FROM outbox")}
-        )
-    except LedgerError as error:
-        if "no database" in error.message or "schema 0" in error.message:
-            return set()  # killed before it had made its tables
-        raise
-
-
 async def survives(data_dir: Path, kills: int) -> None:
     promised: set[str] = set()
     async with receiving() as everything, receiving() as calls:
@@ -72,27 +58,13 @@ async def survives(data_dir: Path, kills: int) -> None:
     assert {received.id for receiver in (everything, calls) for received in receiver.received} >= promised
     for receiver in (everything, calls):
         check(receiver)
-    open_calls = ask(
-        data_dir / FILE_NAME, lambda db: db.execute("SELECT count(*) FROM calls WHERE ended IS NULL").fetchone()[0]
-    )
-    assert open_calls == 0
+    assert open_calls(data_dir) == 0
 
 
 def check(receiver: Receiver) -> None:
-    bodies: dict[str, bytes] = {}
-    numbers: dict[str, set[int | None]] = defaultdict(set)
-    kinds: dict[str, Counter[str]] = defaultdict(Counter)
-    for received in receiver.received:
-        if received.id not in bodies:
-            numbers[received.call_id].add(received.sequence)
-            kinds[received.call_id][received.type] += 1
-        assert bodies.setdefault(received.id, received.body) == received.body, "one id, one body"
-    assert len(numbers) > 5, "too few calls to say anything"
+    kinds = complete(receiver)
+    assert len(kinds) > 5, "too few calls to say anything"
     assert sum(kind["call.analyzed"] for kind in kinds.values()), "what comes after a call's end came too"
-    for call_id, given in numbers.items():
-        assert given == set(range(1, len(given) + 1)), "a number is missing"
-        assert sum(kinds[call_id].values()) == len(given), "a number was given twice"
-        assert (kinds[call_id]["call.started"], kinds[call_id]["call.ended"]) == (1, 1)
 
 
 async def test_five_kills(tmp_path: Path) -> None:
