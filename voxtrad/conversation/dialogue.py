@@ -9,6 +9,9 @@ from voxtrad.conversation.handover import HandoverFailed, tell
 from voxtrad.providers.base import MalformedAnswer
 from voxtrad.tools.base import Transfer
 
+TRANSFERS = 2
+"""Transfers that may fail in a row; the caller is to have the word then."""
+
 
 async def converse(call: Call) -> None:
     """The built-in dialogue. A handler of one's own is a coroutine like this one."""
@@ -59,17 +62,27 @@ async def give_up(call: Call) -> None:
 
 
 async def act(call: Call, reply: Reply) -> None:
-    """What a tool wanted to become of the call: after playout, here, nowhere else. Back here, the agent says why."""
-    attempts = 2
-    while reply.then and attempts:
-        attempts -= 1
-        try:
-            await reply.then.perform(call)
-            instead = next(iter(call.config.idle.say), "")
-        except HandoverFailed as failed:
-            to = reply.then.destination if isinstance(reply.then, Transfer) else ""
-            tell(call.agent, to, {"error": f"{failed.message}. The caller is still here: tell them."})
-            instead = call.config.apology
+    """What a tool wanted to become of the call: after playout, here, nowhere else. Back here, the agent says why.
+
+    A transfer that is wanted after `TRANSFERS` have failed is not tried: the model is told so. What ends the call always
+    comes about.
+    """
+    failures = refused = 0
+    while reply.then and call.in_progress:
+        to = reply.then.destination if isinstance(reply.then, Transfer) else None
+        instead = next(iter(call.config.idle.say), "")
+        if to is not None and failures >= TRANSFERS:
+            refused += 1
+            tell(call.agent, to, {"error": "Not tried: too many transfers in a row. The caller is still here."})
+            if refused > 1:  # a model that hears nothing else has had its say
+                return
+        else:
+            try:
+                await reply.then.perform(call)
+            except HandoverFailed as failed:
+                failures += 1
+                tell(call.agent, to or "", {"error": f"{failed.message}. The caller is still here: tell them."})
+                instead = call.config.apology
         if not call.in_progress:
             return
         reply = call.agent.stream("")

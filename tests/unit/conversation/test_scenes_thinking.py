@@ -515,6 +515,47 @@ async def test_transfer_that_fails_is_told_and_the_call_goes_on() -> None:
     assert not played.call.idle_monitor.suspended
 
 
+@pytest.mark.parametrize("end", [EndCall(), Proceed("vm", "100", 1)], ids=["end_call", "voicemail"])
+async def test_what_ends_the_call_comes_about_also_after_transfers_that_failed(end: EndCall | Proceed) -> None:
+    tried: list[str] = []
+
+    async def handover(call: Call, leg: Leg, name: str) -> None:
+        tried.append(name)
+        raise HandoverFailed("busy", "busy")
+
+    tools = [Job("transfer", outcome=Outcome("ok", then=Transfer("reception"))), Job("end", outcome=Outcome(then=end))]
+    answers = [["I try. ", asks("transfer")], ["Once more. ", asks("transfer", "t2")], ["Goodbye! ", asks("end", "t3")]]
+    played = await play(waits_long, tools=tools, model=Model([*answers]), handover=handover)
+    assert tried == ["reception"] * 2
+    assert played.said() == ["I try.", "Once more.", "Goodbye!"]
+    assert played.ended.outcome == ("completed" if isinstance(end, EndCall) else "handed_over")
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+async def test_third_transfer_in_a_row_is_not_tried_and_the_model_is_told(stubborn: bool) -> None:
+    tried: list[str] = []
+
+    async def handover(call: Call, leg: Leg, name: str) -> None:
+        tried.append(name)
+        raise HandoverFailed("busy", "busy")
+
+    async def scene(caller: Caller) -> None:
+        await caller.says("a person please")
+        await caller.answered(2.0)
+        await caller.says("then tell me yourself")
+        await caller.answered()
+
+    wishes = [["I try. ", asks("transfer", f"t{n}")] for n in range(4 if stubborn else 3)]
+    model = Model([*wishes, *([] if stubborn else [["Nobody is there."]]), ["It was sent."]])
+    job = Job("transfer", outcome=Outcome("ok", then=Transfer("reception")))
+    played = await play(scene, tools=[job], model=model, handover=handover)
+    assert tried == ["reception"] * 2
+    assert played.said()[3:] == ["I try." if stubborn else "Nobody is there.", "It was sent."]
+    told = [m.content for m in played.call.agent.history if "Not tried" in m.content]
+    assert len(told) == 1 + stubborn
+    assert played.ended.outcome == "caller_hangup"
+
+
 async def test_proceed_that_the_pbx_refuses_keeps_the_caller() -> None:
     async def dialogue(call: Call) -> None:
         await call.answer()
