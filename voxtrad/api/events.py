@@ -98,6 +98,11 @@ async def stream(asked: Asked[StreamQuery, Nothing]) -> web.StreamResponse:
 
     Where events between were lost, an event `gap` says so. Source of the format: WHATWG HTML, "Server-sent events".
     """
+    with asked.house.streams.one():
+        return await _stream(asked)
+
+
+async def _stream(asked: Asked[StreamQuery, Nothing]) -> web.StreamResponse:
     watch, request = asked.house.watch, asked.request
     position, gap = _start(watch, request.headers.get("Last-Event-ID"))
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})

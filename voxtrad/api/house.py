@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
+from voxtrad.api.seats import Seats
 from voxtrad.api.watch import Watch
 from voxtrad.config.loader import Loaded
 from voxtrad.conversation.session import Session
@@ -16,6 +17,10 @@ from voxtrad.leg import Leg
 from voxtrad.outgoing import Order, Placed
 
 T = TypeVar("T")
+MOST_STREAMS = 64
+"""Streams of live events. A page of the console has one, and one more for a call that it shows."""
+MOST_WAITING = 16
+"""Test phones that are connected and have not started their call; with it they count as `max_calls` does."""
 
 
 class Board(Protocol):
@@ -96,3 +101,5 @@ class House:
     """Make a call (`outgoing.py`, which says what it raises)."""
     reload: Callable[[], Awaitable[Reloaded]]
     """Load it again: all of it, or nothing."""
+    streams: Seats = field(default_factory=lambda: Seats(MOST_STREAMS, "streams of events are open"))
+    waiting: Seats = field(default_factory=lambda: Seats(MOST_WAITING, "test phones are about to start a call"))

@@ -38,12 +38,13 @@ async def phone(asked: Asked[Nothing, Nothing]) -> web.StreamResponse:
     socket = web.WebSocketResponse(protocols=(PROTOCOL,), max_msg_size=LARGEST, heartbeat=20.0, compress=False)
     if not socket.can_prepare(request).ok:
         raise Problem(426, "this is a websocket", headers={"Upgrade": "websocket"})
-    await socket.prepare(request)
-    try:
-        start = await _start(socket)
-    except (BadMessage, TimeoutError) as error:
-        await _part(socket, str(error) or "the page said nothing")
-        return socket
+    with asked.house.waiting.one():
+        await socket.prepare(request)
+        try:
+            start = await _start(socket)
+        except (BadMessage, TimeoutError) as error:
+            await _part(socket, str(error) or "the page said nothing")
+            return socket
     known = asked.house.loaded().config.agents
     if start.agent not in known:
         await _part(socket, f"there is no agent '{start.agent}'")

@@ -58,12 +58,12 @@ TABLE: tuple[Endpoint, ...] = (
         scope=None, own_token=True, status=204, problems=(404,), summary="A tool's late result.",
     ),
     endpoint(
-        "GET", "/v1/phone", phone.phone, query=Nothing, body=Nothing, scope="calls", status=101, problems=(426,),
-        summary="The test phone of the console: a websocket that is a call.",
+        "GET", "/v1/phone", phone.phone, query=Nothing, body=Nothing, scope="calls", status=101,
+        problems=(426, 503), summary="The test phone of the console: a websocket that is a call.",
     ),
     # --- events -------------------------------------------------------------------------------------------------------
     endpoint(
-        "GET", "/v1/events", events.stream, query=events.StreamQuery, body=Nothing, scope="events",
+        "GET", "/v1/events", events.stream, query=events.StreamQuery, body=Nothing, scope="events", problems=(503,),
         media="text/event-stream", summary="What happens on calls, as server-sent events.",
     ),
     endpoint(

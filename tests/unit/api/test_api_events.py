@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ import structlog
 from tests.ledger.support import SECRET, ended, said, started
 from tests.unit.api.running_server import TOKEN, TOKENS, Running, running, write_config
 from voxtrad.api import events
+from voxtrad.api.house import MOST_STREAMS
+from voxtrad.api.problems import Problem
+from voxtrad.api.seats import Seats
 from voxtrad.api.watch import Lost, Watch
 from voxtrad.events.types import AgentSpeechEnded, UserTranscriptPartial
 from voxtrad.outbound.schedule import Dead, Gone
@@ -59,6 +62,23 @@ async def reading(house: Running, query: str = "", last: str | None = None) -> A
     async with house.http.get(f"{house.url}/v1/events{query}", headers=headers) as answer:
         assert (answer.status, answer.content_type) == (200, "text/event-stream")
         yield Reader(answer)
+
+
+async def test_so_many_streams_and_no_more(tmp_path: Path) -> None:
+    async with running(write_config(tmp_path, server=TOKENS)) as house, AsyncExitStack() as stack:
+        for _ in range(MOST_STREAMS):
+            await stack.enter_async_context(reading(house))
+        refused = await house.ask("GET", "/v1/events")
+        assert (refused.status, refused.type, "Retry-After" in refused.headers) == (
+            503,
+            "application/problem+json",
+            True,
+        )
+        assert (await house.ask("GET", "/v1/calls")).status == 200
+    seats = Seats(1, "of them are open")
+    for _ in range(2):
+        with seats.one(), pytest.raises(Problem), seats.one():
+            pass
 
 
 async def test_a_call_is_told_as_it_happens(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.api.running_server import READER, TOKEN, TOKENS, Running, running, write_config
+from voxtrad.api.house import MOST_WAITING
 from voxtrad.events.types import AgentSpeechEnded, AgentSpeechStarted, CallEnded, CallStarted, DtmfReceived
 
 FRAME = bytes(640)
@@ -146,6 +147,19 @@ async def test_another_agent_takes_over(tmp_path: Path) -> None:
         await house.happened(CallEnded)
         (ended,) = [event for event in house.events if isinstance(event, CallEnded)]
         assert ended.outcome == "caller_hangup", ended.reason
+
+
+async def test_so_many_silent_phones_and_no_more(tmp_path: Path) -> None:
+    async with running(write_config(tmp_path)) as house, AsyncExitStack() as stack:
+        waiting = [
+            await stack.enter_async_context(house.http.ws_connect(f"{house.url}/v1/phone")) for _ in range(MOST_WAITING)
+        ]
+        assert await refused(house) == 503
+        await waiting[0].send_str('{"type": "start", "agent": "nobody", "rate": 16000}')
+        async with asyncio.timeout(20):
+            assert json.loads((await waiting[0].receive()).data)["type"] == "ended"
+        async with phone(house) as page:
+            await page.hears("audio")
 
 
 async def test_there_is_no_such_agent_and_no_room(tmp_path: Path) -> None:
