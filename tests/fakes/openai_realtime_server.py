@@ -47,6 +47,8 @@ class FakeRealtime:
     key: str | None = None
     error: JSONDict | None = None
     """Answer the session's update with this error."""
+    hang_up: tuple[int, bytes] | None = None
+    """Close with this code and reason instead of beginning a session."""
     failure: JSONDict = field(default_factory=lambda: {"type": "server_error", "code": None, "message": "no"})
     text: str = "goodbye"
     enough: int = 8000
@@ -90,7 +92,10 @@ async def _serve(fake: FakeRealtime, request: web.Request) -> web.StreamResponse
     await socket.prepare(request)
     session = _Session(fake, socket, request)
     try:
-        if fake.behaviour != "no session":
+        if fake.hang_up is not None:
+            code, reason = fake.hang_up
+            await socket.close(code=code, message=reason)
+        elif fake.behaviour != "no session":
             await socket.send_json({"type": "session.created", "event_id": "e", "session": {"type": "transcription"}})
         async for message in socket:
             if message.type == WSMsgType.TEXT:

@@ -16,6 +16,7 @@ from voxtrad.audio.g711 import decode_ulaw
 from voxtrad.providers.base import BadKey, BadRequest, MalformedAnswer, QuotaExceeded, RateLimited, Unreachable
 from voxtrad.providers.extras import MissingExtra
 from voxtrad.providers.tts.elevenlabs import Alignment, ElevenLabsOptions
+from voxtrad.providers.vendors.elevenlabs import of_close
 
 TEXT = "Your order is on its way."
 
@@ -121,6 +122,24 @@ async def test_errors_on_the_socket_are_typed(code, error):
         await tts.aclose()
 
 
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ("Invalid API key", BadKey),
+        ("A voice with voice_id 'xyz' does not exist.", BadRequest),
+        ("A Voice for the voice id xyz does not exist.", BadRequest),
+        ("This request exceeds your Quota of 10000.", QuotaExceeded),
+        ("Have not received a new text input within the timeout of 20.0 seconds.", Unreachable),
+    ],
+)
+def test_the_sentence_of_a_close_is_understood(said, error):
+    assert type(of_close(1008, said, "elevenlabs")) is error
+
+
+def test_the_model_without_a_websocket_goes_over_http():
+    assert ElevenLabsOptions(model="eleven_v3", transport="http").model == "eleven_v3"
+
+
 @pytest.mark.parametrize("behaviour", ["malformed", "not base64"])
 async def test_what_is_no_message_is_malformed(behaviour):
     async with fake_elevenlabs(behaviour=behaviour) as server:
@@ -207,6 +226,7 @@ async def test_over_http_an_errors_body_tells_more_than_its_status(code, error):
         {"pronunciation_dictionaries": ["a:1", "b:1", "c:1", "d:1"]},
         {"pronunciation_dictionaries": ["a"]},
         {"encoding": "mp3"},
+        {"model": "eleven_v3"},
     ],
 )
 def test_what_the_vendor_would_refuse_is_refused(options):

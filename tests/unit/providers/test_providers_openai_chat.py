@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -255,6 +256,17 @@ async def test_a_warm_connection_is_the_one_that_is_used_for_all_turns():
         await llm.aclose()
 
 
+async def test_a_connection_outlives_a_callers_long_pause(monkeypatch):
+    async with fake_openai() as fake:
+        llm = build(fake)
+        await llm.warm()
+        now = time.monotonic
+        monkeypatch.setattr(time, "monotonic", lambda: now() + 60)  # the server keeps it for 75 s
+        assert [event async for event in llm.stream(HELLO)]
+        assert len(fake.connections) == 1
+        await llm.aclose()
+
+
 async def test_warming_never_raises():
     async with fake_openai() as fake:
         pass
@@ -281,6 +293,21 @@ def test_a_connection_needs_a_key_or_a_server_of_ones_own():
     assert KEY not in repr(OpenAIConnection.model_validate({"api_key": KEY}))
 
 
+@pytest.mark.parametrize(
+    ("url", "official"),
+    [
+        (None, True),
+        ("https://api.openai.com/v1", True),
+        ("https://eu.api.openai.com/v1", True),
+        ("http://ollama:11434/v1", False),
+        ("https://notapi.openai.com/v1", False),
+        ("https://api.openai.com.example.org/v1", False),
+    ],
+)
+def test_openai_itself_is_known_by_its_host(url, official):
+    assert OpenAIConnection.model_validate({"api_key": KEY, "base_url": url}).official == official
+
+
 @pytest.mark.parametrize("url", ["ollama:11434", "ftp://x/", "http://", "http://user:secret@host/v1"])
 def test_a_base_url_must_be_one(url):
     with pytest.raises(ValidationError):
@@ -291,6 +318,8 @@ def test_a_base_url_must_be_one(url):
     ("options", "official", "effort"),
     [
         ({}, True, "none"),
+        ({"model": "gpt-5.6-mini"}, True, "none"),
+        ({"model": "gpt-5.6-mini"}, False, None),
         ({}, False, None),
         ({"model": "gpt-6.1-terra", "reasoning_effort": "low"}, True, "low"),
         ({"model": "gpt-5.4-mini"}, True, None),

@@ -151,7 +151,45 @@ def test_an_empty_commit_is_an_utterance_in_which_nothing_was_said():
     assert Items().events({"type": "error", "error": error}, "openai") == [Transcript("", final=True)]
 
 
-@pytest.mark.parametrize("options", [{"realtime": True, "temperature": 0}, {"noise_reduction": "near_field"}])
+@pytest.mark.parametrize(
+    ("code", "reason", "error"),
+    [
+        (3000, b"invalid_request_error.invalid_api_key", BadKey),
+        (3000, b"invalid_request_error.insufficient_quota", QuotaExceeded),
+        (3000, b"invalid_request_error.model_not_found", BadRequest),
+        (4000, b"invalid_request_error", BadRequest),
+        (1011, b"server_error", Unreachable),
+        (1001, b"", Unreachable),
+    ],
+)
+async def test_a_close_is_typed_by_its_reason(code, reason, error):
+    async with fake_openai_realtime(hang_up=(code, reason)) as server:
+        stt = build(server)
+        with pytest.raises(error) as raised:
+            await stt.open(rate=8000, language="en")
+        assert type(raised.value) is error
+        await stt.aclose()
+
+
+async def test_a_model_without_a_prompt_is_told_nothing():
+    async with fake_openai_realtime() as server:
+        stt = build(server, model="gpt-realtime-whisper")
+        stream = await stt.open(rate=8000, language="en", hints=["order number"])
+        told = server.sessions[0]["audio"]["input"]["transcription"]
+        assert told == {"model": "gpt-realtime-whisper", "language": "en"}
+        await stream.aclose()
+        await stt.aclose()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"realtime": True, "temperature": 0},
+        {"noise_reduction": "near_field"},
+        {"realtime": True, "model": "gpt-realtime-whisper", "prompt": "A call"},
+        {"realtime": True, "model": "gpt-realtime-whisper", "keyterms": ["Acme"]},
+    ],
+)
 def test_options_that_do_not_go_together_are_refused(options):
     with pytest.raises(ValidationError):
         OpenAITranscriptionOptions.model_validate(options)

@@ -78,6 +78,18 @@ async def test_audio_goes_in_pieces_and_a_commit_is_never_too_short():
         await stt.aclose()
 
 
+async def test_a_commit_in_which_nothing_was_heard_is_answered():
+    async with fake_scribe(enough=10**9) as server:
+        stt = build(server)
+        stream = await stt.open(rate=8000, language="en")
+        await stream.send(bytes(8000))
+        await stream.finalize()
+        async with asyncio.timeout(20):
+            assert await anext(stream.events()) == Transcript("", final=True)
+        await stream.aclose()
+        await stt.aclose()
+
+
 async def test_a_rate_that_it_does_not_take_is_converted():
     async with fake_scribe(enough=1) as server:
         stt = build(server)

@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from openai.types.shared import ReasoningEffort
 
 
+_NO_TOOLS_WHILE_THINKING = ("gpt-5.6", "gpt-6")
+"""Models that OpenAI lets use tools over this API only if they do not think first."""
+
+
 class OpenAIChatOptions(ConfigModel):
     model: Name = "gpt-6-luna"
     """The model's name, as the server knows it. OpenAI ends gpt-4o-mini on 2027-01-14."""
@@ -52,7 +56,7 @@ class OpenAIChatOptions(ConfigModel):
     """At most this many tokens in one answer."""
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     """How long a reasoning model thinks before it speaks. On the telephone: as little as will do. Unset leaves it to
-    the server; for OpenAI's gpt-6 it is `none`, without which these take no tools here."""
+    the server; for OpenAI's gpt-5.6 and gpt-6 it is `none`, without which these take no tools here."""
     seed: Integer | None = None
     """Ask for the same answer to the same question, where the server can."""
     parallel_tool_calls: Boolean | None = None
@@ -64,7 +68,7 @@ class OpenAIChatOptions(ConfigModel):
 
     def effort(self, *, official: bool) -> ReasoningEffort:
         """What is asked for; None leaves it to the server."""
-        if self.reasoning_effort is None and official and self.model.startswith("gpt-6"):
+        if self.reasoning_effort is None and official and self.model.startswith(_NO_TOOLS_WHILE_THINKING):
             return "none"
         return self.reasoning_effort
 

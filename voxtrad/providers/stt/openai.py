@@ -32,6 +32,9 @@ _SHORTEST = 0.1
 _LONGEST = 120.0
 """Seconds of audio kept of one utterance; of a longer one the end counts."""
 
+_WITHOUT_PROMPT = "gpt-realtime-whisper"
+"""The model that is told nothing beforehand."""
+
 
 class OpenAITranscriptionOptions(ConfigModel):
     model: Name | None = None
@@ -55,10 +58,14 @@ class OpenAITranscriptionOptions(ConfigModel):
             raise PydanticCustomError("combination", "temperature does not go with realtime")
         if self.noise_reduction is not None and not self.realtime:
             raise PydanticCustomError("combination", "noise_reduction goes with realtime only")
+        if self.model is not None and self.model.startswith(_WITHOUT_PROMPT) and (self.prompt or self.keyterms):
+            raise PydanticCustomError("combination", "this model takes neither prompt nor keyterms")
         return self
 
     def knowledge(self, model: str, hints: Sequence[str]) -> tuple[str, list[str]]:
-        """The prompt and the keywords for a model: one that takes no keywords is told them in its prompt."""
+        """The prompt and the keywords for a model: one without keywords is told in its prompt, if it has one."""
+        if model.startswith(_WITHOUT_PROMPT):
+            return "", []
         terms = list(dict.fromkeys([*self.keyterms, *hints]))
         if model.startswith(("gpt-transcribe", "gpt-live-transcribe")):
             return self.prompt or "", terms

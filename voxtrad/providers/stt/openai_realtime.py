@@ -176,7 +176,9 @@ class OpenAIRealtimeStream:
 
     def _of_close(self, code: int | None, reason: str) -> ProviderError:
         if "invalid_request_error" in reason or "invalid_api_key" in reason:
-            return of_code(reason.partition(".")[0], reason, self._name)
+            kind, _, last = reason.partition(".")  # as in "invalid_request_error.invalid_api_key"
+            told = of_code(last, reason, self._name)
+            return told if not isinstance(told, Unreachable) else of_code(kind, reason, self._name)
         return Unreachable(f"the session was closed ({code} {reason})", provider=self._name)
 
 

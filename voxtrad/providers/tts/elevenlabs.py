@@ -15,7 +15,7 @@ from typing import Annotated, Final, Literal
 from urllib.parse import quote
 
 from annotated_types import Len
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from voxtrad.audio.g711 import decode_ulaw
@@ -84,6 +84,12 @@ class ElevenLabsOptions(ConfigModel):
     """Ask for the same speech for the same text."""
     logging: Boolean = True
     """Let ElevenLabs keep what was spoken; off is its zero-retention mode, for enterprise accounts."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ElevenLabsOptions:
+        if self.transport == "websocket" and self.model.startswith("eleven_v3"):
+            raise PydanticCustomError("combination", "eleven_v3 has no websocket: it needs transport: http")
+        return self
 
     def settings(self) -> dict[str, bool | float]:
         """The voice's settings that are not left to the voice."""

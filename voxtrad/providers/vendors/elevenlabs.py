@@ -23,8 +23,9 @@ class ElevenLabsConnection(NetworkConnection):
 
 
 def of_code(code: str, said: str, provider: str) -> ProviderError:
-    """By the code of an error: a message's, a body's or the reason of a close frame."""
-    if any(word in code for word in ("api_key", "auth", "permission")):
+    """By the code of an error (a message's, a body's) or the reason of a close frame, which is often a sentence."""
+    code = code.lower()
+    if any(word in code for word in ("api_key", "api key", "auth", "permission")):
         return BadKey("the credentials were refused", provider=provider, hint="check api_key and its permissions")
     if "terms" in code:
         return BadKey("its terms are not accepted", provider=provider, hint="accept them on the vendor's dashboard")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
+from yarl import URL
 
 from voxtrad.config.types import Name, Secret
 from voxtrad.providers.base import (
@@ -54,7 +55,8 @@ class OpenAIConnection(NetworkConnection):
     @property
     def official(self) -> bool:
         """Whether this is OpenAI itself: compatible servers know the older names of some fields only."""
-        return self.base_url is None
+        host = URL(self.base_url or OFFICIAL).host or ""
+        return host == "api.openai.com" or host.endswith(".api.openai.com")
 
 
 def make_http(connection: NetworkConnection) -> AsyncClient:
