@@ -81,12 +81,14 @@ class Call:
         self.has_room: Callable[[AgentConfig], bool] = lambda agent: True
         """Whether another agent may have one more call."""
         self._leg = leg
+        self._clock = clock
         self.reporter = reporter
         self.recorder = recorder
         self._handover = handover
         self._together = asyncio.Event()
         self._together.set()
         self._keypad: KeyPad | None = None
+        self._filled: KeyPad | None = None
         self._speaker: Speaker | None = None
         self._listener: Listener | None = None
         self._turn: Turn | None = None
@@ -274,7 +276,8 @@ class Call:
                     await self.interject(prompt)
                 digits = await keypad.collect(timeout)
         finally:
-            self._keypad = None
+            keypad.done(self._clock())
+            self._keypad, self._filled = None, keypad
             self._excuse(False)
         if not self.in_progress:
             raise LegGone("the call is over")
@@ -377,6 +380,9 @@ class Call:
             return
         if self.state == "handed-over":
             return  # what the caller tells others is not ours
+        if self._filled is not None and self._filled.swallows(self._clock()):
+            self.reporter.key("*" if self._filled.sensitive else digit)
+            return
         self.reporter.key(digit)
         if self._listener is not None:
             await self._listener.key(digit)

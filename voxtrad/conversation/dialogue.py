@@ -64,11 +64,11 @@ async def give_up(call: Call) -> None:
 async def act(call: Call, reply: Reply) -> None:
     """What a tool wanted to become of the call: after playout, here, nowhere else. Back here, the agent says why.
 
-    A transfer that is wanted after `TRANSFERS` have failed is not tried: the model is told so. What ends the call always
-    comes about.
+    A transfer that is wanted after `TRANSFERS` have failed is not tried, and the model is told so. What ends the call
+    always comes about.
     """
     failures = refused = 0
-    while reply.then and call.in_progress:
+    while reply.then:
         to = reply.then.destination if isinstance(reply.then, Transfer) else None
         instead = next(iter(call.config.idle.say), "")
         if to is not None and failures >= TRANSFERS:

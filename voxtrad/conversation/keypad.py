@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+SURPLUS = 3.0
+"""Seconds after the last key of a number in which one more still belongs to it: the terminator, a key too many."""
+
 
 class KeyPad:
     """Takes keys until `length` of them came or the `terminator`, which does not count as one."""
@@ -15,6 +18,7 @@ class KeyPad:
         self._terminator = terminator
         self._complete = False
         self._pressed = asyncio.Event()
+        self._surplus_until = 0.0
 
     def press(self, digit: str) -> None:
         if digit == self._terminator:
@@ -28,6 +32,17 @@ class KeyPad:
         """No more keys come."""
         self._complete = True
         self._pressed.set()
+
+    def done(self, now: float) -> None:
+        """The number is taken; what is pressed right after it is no turn either."""
+        self._surplus_until = now + SURPLUS
+
+    def swallows(self, now: float) -> bool:
+        """Whether a key that is pressed now still belongs to the number that was taken."""
+        if now >= self._surplus_until:
+            return False
+        self.done(now)
+        return True
 
     async def collect(self, gap: float) -> str:
         """The digits, complete or after `gap` seconds without a key."""

@@ -612,6 +612,32 @@ async def test_keys_for_a_tool(keys: str, digits: str, sensitive: bool) -> None:
         assert not any(5.0 < at - played.when("answered")[0] < 9.0 for at in played.when("fill")), "it waits for keys"
 
 
+@pytest.mark.parametrize("sensitive", [False, True])
+@pytest.mark.parametrize("keys", ["4711#", "47112", "471123#"])
+async def test_keys_after_a_number_are_no_turn_and_no_secret_slips_out(keys: str, sensitive: bool) -> None:
+    async def work(actions: CallActions) -> Outcome:
+        digits = await actions.collect_digits(length=4, terminator="#", timeout=5.0, sensitive=sensitive)
+        return Outcome({"entered": len(digits)} if sensitive else digits)
+
+    async def scene(caller: Caller) -> None:
+        await caller.says("let me in")
+        await caller.waits(2.0)
+        caller.presses(keys)
+        await caller.answered()
+        await caller.waits(4.0)
+        caller.presses("9")
+        await caller.answered(1.5)
+
+    model = Model([[asks()], ["Thank you."], ["Nine."]])
+    played = await play(scene, tools=[Job(work=work)], model=model, dead_air=True)
+    assert not played.of(DeadAir), "it is the caller who is silent"
+    assert played.turns() == ["let me in", "9"], "after a while a key is a turn again"
+    shown = [event.digit for event in played.of(DtmfReceived)]
+    assert shown == [*("*" * len(keys) if sensitive else keys), "9"]
+    assert [text for role, text in played.dialogue() if role == "user"] == ["let me in", "9"]
+    assert played.said() == ["Thank you.", "Nine."]
+
+
 @pytest.mark.parametrize(("length", "keys"), [(4, "12#"), (2, "12")])
 async def test_key_cuts_the_prompt_of_a_tool_and_counts(length: int, keys: str) -> None:
     prompt = "Please enter your secret number now, followed by the hash key, or stay on the line."
