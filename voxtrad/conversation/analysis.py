@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from jsonschema import Draft202012Validator, ValidationError
 from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from voxtrad.config.models import AnalysisConfig
 from voxtrad.errors import VoxtradError
@@ -106,6 +107,8 @@ class Analyst:
         try:
             value = json.loads(answer[begin : end + 1])
             wrong = sorted(self._validator.iter_errors(value), key=lambda slip: list(map(str, slip.absolute_path)))
+        except Unresolvable as error:
+            raise AnalysisFailed(f"the schema of the analysis refers to what is not there: {error.ref}") from error
         except (ValueError, RecursionError):
             return "the JSON cannot be read."
         if wrong:

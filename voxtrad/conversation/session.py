@@ -187,10 +187,14 @@ class Session:
     async def wrap_up(self) -> None:
         """What is left to do once the call is over: fetch its recording, analyse its transcript. Never raises for what
         fails."""
+        async with asyncio.TaskGroup() as group:  # neither may cost the other
+            group.create_task(self._afterwards(self.recorder.keep()))
+            group.create_task(self._afterwards(self._analyse()))
+
+    async def _afterwards(self, work: Awaitable[None]) -> None:
         try:
-            async with asyncio.timeout(AFTERWARDS), asyncio.TaskGroup() as group:
-                group.create_task(self.recorder.keep())
-                group.create_task(self._analyse())
+            async with asyncio.timeout(AFTERWARDS):
+                await work
         except TimeoutError:
             self.reporter.error("wrap_up", f"what was left to do after the call was not done in {AFTERWARDS:g} s")
         except Exception as error:  # the outermost supervisor of the wrap-up: the call itself is over

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from tests.fakes.openai_server import fake_openai
 from tests.unit.providers.benches import KEY, make
 from voxtrad.config.models import AnalysisConfig
 from voxtrad.conversation.analysis import Analysis, AnalysisFailed, Analyst, schema_of
-from voxtrad.events.types import CallAnalyzed, CallEnded, ErrorOccurred, TokensUsed
+from voxtrad.events.types import CallAnalyzed, CallEnded, ErrorOccurred, RecordingReady, TokensUsed
 from voxtrad.providers.base import Unreachable, Usage
 
 SAID = [
@@ -146,3 +147,26 @@ async def test_a_failure_is_an_event_and_a_silent_caller_is_not_analysed() -> No
     played = await play(Caller.answered, config={"greeting": "Hello."}, analyst=Analyst(unused, wants()))
     assert not unused.asked and not played.of(CallAnalyzed)
     assert not played.of(TokensUsed)
+
+
+@pytest.mark.virtual_time
+async def test_a_reference_that_leads_nowhere_costs_the_analysis_only() -> None:
+    fields = {"order_id": {"$ref": "#/$defs/nowhere"}}
+    with pytest.raises(AnalysisFailed, match="nowhere"):
+        await Analyst(Model([[json.dumps(RIGHT)]]), wants(fields=fields)).analyse(SAID, {}, nothing)
+
+
+@pytest.mark.virtual_time
+async def test_an_analysis_that_breaks_does_not_cost_the_recording(tmp_path: Path) -> None:
+    class Broken(Analyst):
+        async def analyse(self, *_: Any) -> Analysis:
+            raise ZeroDivisionError("a bug")
+
+    async def scene(caller: Caller) -> None:
+        await caller.says("where is my order")
+        await caller.answered()
+
+    played = await play(scene, config={"record": True}, analyst=Broken(Model(), wants()), recordings=tmp_path)
+    (error,) = played.of(ErrorOccurred)
+    assert error.where == "wrap_up" and "ZeroDivisionError" in error.message
+    assert len(played.of(RecordingReady)) == 1
