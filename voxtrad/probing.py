@@ -33,7 +33,7 @@ _MAX_ANSWER = 1024 * 1024
 async def probe(config: Config, types: Types, client: OutboundClient, tell: Tell) -> None:
     """Everything at once, told in the order of the configuration."""
     async with asyncio.TaskGroup() as group:
-        asked = [group.create_task(_provider(*choice, types)) for choice in _choices(config)]
+        asked = [group.create_task(_provider(*choice, types, config)) for choice in _choices(config)]
         asked += [group.create_task(_url(*url, client)) for url in _urls(config)]
         for task in asked:
             tell(await task)
@@ -68,8 +68,9 @@ def _choices(config: Config) -> Iterator[tuple[str, Kind, ProviderChoice]]:
                     yield f"agents.{name}.{kind}" + (f"[{index}]" if len(choices) > 1 else ""), kind, choice
 
 
-async def _provider(path: str, kind: Kind, choice: ProviderChoice, types: Types) -> Remark:
-    failed = await _judged(path, kind, choice, _asked(kind, choice, types))
+async def _provider(path: str, kind: Kind, choice: ProviderChoice, types: Types, config: Config) -> Remark:
+    tool = any(choice in agent.llm and agent.tools for agent in config.agents.values())
+    failed = await _judged(path, kind, choice, _asked(kind, choice, types, tool=tool))
     return Remark(path, f"{_what(kind, choice)} answers") if failed is None else failed
 
 
@@ -99,13 +100,14 @@ async def _built(kind: Kind, choice: ProviderChoice, types: Types) -> None:
         pass
 
 
-async def _asked(kind: Kind, choice: ProviderChoice, types: Types) -> None:
+async def _asked(kind: Kind, choice: ProviderChoice, types: Types, *, tool: bool) -> None:
+    """`tool`: whether the model is given tools, which some take only with certain options."""
     async with _open(kind, choice, types) as provider:
         match kind:
             case "stt":
                 await probe_stt(cast("SpeechToText", provider))
             case "llm":
-                await probe_llm(cast("LanguageModel", provider))
+                await probe_llm(cast("LanguageModel", provider), tool=tool)
             case "tts":
                 await probe_tts(cast("TextToSpeech", provider))
             case "vad":

@@ -100,6 +100,7 @@ async def test_all_is_well(tmp_path: Path, openai: FakeOpenAI, tools: str) -> No
         "  ✓ agents.a.tts: espeak (TTS) answers", f"  ✓ tools.t.webhook.url: {tools} answers", "voxtrad.yaml: valid",
     ):  # fmt: skip
         assert f"{line}\n" in said
+    assert [tool["function"]["name"] for tool in openai.requests[0]["tools"]] == ["hang_up"]  # as its agent has one
     code, said = await voxtrad("doctor", "-c", "voxtrad.yaml", folder=tmp_path)
     assert code == 0, said
     assert "✓ agents.a.llm: openai (LLM) answers" in said

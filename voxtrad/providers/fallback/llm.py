@@ -112,8 +112,15 @@ class FallbackLLM:
         await self._circle.aclose()
 
 
-async def probe_llm(provider: LanguageModel) -> None:
-    """Ask for a word and take the first of the answer. Raises `ProviderError` where it does not answer."""
-    stream = cast("AsyncGenerator[LLMEvent, None]", provider.stream([Message("user", "Hi.")]))
+_TOOL = ToolSpec("hang_up", "End the call.", {"type": "object", "properties": {}})
+
+
+async def probe_llm(provider: LanguageModel, *, tool: bool = False) -> None:
+    """Ask for a word, with a `tool` at hand or without, and take the first of the answer.
+
+    Raises `ProviderError` where it does not answer.
+    """
+    tools = [_TOOL] if tool else []
+    stream = cast("AsyncGenerator[LLMEvent, None]", provider.stream([Message("user", "Hi.")], tools))
     async with aclosing(stream):
         await anext(stream, None)
