@@ -36,10 +36,6 @@ class Operator:
         page.on("request", lambda request: self._asked(request.url))
         page.on("websocket", lambda socket: self._asked(socket.url))
 
-    def _complained(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning"):
-            self.complaints.append(text)
-
     def _asked(self, url: str) -> None:
         self.hosts.add(urlsplit(url).netloc or urlsplit(url).path)
 

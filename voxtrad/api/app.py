@@ -50,6 +50,7 @@ def _guarded(house: House, gate: Gate, endpoint: Endpoint) -> Callable[[web.Requ
 
 
 async def _headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Nothing here is for caches, and nothing is to be guessed."""
+    """Nothing here is for caches, nothing is to be guessed, and nobody is told what this is made with."""
+    response.headers["Server"] = "voxtrad"
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Cache-Control", "no-store")

@@ -281,6 +281,11 @@ def test_no_header_breaks_it(local: Server, method: str, path: str, headers: dic
     assert ask(local, method, path, b"", headers).status < 500
 
 
+def test_no_answer_tells_what_the_server_is_made_with(local: Server) -> None:
+    for path in ("/live", "/", "/v1/agents", "/nothing/here"):
+        assert ask(local, "GET", path, b"", {}).headers["Server"] == "voxtrad", path
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.binary(min_size=1, max_size=200))
 def test_no_bytes_break_it(served: Server, raw: bytes) -> None:

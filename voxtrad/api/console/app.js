@@ -1,7 +1,7 @@
 // The shell: sections by the address's hash, the token's door, and whether the server is ready.
 
 import { follow, get, keepToken, onTokenNeeded, token } from "./api.js";
-import { every, h, setText } from "./dom.js";
+import { every, h } from "./dom.js";
 import { Live } from "./live.js";
 import { agentsView } from "./view-agents.js";
 import { callView } from "./view-call.js";
@@ -98,8 +98,9 @@ function tell() {
   const count = live.calls.size;
   const calls = count === 1 ? "1 live call" : `${count} live calls`;
   state.className = `state ${reasons.length ? "warn" : "good"}`;
-  state.title = reasons.join("; ");
-  setText(state, reasons.length ? `Not ready: ${reasons.join("; ")}` : `Ready · ${calls}`);
+  state.title = reasons.join("; "); // Health shows them whole
+  const told = reasons.length ? "Not ready: see Health" : `Ready · ${calls}`;
+  if (state.textContent !== told) state.replaceChildren(reasons.length ? h("a", { href: "#/health" }, told) : told);
 }
 
 live.addEventListener("change", tell);

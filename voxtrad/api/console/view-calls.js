@@ -18,7 +18,7 @@ export function callsView({ root, live, signal }) {
 // --- at a glance ------------------------------------------------------------------------------------------------------
 
 function gauges(live, signal) {
-  const shown = ["On the line", "Calls ended", "Answer, median", "Interruptions", "Webhooks waiting"].map((title) => [title, h("dd")]);
+  const shown = ["On the line", "Calls ended", "Answer, median about", "Interruptions", "Webhooks waiting"].map((title) => [title, h("dd")]);
   const [calls, total, answer, interruptions, waiting] = shown.map(([, value]) => value);
   let limit = null;
   const drawCalls = () => setText(calls, `${live.calls.size}${limit ? ` / ${limit}` : ""}`);
@@ -31,7 +31,7 @@ function gauges(live, signal) {
     limit = figures.sum("voxtrad_calls_limit");
     drawCalls();
     setText(total, (figures.sum("voxtrad_calls_total") ?? 0).toLocaleString());
-    setText(answer, median === null ? "–" : ms(median));
+    setText(answer, median === null ? "–" : `≈ ${ms(median)}`); // out of a histogram: the bucket, not the figure
     setText(interruptions, (figures.sum("voxtrad_interruptions_total", { kind: "barge_in" }) ?? 0).toLocaleString());
     setText(waiting, (figures.sum("voxtrad_webhook_queue_depth") ?? 0).toLocaleString());
   });

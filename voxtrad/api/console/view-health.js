@@ -77,14 +77,14 @@ function serverFacts(figures, { reasons, live, max_calls, version }) {
   const turn = figures.quantile("voxtrad_turn_latency_seconds", 0.5);
   const reload = figures.sum("voxtrad_config_last_reload_successful");
   return [
-    reasons.length ? verdict(false, "Takes no calls from the PBX") : verdict(true, "Ready for calls"),
+    reasons.length ? verdict(false, reasons.includes("the server is draining") ? "Drains: takes no more calls" : "Takes no calls from the PBX") : verdict(true, "Ready for calls"),
     facts([
       ["Live calls", `${live} of ${max_calls.toLocaleString()}`],
       ["Calls ended", count(figures.sum("voxtrad_calls_total"))],
       ["Not taken", count(figures.sum("voxtrad_calls_rejected_total"))],
-      ["Answer, median", turn === null ? null : ms(turn)],
-      ["Added by voxtrad, p95", added === null ? null : ms(added)],
-      ["Event loop lag, p95", lag === null ? null : ms(lag)],
+      ["Answer, median about", about(turn)],
+      ["Added by voxtrad, p95 about", about(added)],
+      ["Event loop lag, p95 about", about(lag)],
       ["Last reload", reload === 0 ? h("span", { class: "bad" }, "failed") : "good"],
       ["Version", version],
     ]),
@@ -164,4 +164,9 @@ function letters(title, messages) {
     ),
   );
   return [h("h3", {}, `${title}, newest first`), h("ul", { class: "letters" }, items)];
+}
+
+/** Quantiles are guessed out of a histogram's buckets. */
+function about(seconds) {
+  return seconds === null ? null : `≈ ${ms(seconds)}`;
 }
