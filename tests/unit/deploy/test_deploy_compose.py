@@ -184,3 +184,13 @@ def test_grafana_finds_its_dashboards_and_prometheus_its_target() -> None:
     assert yaml.safe_load(sources.read_text(encoding="utf-8"))["datasources"][0]["url"] == "http://prometheus:9090"
     scrape = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text(encoding="utf-8"))["scrape_configs"]
     assert scrape[0]["static_configs"][0]["targets"] == ["voxtrad:8090"]
+
+
+def test_calls_that_voxtrad_makes_reach_the_two_telephones_alone() -> None:
+    sections = re.split(
+        r"^\[([^]]+)\](?:\(\+\))?$", (ETC / "extensions.conf").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    within = dict(zip(sections[1::2], sections[2::2], strict=True))
+    lines = [line for line in within["from-voxtrad"].splitlines() if line and not line.startswith(";")]
+    assert lines == ["include => telephones"]
+    assert re.findall(r"^exten => (\S+?),", within["telephones"], flags=re.MULTILINE) == ["_[12]00"]
