@@ -241,8 +241,18 @@ async def test_the_pbx_restarts_and_the_next_call_is_taken(own_pbx: Pbx, company
                 await asyncio.to_thread(own_pbx.stop, kill=True)
                 await telephony.wait_state("disconnected")
                 assert telephony.state_reason
+                assert figure(office, "voxtrad_ari_connected") == 0
                 await office.next(CallEnded, 1)
                 await asyncio.to_thread(own_pbx.start)
                 async with asyncio.timeout(40):
                     await telephony.wait_ready()
                 assert telephony.reconnects == 1
+                assert figure(office, "voxtrad_ari_connected") == 1
+        assert figure(office, "voxtrad_ari_reconnects_total") == 1
+        await office.until(lambda: figure(office, "voxtrad_calls_total") == len(office.of(CallEnded)))
+
+
+def figure(office: Office, name: str) -> float:
+    """A metric as it is exposed, added up over its labels."""
+    lines = office.server.metrics.exposition("text/plain")[0].decode().splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.partition(" ")[0].partition("{")[0] == name)
