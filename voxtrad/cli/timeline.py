@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from voxtrad.events.types import (
     AgentResponse,
+    AgentSpeechEnded,
+    AgentSpeechStarted,
     BargeIn,
     CallAnalyzed,
     CallAnswered,
@@ -15,7 +17,6 @@ from voxtrad.events.types import (
     RecordingReady,
     ToolCalled,
     ToolCompleted,
-    TurnEnded,
     UserTranscript,
 )
 
@@ -28,6 +29,8 @@ def line(event: Event, seconds: float, *, colour: bool = False) -> str | None:
     if told is None:
         return None
     who, what = told
+    if isinstance(event, Decision):
+        seconds = event.at  # some are told later: how long an answer took, once it has been said
     label = labelled(who, colour=colour)
     at = f"{seconds * 1000:9,.0f} ms"
     return f"\033[2m{at}\033[0m  {label} {what}" if colour else f"{at}  {label} {what}"
@@ -49,6 +52,10 @@ def _told(event: Event) -> tuple[str, str] | None:
             return "caller", f"“{event.text}”"
         case AgentResponse():
             return "agent", f"“{event.text}”" + (" (interrupted)" if event.interrupted else "")
+        case AgentSpeechStarted():
+            return "agent", "speaks"
+        case AgentSpeechEnded():
+            return "agent", f"spoke for {event.duration:.1f} s" + (" (interrupted)" if event.interrupted else "")
         case ToolCalled():
             arguments = ", ".join(f"{k}={v!r}" for k, v in event.arguments.items())
             return "tool", f"{event.tool}({arguments})"
@@ -56,11 +63,8 @@ def _told(event: Event) -> tuple[str, str] | None:
             return "tool", f"{event.tool}: {event.outcome} in {event.duration * 1000:.0f} ms"
         case BargeIn():
             return "turn", f"interrupted after {event.stop_ms:.0f} ms: {event.reason}"
-        case TurnEnded():
-            stages = ", ".join(f"{name} {_ms(value)}" for name, value in event.stages.items())
-            return "turn", f"answered after {event.latency * 1000:.0f} ms ({stages})"
         case Decision(what="answered_turn"):
-            return None  # `TurnEnded` tells the same
+            return "turn", f"answered {event.reason}"
         case Decision():
             return "·", f"{event.what}{': ' if event.reason else ''}{event.reason}"
         case ErrorOccurred():
@@ -76,7 +80,3 @@ def _told(event: Event) -> tuple[str, str] | None:
             return "call", "analysed: " + "; ".join(part for part in (event.summary, told) if part)
         case _:
             return None
-
-
-def _ms(value: object) -> str:
-    return f"{value * 1000:.0f} ms" if isinstance(value, int | float) else str(value)

@@ -358,7 +358,7 @@ class Reporter:
             asked = max(0.0, thought.asked_at - turn.decided_at) if thought.asked_at is not None else 0.0
             added = round(asked + audible_at - spoken.first_audio_at, 4)
             self._publish(LatencyAdded(call_id=self.call_id, agent=self.agent, seconds=added))
-        parts = ", ".join(f"{stage} {float(str(seconds)) * 1000:.0f}" for stage, seconds in stages.items())
+        parts = ", ".join(f"{stage} {float(str(seconds)) * 1000:.0f} ms" for stage, seconds in stages.items())
         self.note("answered_turn", f"after {latency * 1000:.0f} ms ({parts})", audible_at)
         self._publish(
             TurnEnded(call_id=self.call_id, agent=self.agent, turn=self.turns, latency=round(latency, 3), stages=stages)

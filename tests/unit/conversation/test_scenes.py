@@ -86,9 +86,15 @@ async def test_timeline_says_each_thing_once_and_why() -> None:
     printed = [told for at, event in played.log if (told := line(event, at))]
     told = [each.split("ms", 1)[1].split() for each in printed]
     assert [" ".join(words[:2]).rstrip(":") for words in told] == [
-        "call 100", "call answered", "agent “Hello.”", "· speech_started", "· speech_ended", "· end_turn",
-        "caller “where", "agent “All", "turn answered", "call ended",
+        "call 100", "call answered", "agent speaks", "agent spoke", "agent “Hello.”", "· speech_started",
+        "· speech_ended", "· end_turn", "caller “where", "agent speaks", "agent spoke", "agent “All", "turn answered",
+        "call ended",
     ]  # fmt: skip
+    (answered,) = [event for event in played.of(Decision) if event.what == "answered_turn"]
+    assert answered.at == pytest.approx(played.agent_spans[1][0], abs=0.05)
+    at, told_of = str(line(answered, 99.0)).split(" ms  turn     ")
+    assert float(at.replace(",", "")) == pytest.approx(answered.at * 1000, abs=1), "when the answer was heard"
+    assert told_of.startswith("answered after ") and "endpointing 5" in told_of
     for decision in played.of(Decision):
         assert decision.reason and decision.at >= 0
 
