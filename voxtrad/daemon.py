@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry
 from voxtrad.api.app import build_app
 from voxtrad.api.gate import Gate
 from voxtrad.api.house import House
-from voxtrad.api.listener import certificate, listening, seen_from_outside
+from voxtrad.api.listener import certificate, listening, seen_from_outside, tls_context
 from voxtrad.api.routes import TABLE
 from voxtrad.api.tokens import Tokens
 from voxtrad.api.watch import Watch
@@ -254,11 +254,13 @@ class Server:
                 settings = asterisk_settings(self.config, lease.instance, owner_of(self.config.server.data_dir))
                 self.telephony = AsteriskTelephony(settings, core.switchboard.take, http=session)
                 self.outgoing.line = self.telephony
+            self._tls = tls_context(self.config.server.tls)
             self.url = await stack.enter_async_context(
-                listening(build_app(self._house(), self.gate, TABLE), self.config.server)
+                listening(build_app(self._house(), self.gate, TABLE), self.config.server, self._tls)
             )
             self.callbacks.public_url = seen_from_outside(self.config.server, self.url)
-            lease.announce(Address(self.url, self._key, certificate(self.config.server)))
+            self._lease = lease
+            self._announce(self.config)
             async with asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(_prepare(core.roster, rates_of(self.config)), name="prepare"),
@@ -284,7 +286,12 @@ class Server:
         """Put a new configuration to work. Raises `VoxtradError`; then the old one runs on."""
         kept = Settings.from_config(config)
         tokens = self._tokens(config)
+        if self._tls is not None:
+            tls_context(config.server.tls)  # whether it can be used, before anything is changed
         await self.core.replace(config)
+        if self._tls is not None and config.server.tls is not None:
+            tls_context(config.server.tls, renewed=self._tls)
+            self._announce(config)
         self.gate.replace(tokens)
         self.metrics.configure(config)
         self.callbacks.public_url = seen_from_outside(config.server, self.url)
@@ -292,6 +299,12 @@ class Server:
             self.telephony.read_variables(sorted(variables_needed(config)))
         await self.ledger.configure(kept)
         self.delivery.configure(kept.endpoints)
+
+    def _announce(self, config: Config) -> None:
+        """Commands on this machine find the server, and know its certificate."""
+        self._lease.announce(
+            Address(self.url, self._key, certificate(config.server) if self._tls is not None else None)
+        )
 
     def _tokens(self, config: Config) -> Tokens:
         """Who may use the API, which stays where it listens. Raises `TokenError`."""

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from voxtrad.config.server import ServerConfig, TlsConfig
+from voxtrad.config.server import ServerConfig, TlsConfig, load_certificate
 from voxtrad.errors import VoxtradError, in_words
 
 _HINTS = {
@@ -30,9 +30,8 @@ class CannotListen(VoxtradError):
 
 
 @asynccontextmanager
-async def listening(app: web.Application, server: ServerConfig) -> AsyncIterator[str]:
-    """Serve until the context is left; gives the URL. Raises `CannotListen`."""
-    context = None if server.tls is None else _tls(server.tls)
+async def listening(app: web.Application, server: ServerConfig, context: ssl.SSLContext | None) -> AsyncIterator[str]:
+    """Serve until the block is left, over TLS with a context; gives the URL. Raises `CannotListen`."""
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=FAREWELL)
     await runner.setup()
     try:
@@ -69,10 +68,12 @@ def certificate(server: ServerConfig) -> str | None:
         raise CannotListen(f"the certificate cannot be read: {in_words(error)}", hint="see server.tls") from error
 
 
-def _tls(tls: TlsConfig) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+def tls_context(tls: TlsConfig | None, renewed: ssl.SSLContext | None = None) -> ssl.SSLContext | None:
+    """What to listen with, None without TLS. One that is `renewed` serves new connections with the certificate as it
+    is now, as often as that is renewed. Raises `CannotListen`."""
+    if tls is None:
+        return renewed
     try:
-        context.load_cert_chain(tls.cert, tls.key)
-    except (OSError, ssl.SSLError) as error:
+        return load_certificate(tls, renewed)
+    except OSError as error:
         raise CannotListen(f"the certificate cannot be used: {in_words(error)}", hint="see server.tls") from error
-    return context

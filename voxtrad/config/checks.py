@@ -6,9 +6,11 @@ Each check is a function from the configuration to findings; where they stand in
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from voxtrad.config.diagnostics import Loc, Severity, did_you_mean
 from voxtrad.config.fields import marked, texts
@@ -28,10 +30,12 @@ from voxtrad.config.models import (
 )
 from voxtrad.config.numbers import covers, known_country
 from voxtrad.config.routes import Route
+from voxtrad.config.server import TlsConfig, load_certificate
 from voxtrad.config.templates import CALL_ATTRIBUTES, Condition, Template
 from voxtrad.config.tools import BUILTINS, IMPLICIT, TOOL_NAME, DescribedTool
 from voxtrad.config.tree import Mapping, Tree
 from voxtrad.config.types import Refers, TemplateNames
+from voxtrad.errors import in_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +113,28 @@ def _server(config: Config) -> Iterator[Finding]:
         suggestion = "GB" if server.country == "UK" else None
         yield Finding(("server", "country"), "unknown country", suggestion, "write two capitals, like GB or US")
     if server.tls is not None:
-        for key, file in (("cert", server.tls.cert), ("key", server.tls.key)):
-            if not file.is_file():
-                yield Finding(("server", "tls", key), "there is no such file")
+        yield from _certificate(server.tls)
+    if _is_file(server.data_dir):
+        yield Finding(("server", "data_dir"), "there is a file of that name, and it must be a folder")
     if server.tokens != "auto":
         yield from _unique(("server", "tokens"), [token.name for token in server.tokens])
+
+
+def _certificate(tls: TlsConfig) -> Iterator[Finding]:
+    loc: Loc = ("server", "tls")
+    missing = [(*loc, key) for key, file in (("cert", tls.cert), ("key", tls.key)) if not _is_file(file)]
+    for key in missing:
+        yield Finding(key, "there is no such file")
+    if not missing:
+        try:
+            load_certificate(tls)
+        except OSError as error:
+            hint = "cert and key are PEM files that belong together; the key has no passphrase"
+            yield Finding(loc, f"the certificate cannot be used: {in_words(error)}", hint=hint, at_key=True)
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113  # unlike Path.is_file it never raises
 
 
 def _is_loopback(address: str) -> bool:

@@ -18,7 +18,7 @@ from voxtrad.config.agents import Action
 from voxtrad.config.diagnostics import Loc, shown_path
 from voxtrad.config.hours import OpeningHours
 from voxtrad.config.loader import Origin
-from voxtrad.config.masking import MASK, names_secret
+from voxtrad.config.masking import MASK, in_query, masked, names_secret
 from voxtrad.config.providers import ProviderChoice
 from voxtrad.config.types import show_duration
 
@@ -107,6 +107,7 @@ def _action(action: Action) -> str:
 
 def _text(value: str) -> str:
     shown = re.sub(r"://[^/\s@]+@", f"://{MASK}@", value)
+    shown = masked(shown, in_query(shown), 0, 0)[0]
     return shown if re.fullmatch(r"[A-Za-z][\w./+-]*", shown) else json.dumps(shown, ensure_ascii=False)
 
 

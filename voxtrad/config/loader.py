@@ -115,6 +115,8 @@ def load(
     """
     documents = read_documents(path, os.environ if environment is None else environment, read)
     config, problems = _validate(documents, provider_types)
+    if config is not None and config.server.tls is not None:
+        documents.files |= {config.server.tls.cert, config.server.tls.key}
     invalid = {problem.diagnostic.place for problem in problems}
     refused = [
         Problem(diagnostic) for diagnostic in refusals(documents.tree, not_yet) if diagnostic.place not in invalid

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from voxtrad.config.tree import Mapping, Tree, walk
+from voxtrad.config.diagnostics import Loc
+from voxtrad.config.tree import Mapping, Scalar, Tree, walk
 
 MASK = "***"
 
@@ -24,6 +25,10 @@ _KEY = re.compile(r"""(?P<quote>["']?)(?P<key>[\w-]+)(?P=quote)[ \t]*:(?=[ \t]|$
 _QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"?|'(?:[^']|'')*'?""")
 _REFERENCE = re.compile(r"""["']?\$\{(?:(?!:-)[^}])*\}["']?""")
 _USERINFO = re.compile(r"""(?<=://)[^/\s@"']+(?=@)""")
+_RUN_ON = re.compile(r"""(?:^|(?<!\$)\{|,|- )[ \t]*["']?(?P<key>[\w-]+)["']?(?::(?=[^\s:])|[ \t]+(?=[^\s:,}\]#]))""")
+"""A key whose value was meant to follow: the colon is missing, or the blank behind it."""
+_QUERY = re.compile(r"""(?<=[?&])(?P<key>[\w.-]+)=(?P<value>(?!\$\{|\{\{)[^&\s"'#]+)""")
+_ANCHOR = re.compile(r"&\S+\s*")
 _OPENS_VALUE = ("", "|", ">", "|-", ">-", "|+", ">+")
 
 
@@ -36,13 +41,28 @@ def secret_places(tree: Tree) -> dict[tuple[Path, int], int]:
     """File and line -> the column (from 0) where something begins that stands below a secret key."""
     found: dict[tuple[Path, int], int] = {}
     for loc, node, _ in walk(tree):
-        if not any(isinstance(part, str) and names_secret(part) for part in loc):
+        if not any(isinstance(part, str) and names_secret(part) for part in loc) and not _instead(loc, node):
             continue
         places = [entry.key for entry in node.entries.values()] if isinstance(node, Mapping) else [node.place]
         for place in places:
             where = (place.file, place.line)
             found[where] = min(found.get(where, place.column - 1), place.column - 1)
     return found
+
+
+def _instead(loc: Loc, node: Tree) -> bool:
+    """Whether a scalar stands where a mapping with a secret belongs, and may be that secret."""
+    if not isinstance(node, Scalar) or not isinstance(node.value, str) or node.value == "auto":
+        return False
+    if loc[:2] == ("server", "tokens"):
+        return "name" not in loc[2:] and "scopes" not in loc[2:]
+    return loc[:1] == ("providers",) and (len(loc) == 2 or (len(loc) == 3 and isinstance(loc[2], int)))
+
+
+def in_query(url: str) -> list[Span]:
+    """Values under secret names in the query of a URL, wherever in a text it stands."""
+    found = [match for match in _QUERY.finditer(url) if names_secret(match["key"]) or match["key"].lower() == "key"]
+    return [match.span("value") for match in found]
 
 
 def secret_spans(
@@ -56,7 +76,10 @@ def secret_spans(
     line = lines[number - 1]
     keys = [match for match in _KEY.finditer(line) if names_secret(match["key"]) or match.start() in strangers]
     spans = [(match.end(), _value_end(line, match.end())) for match in keys]
+    meant = [match for match in _RUN_ON.finditer(line) if names_secret(match["key"])]
+    spans += [(match.end(), _value_end(line, match.end())) for match in meant]
     spans += [match.span() for match in _USERINFO.finditer(line)]
+    spans += in_query(line)
     if not spans and known_from is None and _continues_secret(line, lines[max(0, number - 6) : number - 1]):
         known_from = len(line) - len(line.lstrip())
     if known_from is not None and not any(start <= known_from for start, _ in spans):
@@ -105,8 +128,8 @@ def _value_end(line: str, start: int) -> int:
 
 
 def _worth_hiding(value: str) -> bool:
-    bare = value.strip()
-    return bare not in _OPENS_VALUE and bare[0] not in "&*#" and _REFERENCE.match(bare) is None
+    bare = _ANCHOR.sub("", value.strip(), count=1) if value.strip().startswith("&") else value.strip()
+    return bare not in _OPENS_VALUE and bare[0] not in "*#" and _REFERENCE.match(bare) is None
 
 
 def _continues_secret(line: str, above: Sequence[str]) -> bool:

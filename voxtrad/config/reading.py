@@ -13,6 +13,7 @@ from yaml.composer import ComposerError
 from yaml.reader import ReaderError
 
 from voxtrad.config.diagnostics import Diagnostic, Place
+from voxtrad.config.masking import MASK, names_secret
 from voxtrad.config.tree import Entry, Listing, Mapping, Scalar, Tree
 from voxtrad.config.written import WrittenText, read_plain
 
@@ -169,7 +170,9 @@ class _Builder:
                     merged.setdefault(key, entry)
             elif (text := self._key(key_node)) is not None:
                 if node.flow_style and _is_nothing(value_node):
-                    self._report(f"the key '{text}' has no value", key_node, _COMMA)
+                    run_on = re.fullmatch(r"([\w-]+)([\s:]+).+", text, re.DOTALL)
+                    told = f"{run_on[1]}{run_on[2]}{MASK}" if run_on and names_secret(run_on[1]) else text
+                    self._report(f"the key '{told}' has no value", key_node, _COMMA)
                 value = self._build(value_node)
                 if text in own:
                     self._report_twice(text, key_node, own[text].key)

@@ -29,16 +29,16 @@ RESTART: tuple[str, ...] = (
     "asterisk.app",
     "asterisk.media",
     "server.listen",
-    "server.tls",
     "server.data_dir",
     "server.watch",
 )
-"""What is set up once, at start."""
+"""What is set up once, at start; of `server.tls`, whether there is one: another certificate is taken as it comes."""
 
 
 def restart_needed(old: Config, new: Config) -> list[str]:
     """Paths of changed values that only a restart brings into effect."""
-    return [path for path in RESTART if _at(old, path) != _at(new, path)]
+    changed = [path for path in RESTART if _at(old, path) != _at(new, path)]
+    return changed if (old.server.tls is None) == (new.server.tls is None) else [*changed, "server.tls"]
 
 
 def _at(config: Config, path: str) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -114,6 +115,19 @@ class TlsConfig(ConfigModel):
     """The certificate chain, PEM."""
     key: FilePath
     """The private key, PEM."""
+
+
+def load_certificate(tls: TlsConfig, into: ssl.SSLContext | None = None) -> ssl.SSLContext:
+    """A context for a server with this certificate; one that is given has it for connections to come.
+
+    Raises `OSError` (`ssl.SSLError` is one); what was given is as it was, then. Never asks for a passphrase.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tls.cert, tls.key, password="")
+    if into is not None:
+        into.load_cert_chain(tls.cert, tls.key, password="")
+        return into
+    return context
 
 
 class ServerConfig(ConfigModel):

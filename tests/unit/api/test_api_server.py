@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import re
@@ -18,9 +19,11 @@ from hypothesis import strategies as st
 from tests.unit.api.running_server import TOKEN, TOKENS, in_thread, running, write_config
 from voxtrad.api.listener import CannotListen, seen_from_outside
 from voxtrad.cli.main import main
+from voxtrad.config.diagnostics import ConfigError
 from voxtrad.config.server import ServerConfig
 from voxtrad.daemon import Server
 from voxtrad.events.types import AgentSpeechEnded
+from voxtrad.lease import address_of_living
 
 PBX = 'asterisk: {url: "http://127.0.0.1:1", password: x}'
 
@@ -164,9 +167,33 @@ async def test_tls(tmp_path: Path) -> None:
         trusting = ssl.create_default_context(cafile=str(cert))
         assert (await house.ask("GET", "/live", ssl=trusting)).status == 200
     key.write_text("no key")
-    with pytest.raises(CannotListen, match="the certificate cannot be used"):
+    with pytest.raises(ConfigError, match="the certificate cannot be used"):
         async with running(config):
             pass
+
+
+async def test_a_renewed_certificate_serves_the_connections_to_come(tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path)
+    config = write_config(tmp_path, server=f"{TOKENS}\n  tls: {{cert: {cert}, key: {key}}}")
+    async with running(config) as house:
+        assert {cert, key} <= house.server.reloader.loaded.files, "both are watched"
+        address = tuple(house.url.removeprefix("https://").split(":"))
+        old = cert.read_text()
+        assert await asyncio.to_thread(ssl.get_server_certificate, address) == old
+        certificate(tmp_path)
+        renewed = cert.read_text()
+        assert renewed != old
+        result = await house.server.reloader.reload("the test")
+        assert (result.ok, result.restart) == (True, ())
+        assert await asyncio.to_thread(ssl.get_server_certificate, address) == renewed
+        found = address_of_living(tmp_path / "var")
+        assert found is not None and found.certificate == renewed.strip()
+        key.write_text("no key")
+        result = await house.server.reloader.reload("the test")
+        assert not result.ok and "the certificate cannot be used" in result.errors[0]
+        assert await asyncio.to_thread(ssl.get_server_certificate, address) == renewed
+        write_config(tmp_path, server=TOKENS)
+        assert (await house.server.reloader.reload("the test")).restart == ("server.tls",)
 
 
 async def test_an_address_in_use(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import copy
 import functools
 import operator
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -237,8 +238,8 @@ def test_the_whole_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """The example that the language was designed with."""
     whole = Path(__file__).parent / "whole"
     monkeypatch.chdir(tmp_path)
-    for name in ("v.pem", "v.key"):
-        (tmp_path / name).write_text("", encoding="utf-8")
+    certificate = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout v.key -out v.pem"
+    subprocess.run(["openssl", *certificate.split(), "-subj", "/CN=v"], cwd=tmp_path, check=True, capture_output=True)
     environment = dict.fromkeys(("DEEPGRAM_API_KEY", "OPENAI_API_KEY", "ELEVENLABS_API_KEY"), "a-key")
     environment |= {"CRM_WEBHOOK_SECRET": SECRET, "TOOLS_SECRET": SECRET, "HERE": str(tmp_path)}
     result = load(whole / "voxtrad.yaml", provider_types=TYPES, environment=environment, not_yet=())

@@ -28,6 +28,15 @@ def shown(text: str, number: int = 1) -> str:
         ("  token: |", "  token: |"),
         ("  max_tokens: 5", "  max_tokens: 5"),
         ("  greeting: Hello", "  greeting: Hello"),
+        ("  password:SuperSecret123", "  password:***"),
+        ("  {password Secret, a: 1}", "  {password ***, a: 1}"),
+        ("  api_key sk-1", "  api_key ***"),
+        ("  greeting: your password please", "  greeting: your password please"),
+        ("  password: &k Secret", "  password: ***"),
+        ("  password: *k", "  password: *k"),
+        ("  password: &k", "  password: &k"),
+        ('  url: "http://x/?a=1&api_key=sk-1&b=2"', '  url: "http://x/?a=1&api_key=***&b=2"'),
+        ("  url: http://x/?key=${env:KEY}", "  url: http://x/?key=${env:KEY}"),
     ],
 )
 def test_hides_values_of_secret_keys(line: str, expected: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from provider_models import TYPES
 
+from voxtrad.config.diagnostics import ConfigError
 from voxtrad.config.loader import Loaded, load
 from voxtrad.config.reload import ConfigWatcher, restart_needed
 
@@ -121,6 +122,13 @@ async def test_many_writes_are_one_change(folder: Path) -> None:
             group.create_task(write())
             assert await asyncio.wait_for(anext(changes), 20) == {path}
         assert path.read_text(encoding="utf-8") == "the last"
+
+
+def test_the_certificate_is_watched(folder: Path) -> None:
+    (folder / "voxtrad.yaml").write_text(TEXT + "server: {tls: {cert: c.pem, key: c.key}}\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as raised:
+        loaded(folder)
+    assert {folder / "c.pem", folder / "c.key"} <= raised.value.files
 
 
 def test_what_needs_a_restart(folder: Path) -> None:

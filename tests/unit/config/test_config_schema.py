@@ -36,7 +36,7 @@ UNSEEN = (
     "unknown-rule-tool", "unknown-tool", "unknown-tool-in-rule-and-list", "unreachable-route", "tool-nobody-runs",
     # what no regular expression can tell
     "template-in-block", "template-in-rule", "template-in-tool", "template-include", "template-syntax",
-    "template-unknown-call", "template-unknown-name", "template-unknown-variable", "tool-parameters",
+    "tls-garbage", "template-unknown-call", "template-unknown-name", "template-unknown-variable", "tool-parameters",
     "tool-parameters-misspelt", "tool-select", "tool-timeout", "unknown-country", "unknown-country-uk",
     "wrong-duration-range", "wrong-order-of-silences", "wrong-port",
 )  # fmt: skip

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from provider_models import TYPES
 from pydantic import BaseModel, SecretStr
 
+from voxtrad.config.diagnostics import ConfigError, as_github, as_json, as_text
+from voxtrad.config.effective import in_effect
 from voxtrad.config.loader import load
 from voxtrad.config.secrets import secrets_in
 from voxtrad.providers.registry import provider_types
@@ -57,3 +60,37 @@ def test_a_password_that_is_the_users_name_is_no_secret() -> None:
         token: SecretStr = SecretStr("a-real-secret")
 
     assert secrets_in(Account()) == {"a-real-secret"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "providers: {openai: Secret-99}", "providers:\n  openai:\n    Secret-99", "providers: {openai: [Secret-99]}",
+        "asterisk:\n  password:Secret-99", "asterisk: {password Secret-99}", "asterisk: {password:Secret-99}",
+        "server: {tokens: [Secret-99]}", "server: {tokens: Secret-99}", "server: {tokens: {crm: Secret-99}}",
+        "server:\n  tokens:\n    - Secret-99",
+        "x-a: &k Secret-99\nasterisk: {password: *k}\nserver: {country: *k}",
+        "lookup: {webhook: {url: 'htp://x/?api_key=Secret-99'}}",
+    ],
+)  # fmt: skip
+def test_a_secret_in_the_wrong_place_is_not_shown(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "voxtrad.yaml"
+    path.write_text(f"{text}\nagents: {{a: {{stt: sphinx, llm: scripted, tts: espeak}}}}\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as raised:
+        load(path, provider_types=TYPES, environment={})
+    found = raised.value.diagnostics
+    for said in (as_text(found), as_json(found), as_github(found)):
+        assert "Secret" not in said
+    assert "***" in as_text(found)
+
+
+def test_explain_hides_a_secret_in_the_query_of_a_url(tmp_path: Path) -> None:
+    path = tmp_path / "voxtrad.yaml"
+    path.write_text(
+        "agents: {a: {stt: sphinx, llm: scripted, tts: espeak, tools: [t]}}\n"
+        "tools: {t: {description: d, http: {url: 'http://x/?a=1&api_key=Secret-99'}}}\n",
+        encoding="utf-8",
+    )
+    result = load(path, provider_types=TYPES, environment={})
+    shown = "\n".join(str(line.value) for line in in_effect(result.config.tools["t"], ("tools", "t"), result.origin))
+    assert "a=1&api_key=***" in shown and "Secret" not in shown
