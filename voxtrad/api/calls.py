@@ -224,6 +224,8 @@ async def transfer(asked: Asked[Nothing, TransferTo]) -> None:
     known = asked.house.loaded().config.destinations
     if destination not in known:
         raise Problem(404, f"there is no destination '{destination}'", more={"destinations": list(known)})
+    if call.transferring:
+        raise Problem(409, "the caller is being transferred already")
     try:
         await hand_over(call, destination)
     except HandoverFailed as error:

@@ -74,6 +74,8 @@ class Call:
         self.line: Line | None = None
         """What the agent hears and speaks through; None when no agent can come back."""
         self.speech: Speech | None = None
+        self.transferring = False
+        """Whether the caller is on the way to a destination, or there."""
         self.taking_over = False
         """Whether another agent had the call before."""
         self.successor: Plan | None = None
@@ -303,9 +305,11 @@ class Call:
             return
         self.idle_monitor.suspended = True
         self._excuse(True)
+        self.transferring = True
         try:
             await self._handover(self, self._leg, destination)
         finally:
+            self.transferring = False
             if self.in_progress:
                 self.idle_monitor.suspended = False
                 self._excuse(False)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from tests.unit.api.running_server import TOKENS, running, write_config
 from voxtrad.events.types import AgentResponse, AgentSpeechEnded, CallEnded
+from voxtrad.leg import Leg, NotReached
 
 
 async def test_a_call_is_listed_while_it_runs_and_afterwards(tmp_path: Path) -> None:
@@ -94,6 +97,40 @@ async def test_an_operator_speaks_transfers_and_hangs_up(tmp_path: Path) -> None
         for deed in ("say", "transfer", "hangup"):
             body = {"say": {"text": "x"}, "transfer": {"destination": "reception"}, "hangup": {}}[deed]
             assert (await house.ask("POST", f"/v1/calls/{call_id}/{deed}", body)).status == 404
+
+
+class Telephone:
+    """Somebody's telephone: it rings until `refuses` is set."""
+
+    def __init__(self) -> None:
+        self.rings, self.refuses = asyncio.Event(), asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def dial(self, endpoint: str, **how: object) -> AsyncIterator[Leg]:
+        self.rings.set()
+        await self.refuses.wait()
+        raise NotReached("refused", "busy")
+        yield  # type: ignore[unreachable]  # it is a generator
+
+
+async def test_a_transfer_while_another_rings_is_refused(tmp_path: Path) -> None:
+    config = write_config(tmp_path, server=TOKENS, more="  person: {dial: PJSIP/200, timeout: 60}")
+    async with running(config) as house, house.call() as leg:
+        leg.dialer = telephone = Telephone()
+        await house.happened(AgentSpeechEnded)
+        (call_id,) = house.server.core.switchboard.calls
+        path = f"/v1/calls/{call_id}/transfer"
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            first = group.create_task(house.ask("POST", path, {"destination": "person"}))
+            await telephone.rings.wait()
+            second = await house.ask("POST", path, {"destination": "reception"})
+            assert (second.status, "already" in second.json["detail"]) == (409, True)
+            assert leg.proceeded is None
+            telephone.refuses.set()
+        assert (first.result().status, "busy" in first.result().json["detail"]) == (409, True)
+        assert (await house.ask("POST", path, {"destination": "reception"})).status == 204
+        await house.happened(CallEnded)
+        assert leg.proceeded is not None and leg.proceeded.extension == "200"
 
 
 async def test_privacy_holds_for_live_calls(tmp_path: Path) -> None:
