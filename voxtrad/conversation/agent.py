@@ -70,7 +70,11 @@ class Toolbox(Protocol):
         ...
 
     def finished(self, call_id: str, result: JSON) -> str:
-        """A handler has run a tool; gives the result as the model gets it."""
+        """A handler has run a tool, or could not (`{"error": …}`); gives the result as the model gets it."""
+        ...
+
+    def close(self) -> None:
+        """The call is over: a handler answers no tool any more."""
         ...
 
 

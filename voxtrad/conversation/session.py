@@ -149,6 +149,8 @@ class Session:
                 if watching is not None:
                     watching.cancel()
         finally:
+            for call in self._calls:
+                call.agent.toolbox.close()
             await self._clear()
 
     @contextlib.asynccontextmanager

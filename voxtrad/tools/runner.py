@@ -127,8 +127,15 @@ class ToolRunner:
         """A handler has run a tool that was left to it; gives the result as the model gets it."""
         text = _bounded(whole := _text(result))
         if (run := self._left.pop(call_id, None)) is not None:
-            self._completed(run, "ok", result if text == whole else text)
+            word: Word = "error" if isinstance(result, Mapping) and "error" in result else "ok"
+            self._completed(run, word, result if text == whole else text)
         return text
+
+    def close(self) -> None:
+        """The call is over: what a handler has left unanswered stays so, and is told."""
+        left, self._left = self._left, {}
+        for run in left.values():
+            self._completed(run, "error", {"error": "the handler gave no result"})
 
     def start(self, calls: Sequence[ToolCall], variables: Mapping[str, JSON], turn: int) -> Sequence[RunningTool]:
         """Begin the calls of one round: at once, or one after the other where any of them is `sequential`.
