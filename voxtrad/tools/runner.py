@@ -348,7 +348,8 @@ def _word(error: ToolError) -> Word:
 
 
 def _failure(error: ToolError) -> ToolAnswer:
-    return ToolAnswer(_bounded(_text({"error": error.message})))
+    asked: dict[str, JSON] = {"confirm": True} if isinstance(error, _Unconfirmed) else {}
+    return ToolAnswer(_bounded(_text({"error": error.message, **asked})))
 
 
 def _text(result: JSON) -> str:

@@ -100,6 +100,31 @@ async def test_a_tools_failure_is_spoken_of(on_error, spoken):
     assert await answer(llm, user("order 5"), Message("assistant", "", tool_calls=(call,)), failed) == (spoken, [])
 
 
+@pytest.mark.parametrize(
+    ("on_error", "question"), [({}, "Shall I do that?"), ({"on_error": "Cancel it?"}, "Cancel it?")]
+)
+async def test_a_tool_that_is_to_be_confirmed(on_error, question):
+    rule = {"match": "cancel (?P<id>\\w+)", "tool": "cancel", "arguments": {"id": "{{ match.id }}"}}
+    rule["say"] = "{{ match.id }} is {{ result.status }}."
+    llm = model(rules=[rule | on_error], otherwise="Then not.")
+    _, [first] = await answer(llm, user("cancel A17"))
+    so_far = [user("cancel A17"), Message("assistant", "", tool_calls=(first,))]
+    so_far.append(Message("tool", '{"error": "Nothing was done yet.", "confirm": true}', tool_call_id=first.id))
+    text, calls = await answer(llm, *so_far)
+    assert text.startswith(question) and not calls
+    so_far.append(Message("assistant", text))
+    assert await answer(llm, *so_far, user("no")) == ("Then not.", [])
+    so_far.append(user("Yes, please."))
+    text, [second] = await answer(llm, *so_far)
+    assert (text, second.name, second.arguments) == ("", "cancel", {"id": "A17"})
+    assert second.id != first.id
+    so_far += [Message("assistant", "", tool_calls=(second,))]
+    so_far += [Message("tool", '{"status": "cancelled"}', tool_call_id=second.id)]
+    assert await answer(llm, *so_far) == ("A17 is cancelled.", [])
+    so_far += [Message("assistant", "A17 is cancelled."), user("yes")]
+    assert await answer(llm, *so_far) == ("Then not.", [])
+
+
 async def test_a_result_that_is_still_to_come_is_not_spoken_of_and_told_when_it_has_come():
     llm = model()
     _, [call] = await answer(llm, user("order 5"))

@@ -294,6 +294,7 @@ async def test_several_are_confirmed_by_one_word(house: House) -> None:
         running = runner.start(calls, house.variables, turn)
         return [(await one.answer()).result == "cancelled" for one in running]
 
+    assert json.loads((await house.call(runner, arguments={"order": 9}, turn=0)).result)["confirm"] is True
     assert await reply(1, 1, 2) == [False, False]
     assert await reply(2, 3, 2, 1, 1) == [False, True, True, False]  # one question more; none is run twice
     assert runs == [2, 1]

@@ -50,7 +50,8 @@ class Rule(ConfigModel):
     say: Annotated[TemplateText, _WITH_RESULT] | None = None
     """What to answer. Where it uses `result` it is spoken when the tool has answered, otherwise at once."""
     on_error: Annotated[TemplateText, _WITH_RESULT] | None = None
-    """What to say when the tool failed; the reason is `result.error`."""
+    """What to say when the tool failed; the reason is `result.error`. Of a tool with `confirm`: the question that the
+    caller answers with yes (to be among `hints` of the agent for sphinx); left out, "Shall I do that?"."""
 
     @field_validator("match")
     @classmethod
@@ -134,7 +135,11 @@ class Scripted:
     def _answer(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec], names: Mapping[str, object]
     ) -> list[LLMEvent]:
-        found = self._find(_last_words(messages))
+        words = _last_words(messages)
+        if _YES.match(words) and (unconfirmed := _unconfirmed(messages)) is not None:
+            _, call = unconfirmed
+            return [ToolCall(f"call_{uuid4().hex}", call.name, call.arguments)]
+        found = self._find(words)
         if found is None:
             return _texts_of(self._otherwise.render(**names))
         rule, match = found
@@ -148,7 +153,10 @@ class Scripted:
 
     def _result(self, messages: Sequence[Message], asked: int, names: Mapping[str, object]) -> list[LLMEvent]:
         """What the rule that called tools in message `asked` says now: about the results, or that it went wrong."""
-        found = self._find(_last_words(messages))
+        before = messages[:asked]
+        if _YES.match(_last_words(before)) and (unconfirmed := _unconfirmed(before)) is not None:
+            before = messages[: unconfirmed[0]]  # the rule is that of the words which were confirmed
+        found = self._find(_last_words(before))
         calls = {call.id: call for call in messages[asked].tool_calls}
         spoken: list[LLMEvent] = []
         for message in messages[asked + 1 :]:
@@ -159,7 +167,8 @@ class Scripted:
             rule, match = found if found and call and found[0].tool == call.name else (None, {})
             about = {**names, "match": match, "result": result}
             if isinstance(result, Mapping) and result.get("error"):
-                template = rule.on_error if rule and rule.on_error else _FAILED
+                without_words = _CONFIRM if result.get("confirm") else _FAILED
+                template = rule.on_error if rule and rule.on_error else without_words
                 spoken += _texts_of(template.render(**about))
             elif rule and rule.say and rule.speaks_of_result:
                 spoken += _texts_of(rule.say.render(**about))
@@ -185,6 +194,8 @@ class _Compiled:
 
 
 _FAILED = Template("I am sorry, that did not work.")
+_CONFIRM = Template("Shall I do that? Please say yes or no.")
+_YES = re.compile(r"\W*(yes|yeah|yep|sure|okay|ok|please do|go ahead)\b", re.IGNORECASE)
 
 
 def _texts_of(text: str) -> list[LLMEvent]:
@@ -198,6 +209,19 @@ def _tools_asked(messages: Sequence[Message]) -> int | None:
             return None
         if messages[at].tool_calls:
             return at
+    return None
+
+
+def _unconfirmed(messages: Sequence[Message]) -> tuple[int, ToolCall] | None:
+    """The call of a tool that the caller's last words answer, as it was to be confirmed first, and where it is."""
+    spoken = [at for at, message in enumerate(messages) if message.role == "user"]
+    for at in range(spoken[-2] + 1, spoken[-1]) if len(spoken) > 1 else ():
+        for call in messages[at].tool_calls:
+            for message in messages[at + 1 : spoken[-1]]:
+                if message.role == "tool" and message.tool_call_id == call.id:
+                    result = _parsed(message.content)
+                    if isinstance(result, Mapping) and result.get("confirm") is True and result.get("error"):
+                        return at, call
     return None
 
 
