@@ -16,6 +16,7 @@ from typing import Literal, cast
 from voxtrad.events.types import (
     JSON,
     AgentResponse,
+    BargeIn,
     CallAnalyzed,
     CallAnswered,
     CallEnded,
@@ -24,13 +25,10 @@ from voxtrad.events.types import (
     Event,
     PromisedEvent,
     RecordingReady,
-    SilenceDetected,
     TokensUsed,
     ToolCalled,
     ToolCompleted,
     TurnEnded,
-    UserSpeechEnded,
-    UserSpeechStarted,
     UserTranscript,
     UserTranscriptPartial,
 )
@@ -243,20 +241,51 @@ def _tools(entries: Iterable[Entry], started: float) -> list[JSON]:
     return list(tools.values())
 
 
-_DECIDED = frozenset({UserSpeechStarted.name, UserSpeechEnded.name, SilenceDetected.name, TurnEnded.name})
-"""Events that a decision tells too, with its reason."""
+_TOLD_BY_EVENTS = frozenset({
+    "speech_started", "speech_ended", "silence", "answered_turn", "transfer", "transferred",
+    "transfer_failed",
+})  # fmt: skip
+"""Decisions that an event tells as well, by the name that live events, webhooks and metrics know."""
 
 
 def _timeline(entries: Iterable[Entry], started: float) -> list[JSON]:
-    """Decisions as they were taken, and every other event by its name, without the words: each thing once."""
+    """What happened, each thing once: every event by its name, without the words, when it was told live, too; and
+    the decisions that no event tells, as they were taken."""
     line: list[dict[str, JSON]] = []
     for entry in entries:
         if entry.type == "decision":
-            line.append({"at": entry.data["at"], "what": entry.data["what"], "reason": entry.data["reason"]})
-        elif entry.type != "tokens" and entry.type not in _DECIDED:
-            line.append({"at": _since(entry, started), "what": entry.type, "reason": entry.data.get("reason", "")})
+            if entry.data["what"] not in _TOLD_BY_EVENTS:
+                line.append({"at": entry.data["at"], "what": entry.data["what"], "reason": entry.data["reason"]})
+        elif entry.type != "tokens":
+            line.append({"at": _since(entry, started), "what": entry.type, "reason": _in_short(entry.type, entry.data)})
     line.sort(key=lambda item: cast("float", item["at"]))
     return [*line]
+
+
+def _in_short(kind: str, data: Mapping[str, JSON]) -> str:
+    """What an event says, in a few words; the console says the same of a live one (`call-board.js`)."""
+    if kind == TurnEnded.name:
+        return _ms(data["latency"])
+    if kind == BargeIn.name:
+        return f"{data['reason']} ({float(cast('float', data['stop_ms'])):.0f} ms)"
+    if kind == ToolCalled.name:
+        return str(data["tool"])
+    if kind == ToolCompleted.name:
+        return f"{data['tool']}: {data['outcome']}"
+    if kind == CallEnded.name:
+        return f"{data['outcome']}: {data['reason']}"
+    if data.get("destination"):
+        return ": ".join(str(data[name]) for name in ("destination", "outcome") if data.get(name))
+    for name in ("digit", "reason", "message"):
+        if data.get(name):
+            return str(data[name])
+    return _ms(data.get("duration", data.get("seconds")))
+
+
+def _ms(seconds: JSON) -> str:
+    if not isinstance(seconds, int | float):
+        return ""
+    return f"{seconds:.1f} s" if seconds >= 10 else f"{seconds * 1000:,.0f} ms"
 
 
 def _turns(entries: Iterable[Entry], started: float) -> list[JSON]:

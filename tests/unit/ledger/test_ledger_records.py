@@ -120,7 +120,10 @@ async def test_the_record_of_a_call_while_it_runs_and_after(ledger: Ledger) -> N
     ]  # fmt: skip
     assert {"at": 1.0, "what": "answered", "reason": ""} in record["timeline"]
     assert "user.transcript.partial" not in str(record)
-    assert not {"turn.ended", "user.speech.started"} & {line["what"] for line in record["timeline"]}
+    told = [(line["what"], line["reason"]) for line in record["timeline"]]
+    for line in (("turn.ended", "1,200 ms"), ("tool.called", "lookup"), ("tool.completed", "lookup: ok")):
+        assert line in told, told
+    assert told[-1] == ("call.ended", f"{record['outcome']}: {record['reason']}")
 
 
 async def test_the_transcript_of_call_ended_wins(ledger: Ledger) -> None:

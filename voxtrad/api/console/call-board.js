@@ -1,7 +1,7 @@
 // One call on a board: the conversation, the latency of each turn, the timeline. It is fed with events as they happen,
 // or filled from the call's record; everything in it is bounded.
 
-import { duration, h, json, ms, place, setPart, setText } from "./dom.js";
+import { h, json, ms, place, setPart, setText } from "./dom.js";
 
 const MOST = 1000; // lines of the conversation and of the timeline that stay in the page
 
@@ -60,9 +60,12 @@ export class CallBoard {
       case "user.speech.started":
         this.now("caller", "…");
         break;
+      case "user.speech.ended":
+        this.voicedAt = at;
+        break;
       case "user.transcript":
         this.now("");
-        this.say({ speaker: "caller", text: data.text, at });
+        this.say({ speaker: "caller", text: data.text, at: this.voicedAt ?? at });
         break;
       case "agent.thinking":
         this.now("agent", "thinking …");
@@ -193,6 +196,7 @@ function segment(name, from, seconds) {
   return part;
 }
 
+/** What a live event says, in a few words; a record's timeline says the same (`ledger/records.py`). */
 function reasonOf(type, data) {
   switch (type) {
     case "turn.ended":
@@ -203,10 +207,11 @@ function reasonOf(type, data) {
     case "tool.completed":
       return `${data.tool}${data.outcome ? `: ${data.outcome}` : ""}`;
     case "call.ended":
-      return `${data.outcome}: ${data.reason} (${duration(data.duration)})`;
-    case "dtmf.received":
-      return data.digit;
-    default:
-      return data.reason ?? data.destination ?? data.message ?? (data.duration === undefined ? "" : ms(data.duration));
+      return `${data.outcome}: ${data.reason}`;
+    default: {
+      const seconds = data.duration ?? data.seconds;
+      if (data.destination) return [data.destination, data.outcome].filter(Boolean).join(": ");
+      return data.digit || data.reason || data.message || (seconds === undefined ? "" : ms(seconds));
+    }
   }
 }
