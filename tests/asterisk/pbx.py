@@ -404,6 +404,21 @@ class PbxAri:
         except TimeoutError:
             raise AssertionError(f"in Asterisk: {names[0]} {names[1]}") from None
 
+    async def is_free(self, app: str) -> None:
+        """Wait until Asterisk has forgotten an application: it does so some time after its client has gone."""
+        found: object = None
+        try:
+            async with asyncio.timeout(20):
+                while found := await self._application(app):
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(f"Asterisk still has the application: {found}") from None
+
+    async def _application(self, app: str) -> object:
+        known = await self.get("applications")
+        assert isinstance(known, list)
+        return next((one for one in known if one["name"] == app), None)
+
     async def channels(self) -> list[str]:
         return await self._names("channels", "name")
 
