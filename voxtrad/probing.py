@@ -37,7 +37,7 @@ async def probe(config: Config, types: Types, client: OutboundClient, tell: Tell
         asked += [group.create_task(_url(*url, client)) for url in _urls(config)]
         for task in asked:
             tell(await task)
-    for remark in _servers(config):
+    for remark in (*_servers(config), *_warnings(config, types)):
         tell(remark)
 
 
@@ -48,7 +48,7 @@ async def build(config: Config, types: Types) -> list[Remark]:
         for path, kind, choice in _choices(config)
         if (remark := await _judged(path, kind, choice, _built(kind, choice, types))) is not None
     ]
-    return [*providers, *_servers(config)]
+    return [*providers, *_servers(config), *_warnings(config, types)]
 
 
 # --- providers --------------------------------------------------------------------------------------------------------
@@ -72,6 +72,14 @@ async def _provider(path: str, kind: Kind, choice: ProviderChoice, types: Types,
     tool = any(choice in agent.llm and agent.tools for agent in config.agents.values())
     failed = await _judged(path, kind, choice, _asked(kind, choice, types, tool=tool))
     return Remark(path, f"{_what(kind, choice)} answers") if failed is None else failed
+
+
+def _warnings(config: Config, types: Types) -> Iterator[Remark]:
+    """What providers would have an administrator know of how they are chosen."""
+    for path, kind, choice in _choices(config):
+        warning = types[kind][choice.type].warning
+        if warning is not None and (said := warning(choice.connection, choice.options)) is not None:
+            yield Remark(path, f"{_what(kind, choice)}: {said}", "warning")
 
 
 async def _judged(path: str, kind: Kind, choice: ProviderChoice, tried: Awaitable[None]) -> Remark | None:

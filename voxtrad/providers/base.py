@@ -329,3 +329,5 @@ class ProviderType(Generic[ProviderT, ConnectionT, OptionsT]):
     """Makes the provider from its name in the configuration, its connection and its options. Does no I/O."""
     expected: Callable[[OptionsT], Sequence[str]] | None = None
     """For a language model that answers by rules: the words and phrases its options wait for, as hints for STT."""
+    warning: Callable[[ConnectionT, OptionsT], str | None] | None = None
+    """What an administrator should know of this choice, such as a model that its vendor is about to end."""

@@ -138,6 +138,18 @@ async def test_a_recogniser_that_is_asked_for_each_utterance_is_asked_for_one(
     assert "agents.a.stt: openai (STT): the connection failed" in said
 
 
+async def test_a_voice_that_its_vendor_ends_is_a_warning(tmp_path: Path, openai: FakeOpenAI, tools: str) -> None:
+    path = configured(tmp_path, openai, tools, key=KEY)
+    own = path.read_text(encoding="utf-8").replace("tts: espeak", "tts: openai")
+    path.write_text(own, encoding="utf-8")
+    code, said = await voxtrad("check", "-c", "voxtrad.yaml", folder=tmp_path)
+    assert (code, "2027-01-06" in said) == (0, False), said  # a compatible server's models are its own
+    path.write_text(own.replace(f', base_url: "{openai.url}"', ""), encoding="utf-8")
+    code, said = await voxtrad("check", "-c", "voxtrad.yaml", folder=tmp_path)
+    assert code == 0, said
+    assert "agents.a.tts: warning: openai (TTS): OpenAI ends its speech models for this on 2027-01-06" in said
+
+
 async def test_what_does_not_answer_is_told_to_programs(tmp_path: Path, openai: FakeOpenAI, tools: str) -> None:
     gone = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
     port = gone.sockets[0].getsockname()[1]

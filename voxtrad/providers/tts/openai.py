@@ -106,4 +106,11 @@ def _build(name: str, connection: OpenAIConnection, options: OpenAISpeechOptions
     return OpenAISpeech(name, connection, options)
 
 
-PROVIDER = ProviderType(kind="tts", connection=OpenAIConnection, options=OpenAISpeechOptions, build=_build)
+def _warning(connection: OpenAIConnection, options: OpenAISpeechOptions) -> str | None:
+    """By OpenAI's page "Deprecations"; a compatible server's models are its own."""
+    return "OpenAI ends its speech models for this on 2027-01-06: plan another voice" if connection.official else None
+
+
+PROVIDER = ProviderType(
+    kind="tts", connection=OpenAIConnection, options=OpenAISpeechOptions, build=_build, warning=_warning
+)
