@@ -409,7 +409,7 @@ class PbxAri:
         found: object = None
         try:
             async with asyncio.timeout(20):
-                while found := await self._application(app):
+                while found := await self._application(app):  # noqa: ASYNC110 - Asterisk tells nobody
                     await asyncio.sleep(0.02)
         except TimeoutError:
             raise AssertionError(f"Asterisk still has the application: {found}") from None
