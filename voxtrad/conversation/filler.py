@@ -9,8 +9,10 @@ import asyncio
 
 import structlog
 
+from voxtrad.config.templates import TemplateRenderError
 from voxtrad.conversation.call import Call
 from voxtrad.conversation.speaker import Speaker
+from voxtrad.conversation.spoken import SpokenAudio
 from voxtrad.errors import VoxtradError
 
 log = structlog.stdlib.get_logger(__name__)
@@ -38,9 +40,20 @@ class Filler:
                 continue
             self._call.reporter.note("fill", text)
             try:
-                await speaker.fill(text)
+                await speaker.fill(text, self._fillers())
             except VoxtradError as error:
+                self._call.reporter.note("not_filled", error.message)
                 log.warning("a silence could not be filled", reason=error.message)
+
+    def _fillers(self) -> list[str]:
+        return [self._call.render(text) for text in self._call.config.filler]
+
+    def ready(self, kept: SpokenAudio) -> bool:
+        """Whether there is a filler that needs no synthesis."""
+        try:
+            return any(kept.get(text) is not None for text in self._fillers())
+        except TemplateRenderError:
+            return False
 
     def _text(self) -> str | None:
         call = self._call

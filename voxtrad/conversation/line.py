@@ -74,9 +74,10 @@ class Line:
 
     def silence_left(self) -> float:
         """Seconds that the agent has until the caller has heard nothing for too long; unlimited where it can fill."""
-        if self._listener is None or self._call.config.filler:
+        if self._listener is None or self.port is None:
             return inf
-        return self._listener.silence_left()
+        kept = self._plan.kept(self._plan.providers.tts.fingerprint, self.port.rate)
+        return inf if self._filler.ready(kept) else self._listener.silence_left()
 
     async def _run(self, ready: asyncio.Future[None]) -> None:
         call = self._call

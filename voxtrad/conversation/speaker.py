@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 from voxtrad.audio.frames import FRAME_MS, frame_bytes, silence
@@ -111,11 +111,13 @@ class Speaker:
             await self._audience.agent_played(spoken.heard)
             return spoken
 
-    async def fill(self, text: str) -> None:
+    async def fill(self, text: str, instead: Sequence[str] = ()) -> None:
         """Say something while nothing else is heard, within the utterance under way or by itself.
 
-        Raises `ProviderError` where it is neither kept nor can be synthesized.
+        One of `instead` where it would have to wait for the synthesis, which may never go on. Raises `ProviderError`
+        where it is neither kept nor can be synthesized.
         """
+        text = next(filter(self._voicing.at_once, (text, *instead)), text)
         if self._utterance is not None:
             await self._interject(text)
         elif not self._speaking.locked():

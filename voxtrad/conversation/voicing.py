@@ -62,6 +62,10 @@ class Voicing:
         if utterance.own and all(piece.source for piece in utterance.pieces):
             self._kept.put(text, bytes(utterance.audio))
 
+    def at_once(self, text: str) -> bool:
+        """Whether this can be inserted without waiting for a sentence that is being synthesized."""
+        return self._kept.get(text) is not None or not self._busy.locked()
+
     async def insert(self, utterance: UtteranceAudio, what: str | bytes) -> Piece:
         """Something that is no part of the utterance's text; between sentences, wherever the audio stands."""
         pcm = what if isinstance(what, bytes) else self._kept.get(what)

@@ -602,6 +602,29 @@ async def test_rounds_of_a_handler_count_in_the_same_turn_and_anew_in_the_next()
     assert played.said() == ["No more.", "Sent."]
 
 
+async def test_a_filler_that_is_not_kept_does_not_wait_for_a_voice_that_stalls() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.says("where is my order")
+        await caller.answered(8.0)
+
+    config = {"filler": ["One moment, {{ call.from }}.", "One moment, please."]}
+    played = await play(scene, model=Model([["It was sent."]]), voice=Synthesis(stalls={"It was": 0.0}), config=config)
+    filled, *_ = played.when("fill")
+    assert any(filled <= start < filled + 0.1 for start, _ in played.agent_spans), timeline(played)
+
+
+async def test_a_silence_that_could_not_be_filled_is_told() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.says("where is my order")
+        await caller.answered(2.0)
+
+    voice = Synthesis(fails={"One moment": 0.0})
+    config = {"filler": ["One moment, {{ call.from }}."]}
+    played = await play(scene, model=Model([["It was sent."]], delay=3.0), voice=voice, config=config, dead_air=True)
+    assert played.decided("fill", "not_filled")[:2] == ["fill", "not_filled"]
+    assert played.said() == ["It was sent."]
+
+
 @pytest.mark.parametrize(
     ("result", "outcome"),
     [({"status": "sent"}, "ok"), ({"error": "no such order"}, "error"), (None, "error")],
