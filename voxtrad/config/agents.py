@@ -121,7 +121,7 @@ class FillConfig(ConfigModel):
     after: Annotated[Duration, Field(gt=0, le=30)] = 1.5
     """Silence after the end of the caller's turn. Sooner where it would become dead air before."""
     every: Annotated[Duration, Field(gt=0, le=60)] = 6.0
-    """Time between one filler and the next."""
+    """Time between one filler and the next; sooner where it would become dead air."""
     dead_air: Annotated[Duration, Field(ge=1, le=60)] = 4.0
     """Silence that a caller takes for a dead line: it is filled before, and counted where that fails."""
 

@@ -60,7 +60,7 @@ class Conversation(RuleBasedStateMachine):
                 case Kind.PAUSE:
                     assert not self.paused, "held twice"
                     assert self.audible or self.in_hand, "nobody to hold"
-                    self.paused = True
+                    self.paused, self.paused_at = True, self.now
                 case Kind.RESUME:
                     assert self.paused, "let go without being held"
                     self.paused = False
@@ -105,6 +105,7 @@ class Conversation(RuleBasedStateMachine):
             self.after = True
         self.restless = True
 
+    paused_at = 0.0
     restless = False
     after = False
 
@@ -133,6 +134,8 @@ class Conversation(RuleBasedStateMachine):
             self.now += FRAME
             playout = -20.0 if self.audible and not self.paused else None
             self.tell(self.machine.frame(self.now, voiced=voiced, level=level, playout=playout))
+            limit = self.machine.policy.resume_after + 2 * FRAME
+            assert not self.paused or self.now - self.paused_at <= limit, "held back for too long"
             if not self.waiting and not self.in_hand and not self.audible:
                 self.listen()
 
