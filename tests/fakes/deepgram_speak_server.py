@@ -30,7 +30,9 @@ from deepgram.speak.v1.types import (
 from pydantic import BaseModel
 
 JSONDict = dict[str, Any]
-Behaviour = Literal["well", "stall", "cut", "malformed", "odd shape", "silent", "hang up after each"]
+Behaviour = Literal[
+    "well", "stall", "cut", "malformed", "odd shape", "silent", "hang up after each", "hang up when asked again"
+]
 
 PER_CHARACTER = 0.05
 MOST_FLUSHES = 20
@@ -48,6 +50,13 @@ class FakeDeepgramSpeak:
     queries: list[dict[str, str]] = field(default_factory=list)
     messages: list[JSONDict] = field(default_factory=list)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
+    _live: list[asyncio.BaseTransport] = field(default_factory=list)
+
+    def cut(self) -> None:
+        """Every connection breaks, without a word."""
+        for transport in self._live:
+            assert isinstance(transport, asyncio.Transport)
+            transport.abort()
 
 
 @asynccontextmanager
@@ -74,6 +83,8 @@ async def _speak(fake: FakeDeepgramSpeak, request: web.Request) -> web.StreamRes
         return web.json_response({"err_code": "ERROR", "err_msg": "no", "request_id": "r"}, status=fake.status)
     socket = web.WebSocketResponse()
     await socket.prepare(request)
+    assert request.transport is not None
+    fake._live.append(request.transport)
     session = _Session(fake, socket, int(request.query["sample_rate"]), request)
     try:
         await session.run()
@@ -147,6 +158,8 @@ class _Session:
                 await self.say(SpeakV1Flushed, type="Flushed", sequence_id=self.next())
             case "stall":
                 pass
+            case "hang up when asked again" if self.flushes > 1:
+                await self.socket.close(code=1011, message=b"NET-0001")
             case _ if self.flushes > MOST_FLUSHES:
                 await self.say(SpeakV1Warning, type="Warning", code="W", description="too many flushes")
             case _:

@@ -34,7 +34,7 @@ EXPECTED: dict[str, type[ProviderError] | tuple[type[ProviderError], ...]] = {
     "nobody there": Unreachable,
 }
 
-LEARNS_BY_ASKING = {"openai", "elevenlabs http", "deepgram"}
+LEARNS_BY_ASKING = {"openai", "elevenlabs http"}
 """Voices to which a connection that breaks at the very moment they ask costs a sentence."""
 
 HELLO = [Message("system", "Be brief."), Message("user", "hello")]

@@ -71,6 +71,41 @@ async def test_a_socket_that_was_closed_between_sentences_is_opened_anew():
         await voice.aclose()
 
 
+async def test_a_socket_that_turns_out_to_be_gone_costs_no_sentence():
+    """The close comes when the sentence was sent: it shows where its audio is waited for."""
+    async with fake_deepgram_speak(behaviour="hang up when asked again") as server:
+        voice = await build(server).open(rate=8000, language="en")
+        for _ in range(3):
+            assert await audio_of(voice, "Yes.") == b"\1\2" * int(4 * PER_CHARACTER * 8000)
+        assert len(server.queries) == 3
+        await voice.aclose()
+
+
+async def test_a_sentence_is_asked_for_again_once():
+    async with fake_deepgram_speak(behaviour="cut") as server:
+        voice = await build(server).open(rate=8000, language="en")
+        with pytest.raises(Unreachable):
+            await audio_of(voice, "Yes.")
+        assert len(server.queries) == 2
+        with pytest.raises(Unreachable):
+            await audio_of(voice, "Yes.")  # by a socket of its own: that is not gone, it is refused
+        assert len(server.queries) == 3
+        await voice.aclose()
+
+
+async def test_a_sentence_that_broke_off_is_not_begun_again():
+    async with fake_deepgram_speak() as server:
+        voice = await build(server).open(rate=8000, language="en")
+        stream = voice.synthesize("A long sentence. " * 100)
+        await anext(stream)
+        server.cut()
+        with pytest.raises(Unreachable):
+            async for _ in stream:
+                pass
+        assert len(server.queries) == 1
+        await voice.aclose()
+
+
 async def test_long_text_is_sent_in_pieces_that_the_api_takes():
     async with fake_deepgram_speak() as server:
         voice = await build(server).open(rate=8000, language="en")

@@ -112,19 +112,17 @@ class DeepgramVoice:
         return self._socket
 
     async def synthesize(self, text: str) -> AsyncIterator[SpeechChunk]:
-        """Speak one sentence. A socket that Deepgram closed since the last (it does after an hour) is opened anew."""
+        """Speak one sentence."""
         resampler = Resampler(self._pcm_rate, self._rate)
         heard = whole = False
         try:
-            socket = await self._say(text)
-            while not whole:
+            socket, piece = await self._ask(text)
+            while piece is not None:
+                heard = heard or bool(piece)
+                if ready := resampler.push(piece):
+                    yield SpeechChunk(ready)
                 piece = await self._receive(socket)
-                if piece is None:
-                    whole = True
-                elif piece:
-                    heard = True
-                    if ready := resampler.push(piece):
-                        yield SpeechChunk(ready)
+            whole = True
         except ProviderError:
             await self.aclose()  # whatever the socket still holds belongs to no sentence
             raise
@@ -148,21 +146,36 @@ class DeepgramVoice:
                 await socket.send_close()
                 await stack.aclose()
 
+    async def _ask(self, text: str) -> tuple[AsyncV1SocketClient, bytes | None]:
+        """The first audio of a sentence, None where it has none.
+
+        A kept socket that is gone (Deepgram closes an idle one, and any after an hour) is replaced, once: it may show
+        only when an answer is waited for.
+        """
+        kept = self._socket
+        try:
+            return await self._exchange(text)
+        except Unreachable:
+            if kept is None or self._socket is not kept:
+                raise
+        await self.aclose()
+        return await self._exchange(text)
+
+    async def _exchange(self, text: str) -> tuple[AsyncV1SocketClient, bytes | None]:
+        socket = await self._say(text)
+        while (piece := await self._receive(socket)) == b"":
+            pass  # of another sentence, or no audio
+        return socket, piece
+
     async def _say(self, text: str) -> AsyncV1SocketClient:
         from deepgram.speak.v1.types import SpeakV1Text
-        from websockets.exceptions import ConnectionClosed
 
         now = asyncio.get_running_loop().time()
         if len(self._flushed) == _MOST_FLUSHES and now - self._flushed[0] < _PER:
             await self.aclose()
         with typed_errors(self._provider.name):
             socket = await self.connect()
-            try:
-                await self._send(socket, SpeakV1Text, text)
-            except ConnectionClosed:
-                await self.aclose()
-                socket = await self.connect()
-                await self._send(socket, SpeakV1Text, text)
+            await self._send(socket, SpeakV1Text, text)
         self._flushed.append(now)
         return socket
 
