@@ -23,6 +23,7 @@ from elevenlabs.types import (
     InputAudioChunkPayload,
     PartialTranscriptPayload,
     ScribeErrorPayload,
+    ScribeInsufficientAudioActivityErrorPayload,
     ScribeThrottledErrorPayload,
     SessionStartedPayload,
 )
@@ -30,7 +31,7 @@ from pydantic import BaseModel
 
 from tests.fakes.loudness import loud_bytes
 
-Behaviour = Literal["well", "cut", "malformed", "odd shape", "no handshake", "no begin", "silent"]
+Behaviour = Literal["well", "cut", "malformed", "odd shape", "no handshake", "no begin", "silent", "hang up on silence"]
 
 
 @dataclass
@@ -52,6 +53,7 @@ class FakeScribe:
     chunks: list[tuple[int, bool]] = field(default_factory=list)
     """Bytes of each piece, and whether it was to be committed."""
     connections: int = 0
+    connected: asyncio.Event = field(default_factory=asyncio.Event)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -73,6 +75,7 @@ async def fake_scribe(**settings: Any) -> AsyncIterator[FakeScribe]:
 async def _listen(fake: FakeScribe, request: web.Request) -> web.StreamResponse:
     fake.queries.append(list(request.query.items()))
     fake.connections += 1
+    fake.connected.set()
     if fake.behaviour == "no handshake":
         await asyncio.Event().wait()
     if fake.status != 101:
@@ -147,6 +150,11 @@ class _Session:
         if self.uncommitted < 0.3 * self.rate * 2:
             error = f"Commit request ignored: only {self.uncommitted} bytes of uncommitted audio."
             await self.say(ScribeThrottledErrorPayload, "commit_throttled", error=error)
+            return
+        if self.fake.behaviour == "hang up on silence" and self.heard < self.fake.enough:
+            name, error = "insufficient_audio_activity", "Insufficient audio activity."
+            await self.say(ScribeInsufficientAudioActivityErrorPayload, name, error=error)
+            await self.socket.close(code=1000, message=name.encode())
             return
         text = self.fake.text if self.heard >= self.fake.enough else ""
         await self.say(CommittedTranscriptPayload, "committed_transcript", text=text)

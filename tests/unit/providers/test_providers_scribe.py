@@ -20,6 +20,7 @@ from voxtrad.providers.base import (
     Transcript,
     Unreachable,
 )
+from voxtrad.providers.fallback.stt import FallbackSTT
 from voxtrad.providers.stt.elevenlabs import ScribeOptions, ScribeStream
 
 
@@ -87,6 +88,44 @@ async def test_a_commit_in_which_nothing_was_heard_is_answered():
         async with asyncio.timeout(20):
             assert await anext(stream.events()) == Transcript("", final=True)
         await stream.aclose()
+        await stt.aclose()
+
+
+async def test_a_session_that_ends_because_nothing_was_heard_costs_no_utterance():
+    """By itself the stream says so; as every call has it, it is opened again before the next utterance."""
+    quiet, loud = bytes(8000), b"\x00\x20" * 6000
+    async with fake_scribe(behaviour="hang up on silence", threshold=1000) as server:
+        stt = build(server)
+        alone = await stt.open(rate=8000, language="en")
+        await alone.send(quiet)
+        await alone.finalize()
+        events = alone.events()
+        async with asyncio.timeout(20):
+            assert await anext(events) == Transcript("", final=True)
+            with pytest.raises(Unreachable):
+                await anext(events)
+        await alone.aclose()
+
+        kept = FallbackSTT([stt])
+        stream = await kept.open(rate=8000, language="en")
+        heard = stream.events()
+        for _ in range(3):
+            server.connected.clear()
+            await stream.send(quiet)
+            await stream.finalize()
+            async with asyncio.timeout(20):
+                assert await anext(heard) == Transcript("", final=True)
+                following = asyncio.ensure_future(anext(heard))
+                await server.connected.wait()
+                await stream.send(loud)
+                await stream.finalize()
+                said = [await following]
+                while not said[-1].final:
+                    said.append(await anext(heard))
+            assert said[-1] == Transcript("goodbye", final=True), said
+        assert server.connections == 5  # one by itself, one to begin with, and one after each silence
+        await stream.aclose()
+        await kept.aclose()
         await stt.aclose()
 
 
@@ -160,11 +199,32 @@ def test_what_the_vendor_would_refuse_is_refused(options):
         ScribeOptions.model_validate(options)
 
 
-KINDS = ["partial_transcript", "committed_transcript", "commit_throttled", "warning", "session_started"]
+KINDS = [
+    "partial_transcript",
+    "committed_transcript",
+    "commit_throttled",
+    "insufficient_audio_activity",
+    "warning",
+    "session_started",
+]
 MESSAGES = st.fixed_dictionaries(
     {},
     optional={"message_type": st.sampled_from(KINDS) | st.none(), "text": st.text() | st.none() | st.integers()},
 )
+
+
+@pytest.mark.parametrize("nothing", ["commit_throttled", "insufficient_audio_activity"])
+def test_an_empty_final_is_the_answer_to_one_commit(nothing):
+    stream = object.__new__(ScribeStream)
+    stream._name, stream._commits = "elevenlabs", 0
+    empty = {"message_type": "committed_transcript", "text": ""}
+    assert stream._event(empty) is None  # it committed by itself
+    assert stream._event({**empty, "text": "so far"}) == Transcript("so far", final=True)
+    assert stream._event({"message_type": nothing, "error": "no"}) is None
+    for answer in (empty, {"message_type": nothing, "error": "no"}):
+        stream._commits += 1
+        assert stream._event(answer) == Transcript("", final=True)
+        assert stream._event(answer) is None
 
 
 @settings(deadline=None)
