@@ -327,3 +327,21 @@ def test_a_base_url_must_be_one(url):
 )
 def test_models_that_take_tools_only_without_reasoning_are_asked_for_none(options, official, effort):
     assert OpenAIChatOptions.model_validate(options).effort(official=official) == effort
+
+
+@pytest.mark.parametrize(
+    ("options", "url", "warned"),
+    [
+        ({"model": "gpt-6-luna", "reasoning_effort": "low"}, None, True),
+        ({"model": "gpt-5.6-mini", "reasoning_effort": "minimal"}, "https://eu.api.openai.com/v1", True),
+        ({"model": "gpt-6-luna", "reasoning_effort": "none"}, None, False),
+        ({"model": "gpt-6-luna"}, None, False),
+        ({"model": "gpt-5.4-mini", "reasoning_effort": "low"}, None, False),
+        ({"model": "gpt-6-luna", "reasoning_effort": "low"}, "http://vllm:8000/v1", False),
+    ],
+)
+def test_thinking_where_openai_then_refuses_tools_is_warned_of(options, url, warned):
+    connection = OpenAIConnection.model_validate({"api_key": KEY, **({"base_url": url} if url else {})})
+    said = PROVIDER.warning(connection, OpenAIChatOptions.model_validate(options))
+    assert bool(said) == warned
+    assert said is None or (options["model"] in said and options["reasoning_effort"] in said)

@@ -118,6 +118,8 @@ _TOOL = ToolSpec("hang_up", "End the call.", {"type": "object", "properties": {}
 async def probe_llm(provider: LanguageModel, *, tool: bool = False) -> None:
     """Ask for a word, with a `tool` at hand or without, and take the first of the answer.
 
+    The background probe goes without: a model that refuses tools (a refused request) does not sit out for it, nor is it
+    kept out by it, so that there is nothing a tool could find out.
     Raises `ProviderError` where it does not answer.
     """
     tools = [_TOOL] if tool else []

@@ -237,4 +237,16 @@ def _build(name: str, connection: OpenAIConnection, options: OpenAIChatOptions) 
     return OpenAIChat(name, connection, options)
 
 
-PROVIDER = ProviderType(kind="llm", connection=OpenAIConnection, options=OpenAIChatOptions, build=_build)
+def _warning(connection: OpenAIConnection, options: OpenAIChatOptions) -> str | None:
+    effort = options.effort(official=connection.official)
+    if not connection.official or not options.model.startswith(_NO_TOOLS_WHILE_THINKING) or effort == "none":
+        return None
+    return (
+        f"OpenAI refuses tools for {options.model} with reasoning_effort: {effort}; "
+        "for an agent with tools say none, or leave it out"
+    )
+
+
+PROVIDER = ProviderType(
+    kind="llm", connection=OpenAIConnection, options=OpenAIChatOptions, build=_build, warning=_warning
+)
