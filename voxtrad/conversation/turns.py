@@ -14,9 +14,10 @@ The rules
 3. *A turn ends* when the caller has been silent for `min_silence` since the last voiced frame and the final transcript
    is there. It waits longer, `max_silence` at most, for what sounds unfinished, and a shorter while (three times
    `min_silence`) for digits under way. A final transcript that does not come is waited for as long as is usual for the
-   recogniser, then the partial one has to do; what comes later still counts only for what it says beyond that. Without
-   any words the sound was no utterance and is dropped. A recogniser that decides turns itself is believed; if it has
-   not spoken after `max_silence`, the rest of this rule applies as always.
+   recogniser, then the partial one has to do; what comes later still counts only for what it says beyond that, until
+   all of it is there and the agent has answered: the same words are then said again. Without any words the sound was no
+   utterance and is dropped. A recogniser that decides turns itself is believed; if it has not spoken after
+   `max_silence`, the rest of this rule applies as always.
 4. *The caller speaks while an answer is awaited:* it is held back at once. Words, or speech of `min_speech` where the
    recogniser gives no partials: the answer is dropped and the turn goes on (`MERGE`). No words, or `resume_after` has
    passed without: it is let go. A merge after which no words come hands the turn over again as it was.
@@ -233,6 +234,8 @@ class TurnMachine:
         if self._over:
             return []
         heard = self.floor in AGENT_HEARD
+        if heard and not self._owed_final and self._settled is not None and self._settled.at <= self._audible_at:
+            self._settled = None  # it was answered: the same words again are said again
         self._interruptible = True
         self._quiet.agent_finished(t, heard=heard)
         if text:

@@ -61,6 +61,18 @@ async def test_partial_has_to_do_where_no_final_comes() -> None:
     assert played.when("end_turn")[0] - played.caller_spans[0][1] == pytest.approx(0.9, abs=0.045)
 
 
+async def test_same_word_again_answers_what_the_agent_asked_about_it_although_no_sound_was_detected() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.says("yes")
+        await caller.answered(0.3)
+        caller.recognised("yes")
+        await caller.answered()
+
+    played = await play(scene, model=Model([["Sure?"], ["Done."]]))
+    assert played.turns() == ["yes", "yes"], timeline(played)
+    assert played.said() == ["Sure?", "Done."]
+
+
 @pytest.mark.parametrize("late", [0.3, 1.0, 2.5])
 @pytest.mark.parametrize("text", ["where is my order", "Where is my order?", "where's my order"])
 async def test_late_final_of_a_turn_is_not_another_one(late: float, text: str) -> None:
