@@ -24,10 +24,12 @@ class Filler:
     def __init__(self, call: Call) -> None:
         self._call = call
         self._wanted = asyncio.Event()
+        self._reason = ""
         self._said = 0
 
-    def want(self) -> None:
+    def want(self, reason: str) -> None:
         """The caller has heard nothing for too long."""
+        self._reason = reason
         self._wanted.set()
 
     async def run(self, speaker: Speaker) -> None:
@@ -38,7 +40,7 @@ class Filler:
             text = self._text()
             if text is None:
                 continue
-            self._call.reporter.note("fill", text)
+            self._call.reporter.note("fill", f"{self._reason}: '{text}'")
             try:
                 await speaker.fill(text, self._fillers())
             except VoxtradError as error:

@@ -61,7 +61,8 @@ class Drafts(Protocol):
 class Listener:
     """One call's ears. `run` is to run as long as the conversation does; it returns when the media port has closed.
 
-    `fill` is called when the agent owes the caller a sound. Raises `ProviderError` when the recogniser is lost.
+    `fill` is called, with the reason, when the agent owes the caller a sound. Raises `ProviderError` when the
+    recogniser is lost.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Listener:
         mouth: Mouth,
         drafts: Drafts,
         witness: Witness,
-        fill: Callable[[], None],
+        fill: Callable[[str], None],
         clock: Callable[[], float],
     ) -> None:
         self._port = port
@@ -244,7 +245,7 @@ class Listener:
 
     async def _carry_out(self, decision: TurnDecision) -> None:
         if decision.kind is Kind.FILL:
-            self._fill()
+            self._fill(decision.reason)
             return
         self._witness.decided(decision)
         match decision.kind:

@@ -322,7 +322,10 @@ class Session:
     async def _limit(self, call: Call) -> None:
         await asyncio.sleep(call.config.max_duration)
         await call.with_caller()
-        call.ended("max_duration", f"the call lasted {call.config.max_duration:g} s")
+        reason = f"the call lasted {call.config.max_duration:g} s"
+        if call.ending is None:
+            self.reporter.note("max_duration", reason)
+        call.ended("max_duration", reason)
 
     # --- when it breaks -----------------------------------------------------------------------------------------------
 
@@ -360,9 +363,11 @@ class Session:
             pcm = await speech_of(self.plan, apology, port.rate, within=APOLOGY) if apology.strip() else b""
         except (VoxtradError, TimeoutError) as error:
             log.warning("no voice for the apology, and it was not synthesized before", reason=str(error))
+            self.reporter.note("no_apology", str(error) or f"not synthesized within {APOLOGY:g} s")
             return
         if call.ending is not None or not pcm:
             return
+        self.reporter.note("apology", f"'{apology}'")
         framer = Framer(port.rate)
         began = self._clock()
         await port.flush()
@@ -377,13 +382,17 @@ class Session:
         if call.ending is not None:
             return
         if on_failure.transfer is not None:
+            self.reporter.note("on_failure", f"transfer to {on_failure.transfer}")
             try:
                 await self.plan.handover(call, self.leg, on_failure.transfer)
             except VoxtradError as error:
                 log.warning("the caller could not be handed over", to=on_failure.transfer, reason=error.message)
                 await call.proceed()
         elif (place := on_failure.continue_) is not None:
+            self.reporter.note("on_failure", "led on in the dialplan")
             await call.proceed(context=place.context, extension=place.extension, priority=place.priority)
+        else:
+            self.reporter.note("on_failure", "hang up")
 
 
 def _names(plan: Plan) -> dict[str, str]:

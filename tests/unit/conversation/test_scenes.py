@@ -198,6 +198,7 @@ async def test_call_lasts_no_longer_than_allowed() -> None:
     played = await play(scene, config={"max_duration": "20s"}, model=Model(otherwise=["There is a lot to say. " * 3]))
     assert played.ended.outcome == "max_duration"
     assert played.ended.duration == pytest.approx(20, abs=0.5)
+    assert played.reasons("max_duration") == ["the call lasted 20 s"]
 
 
 async def test_tools_that_raise_a_timeout_are_not_the_end_of_the_call() -> None:

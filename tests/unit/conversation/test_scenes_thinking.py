@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from itertools import pairwise
 
 import pytest
@@ -48,6 +49,13 @@ async def waits_long(caller: Caller) -> None:
     await caller.waits(60)
 
 
+def filled_with(reasons: list[str]) -> list[str]:
+    """The texts in the timeline's lines about silences that were filled."""
+    lines = [re.fullmatch(r"nothing to hear for \d+\.\d s: '(.+)'", reason) for reason in reasons]
+    assert all(lines), reasons
+    return [line[1] for line in lines if line]
+
+
 # --- never silent -----------------------------------------------------------------------------------------------------
 
 
@@ -65,7 +73,9 @@ async def test_slow_model_is_bridged_by_fillers(delay: float) -> None:
 
 async def test_fillers_take_turns() -> None:
     played = await play(asks_once, config={"filler": ["One.", "Two.", "Three."]}, model=Model(delay=14.0))
-    assert played.reasons("fill") == ["One.", "Two.", "Three.", "One."]
+    told = played.reasons("fill")
+    assert told[0] == "nothing to hear for 2.0 s: 'One.'"
+    assert filled_with(told) == ["One.", "Two.", "Three.", "One."]
 
 
 @pytest.mark.parametrize(("after", "every"), [(0.5, 2.0), (1.0, 3.0), (3.0, 6.0)])
@@ -98,7 +108,7 @@ async def test_waiting_for_an_unfinished_turn_is_part_of_the_silence() -> None:
 async def test_tools_own_words_come_before_the_agents_fillers() -> None:
     job = Job(seconds=30.0, say="I am looking it up.", outcome=Outcome("sent"))
     played = await play(asks_once, tools=[job], model=Model([[asks()], ["It was sent."]]))
-    told = played.reasons("fill")
+    told = filled_with(played.reasons("fill"))
     assert told[:3] == ["I am looking it up.", "One moment, please.", "Just a moment longer."]
     assert 6 <= len(told) <= 9
     assert played.said() == ["It was sent."]
@@ -281,6 +291,8 @@ async def test_no_voice_at_all_leads_the_caller_on() -> None:
 
     played = await play(scene, voice=Synthesis(broken=GONE), config={"apology": "Unheard {{ call.id }}."})
     assert played.ended.outcome == "failed"
+    assert "the vendor is gone" in played.reasons("no_apology")[0]
+    assert played.reasons("on_failure") == ["led on in the dialplan"]
     assert played.leg.proceeded is not None
     assert played.stt.closed
 
@@ -360,6 +372,8 @@ async def test_on_failure_transfer() -> None:
     assert to == ["reception"]
     assert played.ended.outcome == "failed"
     assert played.said() == [SORRY]
+    assert played.decided("apology", "on_failure") == ["apology", "on_failure"]
+    assert played.reasons("on_failure") == ["transfer to reception"]
 
 
 async def test_on_failure_transfer_that_fails_leads_on() -> None:
@@ -377,6 +391,7 @@ async def test_on_failure_hangup() -> None:
     played = await play(waits_long, config={"on_failure": "hangup"}, model=Model([[GONE]]))
     assert played.ended.outcome == "failed"
     assert played.leg.proceeded is None
+    assert played.reasons("on_failure") == ["hang up"]
 
 
 async def test_caller_hangs_up_during_the_apology() -> None:
