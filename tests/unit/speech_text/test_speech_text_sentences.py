@@ -30,7 +30,7 @@ UNBROKEN = {
     "fr": (
         [
             "29,50 €", "1 234,56 €", "M. Dupont", "Mme. Curie", "10 h 30", "p. ex. celui-ci", "v2.1", "www.exemple.fr",
-            "a.b@exemple.fr",
+            "a.b@exemple.fr", "c.-à-d. le chef",
         ],
         ["C'est {}.", "Est-ce {} ?", "Alors {} !"],
         ["Tout va bien.", "Vous m'entendez ?", "Bien !"],

@@ -41,7 +41,7 @@ _NOT_ABBREVIATED = {
     "pt": frozenset(["art"]),
 }
 _ABBREVIATED = {
-    "fr": frozenset("m mm mme mlle".split()),
+    "fr": frozenset("m mm mme mlle c.-à-d".split()),
     "nl": frozenset(["mevr"]),
     "ru": frozenset("е т.е".split()),
     "hi": frozenset(["डॉ"]),
