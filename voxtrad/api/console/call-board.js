@@ -65,7 +65,8 @@ export class CallBoard {
         break;
       case "user.transcript":
         this.now("");
-        this.say({ speaker: "caller", text: data.text, at: this.voicedAt ?? at });
+        if (data.merged && this.asked?.turn === data.turn) this.asked.line.remove(); // it begins what is said now
+        this.asked = { turn: data.turn, line: this.say({ speaker: "caller", text: data.text, at: this.voicedAt ?? at }) };
         break;
       case "agent.thinking":
         this.now("agent", "thinking …");
@@ -110,15 +111,15 @@ export class CallBoard {
   // --------------------------------------------------------------------------------------------------------------------
 
   say({ speaker, text, at, interrupted }) {
-    this.append(
-      h(
-        "li",
-        { class: speaker },
-        h("span", { class: "who" }, speaker === "agent" ? "Agent" : "Caller"),
-        h("p", {}, text, interrupted && h("small", {}, " — interrupted")),
-        h("time", {}, place(at)),
-      ),
+    const line = h(
+      "li",
+      { class: speaker },
+      h("span", { class: "who" }, speaker === "agent" ? "Agent" : "Caller"),
+      h("p", {}, text, interrupted && h("small", {}, " — interrupted")),
+      h("time", {}, place(at)),
     );
+    this.append(line);
+    return line;
   }
 
   tool(data) {
