@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shutil
 import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from voxtrad.cli.common import add_config_option, config_path, load_config, wants_color
@@ -28,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 when the configuration is valid (warnings may be printed), 1 when it is not."""
     try:
         loaded = load_config(arguments)
-        found = (*loaded.warnings, *_handlers(loaded))
+        found = (*loaded.warnings, *_handlers(loaded), *_commands(loaded))
         remarks = _online(loaded, printing=arguments.format == "text") if arguments.online else _offline(loaded)
         found += tuple(_diagnostic(remark, loaded) for remark in remarks if remark.level != "ok")
     except ConfigError as error:
@@ -52,6 +55,19 @@ def _handlers(loaded: Loaded) -> list[Diagnostic]:
     from voxtrad.handlers import wrong_handlers
 
     return wrong_handlers(loaded)
+
+
+def _commands(loaded: Loaded) -> Iterator[Diagnostic]:
+    """MCP servers whose program is not on this machine."""
+    from voxtrad.config.models import McpTool
+
+    if find_spec("mcp") is None:
+        return  # which is told, and that first
+    for name, tool in loaded.config.tools.items():
+        if isinstance(tool, McpTool) and tool.mcp.command:
+            program, path = tool.mcp.command[0], tool.mcp.env.get("PATH")
+            if shutil.which(program, path=None if path is None else path.get_secret_value()) is None:
+                yield loaded.diagnostic(f"tools.{name}.mcp.command", f"there is no program '{program}' on this machine")
 
 
 def _offline(loaded: Loaded) -> list[Remark]:

@@ -48,6 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _leg(arguments: argparse.Namespace) -> LegInfo:
+    for pair in arguments.var:
+        if not pair.partition("=")[1]:
+            raise UsageError(f"--var: '{pair}' has no '='", hint="write it like TIER=gold")
     variables = dict(pair.partition("=")[::2] for pair in arguments.var)
     asked = variables.get("VOXTRAD_AGENT") or variables.get("AI_AGENT")
     return LegInfo(
@@ -85,7 +88,11 @@ def _print(loaded: Loaded, decision: Decision | None, lines: list[Line], *, colo
             mark = f"{green}✓{off}" if step.matched else "✗"
             print(f"{mark} {step.what}{_place(loaded, step, dim, off)}: {step.reason}")
         taker = f"{bold}{decision.agent}{off} takes the call" if decision.agent else "no agent takes the call"
-        print(f"→ {taker}: {decision.reason}\n" if lines else f"→ {taker}: {decision.reason}")
+        print(f"→ {taker}: {decision.reason}")
+        if loaded.config.lookup is not None and decision.agent:
+            print("  unless `lookup`, which is asked while it rings, names another agent or rejects the call")
+        if lines:
+            print()
     rows = [_row(line) for line in lines]
     width = min(_WIDTH, max((len(row) for row in rows), default=0))
     for row, line in zip(rows, lines, strict=True):

@@ -29,7 +29,11 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "*": "127.0.0.1"}  # wha
 
 
 class RemoteError(VoxtradError):
-    """The server could not be asked, or said no."""
+    """The server could not be asked, or said no; `problem` is the problem JSON of its answer, where there is one."""
+
+    def __init__(self, message: str, *, hint: str | None = None, problem: JSON = None) -> None:
+        super().__init__(message, hint=hint)
+        self.problem = problem
 
 
 def ask_server(config: Config, method: str, path: str, body: JSON = None, *, scope: Scope = "read") -> JSON:
@@ -75,7 +79,7 @@ def _ask(address: Address, method: str, path: str, data: bytes | None) -> JSON:
         told = problem.get("detail") or problem.get("title") if isinstance(problem, dict) else None
         errors = problem.get("errors") if isinstance(problem, dict) else None
         lines = [f"the server refused: {told or f'HTTP {error.code}'}", *(errors if isinstance(errors, list) else ())]
-        raise RemoteError("\n".join(map(str, lines))) from error
+        raise RemoteError("\n".join(map(str, lines)), problem=problem) from error
 
 
 def _trusting(certificate: str) -> ssl.SSLContext:

@@ -46,6 +46,8 @@ def _action(value: object) -> object:
 class Action(ConfigModel):
     """What becomes of the caller: exactly one of the three."""
 
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
     hangup: Boolean = False
     """Hang up."""
     transfer: Name | None = None

@@ -11,9 +11,11 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from voxtrad.config.diagnostics import Loc, Severity, did_you_mean
 from voxtrad.config.fields import marked, texts
+from voxtrad.config.hours import OpeningHours
 from voxtrad.config.json_schemas import faults_of
 from voxtrad.config.models import (
     Action,
@@ -27,8 +29,9 @@ from voxtrad.config.models import (
     SetVariableTool,
     ToolBase,
     TransferTool,
+    WebhookTool,
 )
-from voxtrad.config.numbers import covers, known_country
+from voxtrad.config.numbers import covers, known_country, text_matches
 from voxtrad.config.routes import Route
 from voxtrad.config.server import TlsConfig, load_certificate
 from voxtrad.config.templates import CALL_ATTRIBUTES, Condition, Template
@@ -71,6 +74,9 @@ def check(config: Config, tree: Mapping) -> Iterator[Finding]:
     yield from _routes(config, names)
     yield from _server(config)
     yield from _webhooks(config)
+    for loc, url in _asked(config):
+        if _is_link_local(url):
+            yield Finding(loc, "a link-local address is never asked")
     yield from _outbound(config)
     yield from _destinations(config, names)
     for name, tool in config.tools.items():
@@ -118,6 +124,11 @@ def _server(config: Config) -> Iterator[Finding]:
         yield Finding(("server", "data_dir"), "there is a file of that name, and it must be a folder")
     if server.tokens != "auto":
         yield from _unique(("server", "tokens"), [token.name for token in server.tokens])
+        tokens = [token.token.get_secret_value() for token in server.tokens]
+        for index, token in enumerate(tokens):
+            if token in tokens[:index]:
+                other = f"server.tokens[{tokens.index(token)}]"
+                yield Finding(("server", "tokens", index, "token"), f"the token of {other} stands here again")
 
 
 def _certificate(tls: TlsConfig) -> Iterator[Finding]:
@@ -161,6 +172,27 @@ def _webhooks(config: Config) -> Iterator[Finding]:
     yield from _unique(("webhooks",), [webhook.name for webhook in config.webhooks])
 
 
+def _asked(config: Config) -> Iterator[tuple[Loc, str]]:
+    """The URLs that are asked over the guarded client, and where they stand."""
+    for index, webhook in enumerate(config.webhooks):
+        yield ("webhooks", index, "url"), webhook.url
+    if config.lookup is not None:
+        yield ("lookup", "webhook", "url"), config.lookup.webhook.url
+    for name, tool in config.tools.items():
+        if isinstance(tool, WebhookTool):
+            yield ("tools", name, "webhook", "url"), tool.webhook.url
+        elif isinstance(tool, HttpTool):
+            yield ("tools", name, "http", "url"), tool.http.url
+
+
+def _is_link_local(url: str) -> bool:
+    try:
+        address = ipaddress.ip_address(urlsplit(url).hostname or "")
+    except ValueError:
+        return False  # a name: what it stands for is looked at when it is asked
+    return address.is_link_local
+
+
 def _unique(loc: Loc, names: list[str]) -> Iterator[Finding]:
     for index, name in enumerate(names):
         if name in names[:index]:
@@ -186,10 +218,13 @@ def _shadows(earlier: Route, later: Route, country: str | None) -> bool:
     """Whether every condition of the earlier route holds wherever those of the later one do."""
     variables = later.variables or {}
     return (
-        all(variables.get(name) == value for name, value in (earlier.variables or {}).items())
+        all(
+            name in variables and text_matches(value, variables[name])
+            for name, value in (earlier.variables or {}).items()
+        )
         and _wider(earlier.to, later.to, country)
         and _wider(earlier.from_, later.from_, country)
-        and (earlier.hours is None or earlier.hours == later.hours)
+        and _longer(earlier.hours, later.hours)
     )
 
 
@@ -197,6 +232,12 @@ def _wider(earlier: tuple[str, ...] | None, later: tuple[str, ...] | None, count
     if earlier is None:
         return True
     return later is not None and all(any(covers(wide, narrow, country) for wide in earlier) for narrow in later)
+
+
+def _longer(earlier: tuple[OpeningHours, ...] | None, later: tuple[OpeningHours, ...] | None) -> bool:
+    if earlier is None:
+        return True
+    return later is not None and all(any(long.covers(short) for long in earlier) for short in later)
 
 
 def _destinations(config: Config, names: Names) -> Iterator[Finding]:
@@ -260,7 +301,11 @@ def _agent(name: str, agent: AgentConfig, config: Config, names: Names) -> Itera
     loc = ("agents", name)
     for index, tool in enumerate(agent.tools):
         if not _has_tool(tool, config, names):
-            yield _unknown((*loc, "tools", index), "tool", tool, dict.fromkeys((*names.tools, *IMPLICIT)))
+            if tool in BUILTINS:
+                message = f"the built-in tool '{tool}' needs an entry under tools: with its options"
+                yield Finding((*loc, "tools", index), message, hint=f"as in {tool}: {{builtin: {tool}, …}}")
+            else:
+                yield _unknown((*loc, "tools", index), "tool", tool, dict.fromkeys((*names.tools, *IMPLICIT)))
         if tool in agent.tools[:index]:
             yield Finding((*loc, "tools", index), f"the tool '{tool}' stands twice", severity="warning")
         if isinstance(config.tools.get(tool), DeclaredTool) and agent.handler is None:

@@ -101,12 +101,14 @@ class _Reader:
             if not isinstance(item, Scalar) or not isinstance(item.value, WrittenText) or not item.value:
                 self._report("must be the path of a file", item.place, loc)
                 continue
-            self._include_one(item, document.file.parent, loc)
+            self._include_one(item, document.file, loc)
 
-    def _include_one(self, item: Scalar, folder: Path, loc: tuple[str | int, ...]) -> None:
-        pattern = str(item.value)
+    def _include_one(self, item: Scalar, file: Path, loc: tuple[str | int, ...]) -> None:
+        pattern, folder = str(item.value), file.parent
         if "\0" in pattern:
             self._report("must be the path of a file", item.place, loc)
+        elif not has_magic(pattern) and (folder / pattern).resolve() == file.resolve():
+            self._report("the file includes itself", item.place, loc)
         elif not has_magic(pattern):
             self.take(folder / pattern, item.place, loc)
         else:

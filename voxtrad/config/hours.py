@@ -45,6 +45,17 @@ class OpeningHours:
             return today in self.days and self.start <= minute < self.end
         return (today in self.days and minute >= self.start) or (yesterday in self.days and minute < self.end)
 
+    def covers(self, other: OpeningHours) -> bool:
+        """Whether every moment of the other hours lies within these, as far as one zone and one span tell."""
+        over_midnight = self.start >= self.end
+        return (
+            self.zone == other.zone
+            and self.days >= other.days
+            and over_midnight == (other.start >= other.end)
+            and self.start <= other.start
+            and self.end >= other.end
+        )
+
 
 class HoursError(ValueError):
     """What was written is not hours; `problems` say each thing that is wrong with it."""

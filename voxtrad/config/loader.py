@@ -163,8 +163,10 @@ def _validate(documents: Documents, types: ProviderTypes) -> tuple[Config | None
     try:
         config = _model(remains.values(), types)
     except ValidationError as error:
-        errors = _told(error.errors(include_url=False, include_input=False), documents)
+        raised = error.errors(include_url=False, include_input=False)
+        errors = _told(raised, documents)
         problems += [Problem(*pair) for pair in translate(errors, tree)]
+        remains.spare(raised)
         config = _salvaged(remains, types)
     if config is not None and documents.complete:
         for finding in check(config, tree):

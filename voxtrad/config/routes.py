@@ -30,6 +30,8 @@ from voxtrad.config.types import (
 def _number(value: str) -> str:
     if not value or re.search(r"[^\w+*#@.:()/ -]", value):
         raise PydanticCustomError("number", "must be a number, like +442071234567, 1000 or +4420*")
+    if re.match(r"\+[^@]*[^\W\d][^@]*$", value):
+        raise PydanticCustomError("number", "must have no letters after the '+', like +442071234567 or +4420*")
     return value
 
 

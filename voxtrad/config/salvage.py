@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pydantic_core import ErrorDetails
 
 from voxtrad.config.diagnostics import Loc
+from voxtrad.config.providers import KINDS
 from voxtrad.config.tree import Listing, Mapping, Scalar, Tree, locate
 
 
@@ -43,7 +44,7 @@ class Remains:
         """A path in what is left, as a path in what was written."""
         path: list[str | int] = []
         for part in loc:
-            kept = self._kept.get(tuple(path))
+            kept = self._kept.get(locate(self._tree, tuple(path)).loc)
             path.append(kept[part] if isinstance(part, int) and kept is not None and part < len(kept) else part)
         return tuple(path)
 
@@ -57,6 +58,15 @@ class Remains:
                 return False
             self.removed.add(found.loc)
         return True
+
+    def spare(self, errors: Iterable[ErrorDetails]) -> None:
+        """Takes broken items out of lists among a provider's options (`llm.rules[0]`); the others can be judged."""
+        for error in errors:
+            loc = locate(self._tree, error["loc"]).loc
+            first = 4 if len(loc) > 3 and isinstance(loc[3], int) else 3
+            item = next((end for end in range(first, len(loc)) if isinstance(loc[end], int)), None)
+            if loc[:1] == ("agents",) and item is not None and loc[2] in KINDS:
+                self.removed.add(loc[: item + 1])
 
     def touches(self, locs: Iterable[Loc]) -> bool:
         """Whether something was taken out at or below one of these paths, or above it."""

@@ -114,7 +114,7 @@ def _entries(types: ProviderTypes, definitions: dict[str, Schema]) -> Schema:
     }
     own: Schema = {
         name: {
-            "if": {"required": ["type"]},
+            "if": {"type": "object", "required": ["type"]},
             "then": other,
             "else": {"anyOf": [{"$ref": f"#/definitions/{name}_connection"}, {"type": "null"}]},
         }
@@ -217,6 +217,8 @@ def _widened(node: object) -> object:
     if mark in KINDS:
         return _described({"$ref": f"#/definitions/{mark}_provider"}, node)
     schema = {_renamed(key, node): _child(key, value) for key, value in node.items() if key not in _DROPPED}
+    if mark == "duration" and "exclusiveMinimum" not in schema:
+        schema.setdefault("minimum", 0)
     implied = _implied(node)
     if implied:
         schema["properties"] = {k: v for k, v in cast("Schema", schema["properties"]).items() if k not in implied}

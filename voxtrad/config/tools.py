@@ -6,14 +6,14 @@ declared, and its calls are returned to the Python code that asked the model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from voxtrad.config.agents import ContinueTarget
-from voxtrad.config.raising import at, together
+from voxtrad.config.raising import as_details, at, together
 from voxtrad.config.types import (
     ONE_OR_MORE,
     TOOL_NAMES,
@@ -166,6 +166,8 @@ class HttpTool(DescribedTool, RepeatableTool):
 
 class McpServer(ConfigModel):
     """An MCP server: by `url` (streamable HTTP) or by `command` (stdio)."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["url"]}, {"required": ["command"]}]})
 
     url: HttpUrl | None = None
     """Where it is."""
@@ -330,12 +332,24 @@ def _one_implementation(value: object) -> object:
         raise PydanticCustomError("mapping", "must be a mapping")
     given = [key for key in IMPLEMENTATIONS if key in value]
     if len(given) > 1:
-        raise PydanticCustomError("tool", "a tool is one of {given}, not several", {"given": " and ".join(given)})
+        several = PydanticCustomError("tool", "a tool is one of {given}, not several", {"given": " and ".join(given)})
+        raise together([at((), several), *_wrong_within(value)])
     builtin = value.get("builtin")
     if given == ["builtin"] and not (isinstance(builtin, str) and builtin in BUILTINS):
         error = PydanticCustomError("unknown_builtin", "unknown built-in tool", {"expected": list(BUILTINS)})
         raise together([at(("builtin",), error)])
     return value
+
+
+def _wrong_within(tool: Mapping[str, object]) -> Iterator[InitErrorDetails]:
+    """What is wrong with each implementation of a tool that has several."""
+    models: dict[str, type[ConfigModel]] = {"webhook": WebhookTarget, "http": HttpRequest, "mcp": McpServer}
+    for key, model in models.items():
+        if key in tool:
+            try:
+                model.model_validate(tool[key])
+            except ValidationError as error:
+                yield from as_details(error, key)
 
 
 ToolConfig = (

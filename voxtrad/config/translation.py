@@ -58,6 +58,8 @@ def _diagnostic(error: ErrorDetails, context: Context, tree: Tree) -> Diagnostic
     if written is not None and (kind in ("boolean", "bool_parsing", "bool_type") or "true" in expected):
         suggestion = _BOOLEANS.get(written.lower()) or did_you_mean(written, ("true", "false", *expected))
     hint = None
+    if suggestion is not None and suggestion == written:
+        suggestion, hint = None, "write it without quotes"
     if (len(expected) > 1 or kind.startswith("unknown_")) and len(expected) <= _KNOWN_SHOWN and kind != "literal_error":
         hint = f"there are: {', '.join(expected)}"
     if message == MUST_BE_MAPPING and isinstance(found.tree, Scalar):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -29,7 +29,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
 from voxtrad.config.raising import UNKNOWN_KEY, as_details, at, together
 from voxtrad.config.templates import Condition, Template, TemplateSyntaxError
@@ -285,7 +285,11 @@ def _path(value: object) -> object:
     return path if folder is None else folder / path
 
 
-FilePath = Annotated[Path, BeforeValidator(_path), Field(json_schema_extra={"type": "string", "x-voxtrad": "path"})]
+FilePath = Annotated[
+    Path,
+    BeforeValidator(_path),
+    Field(json_schema_extra={"type": "string", "minLength": 1, "x-voxtrad": "path"}),
+]
 """A path; a relative one counts from the folder of the file that names it."""
 
 
@@ -344,16 +348,25 @@ def _compiles(value: str) -> str:
 
 
 def _tree_compiles(value: JSON) -> JSON:
+    wrong = list(_wrong_templates(value, ()))
+    if wrong:
+        raise together(wrong)
+    return value
+
+
+def _wrong_templates(value: JSON, loc: tuple[str | int, ...]) -> Iterator[InitErrorDetails]:
     match value:
         case str():
-            _compiles(value)
+            try:
+                _compiles(value)
+            except PydanticCustomError as error:
+                yield at(loc, error)
         case Mapping():
-            for item in value.values():
-                _tree_compiles(item)
+            for key, item in value.items():
+                yield from _wrong_templates(item, (*loc, key))
         case list():
-            for item in value:
-                _tree_compiles(item)
-    return value
+            for index, item in enumerate(value):
+                yield from _wrong_templates(item, (*loc, index))
 
 
 def _condition_compiles(value: str) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Never, cast
 
 import structlog
 
-from voxtrad.errors import VoxtradError
+from voxtrad.errors import VoxtradError, in_words
 from voxtrad.providers.base import JSON, ToolSpec
 from voxtrad.tools.arguments import BadSchema, check_schema, without
 from voxtrad.tools.base import CallActions, Outcome, Tool, ToolContext, ToolError, ToolOptions, ToolUnavailable
@@ -262,6 +262,8 @@ def _not_swallowed(error: Exception) -> None:
 def _reason(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):  # the SDK's task groups wrap what happened
         error = error.exceptions[0]
+    if isinstance(error, OSError) and error.filename:
+        return _cut(f"{error.filename}: {in_words(error)}")
     return _cut(f"{type(error).__name__}: {error}")
 
 

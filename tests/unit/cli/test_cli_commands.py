@@ -335,6 +335,34 @@ def test_explain_of_nobody(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stdout.endswith("→ no agent takes the call: no route matches\n")
     assert "is not a time" in voxtrad("explain", "--at", "noon", cwd=tmp_path).stderr
+    assert "--var: 'TIER' has no '='" in voxtrad("explain", "--var", "TIER", cwd=tmp_path).stderr
+
+
+def test_explain_says_that_the_lookup_may_decide_otherwise(tmp_path: Path) -> None:
+    secret = "whsec_dGhlLXN0YXJ0ZXItc2VjcmV0LW9mLXZveHRyYWQ="
+    lookup = f"lookup: {{webhook: {{url: 'http://127.0.0.1:1/', secret: {secret}}}}}\n"
+    write(tmp_path, f"agents: {{a: {AGENT}}}\n{lookup}")
+    done = voxtrad("explain", "--to", "1", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "unless `lookup`" in done.stdout.splitlines()[2]
+
+
+def test_check_names_programs_that_are_not_here(tmp_path: Path) -> None:
+    write(tmp_path, f"agents: {{a: {AGENT}}}\ntools: {{crm: {{mcp: {{command: [no-such-program-here]}}}}}}\n")
+    done = voxtrad("check", cwd=tmp_path)
+    assert done.returncode == 1
+    place = "config/voxtrad.yaml:2:21: tools.crm.mcp.command"
+    assert f"{place}: there is no program 'no-such-program-here' on this machine" in done.stdout
+    write(tmp_path, f"agents: {{a: {AGENT}}}\ntools: {{crm: {{mcp: {{command: {json.dumps(sys.executable)}}}}}}}\n")
+    done = voxtrad("check", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "config/voxtrad.yaml: valid\n")
+
+
+def test_reload_that_fails_is_json_where_asked_for(tmp_path: Path) -> None:
+    write(tmp_path, f"agents: {{a: {AGENT}}}\nserver: {{listen: '127.0.0.1:1'}}\n")
+    done = voxtrad("reload", "--json", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "does not answer" in json.loads(done.stdout)["title"]
 
 
 def test_explain_needs_a_valid_configuration(tmp_path: Path) -> None:

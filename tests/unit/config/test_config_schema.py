@@ -38,7 +38,9 @@ UNSEEN = (
     "template-in-block", "template-in-rule", "template-in-tool", "template-include", "template-syntax",
     "tls-garbage", "template-unknown-call", "template-unknown-name", "template-unknown-variable", "tool-parameters",
     "tool-parameters-misspelt", "tool-select", "tool-timeout", "unknown-country", "unknown-country-uk",
-    "wrong-duration-range", "wrong-order-of-silences", "wrong-port",
+    "wrong-duration-range", "wrong-order-of-silences", "wrong-port", "include-itself", "link-local-url",
+    "route-letters-in-number", "template-several", "token-twice", "tool-built-in-without-entry",
+    "unreachable-route-wider",
 )  # fmt: skip
 """Broken configurations whose error an editor cannot see. In all others it is in one value, and flagged."""
 
@@ -88,6 +90,33 @@ providers: {deepgram: {api_key: "${file:/run/k}"}, mine: {type: openai}}
     document = read_document(text, Path("x.yaml"))
     assert document.tree is not None
     assert list(VALIDATOR.iter_errors(plain(values(document.tree)))) == []
+
+
+_AGENT = "stt: sphinx, llm: scripted, tts: espeak"
+
+
+@pytest.mark.parametrize(
+    ("text", "flagged"),
+    [
+        ("providers: {sphinx: null}", False),
+        (f"agents: {{a: {{{_AGENT}, on_failure: {{}}}}}}", True),
+        (f"agents: {{a: {{{_AGENT}, on_failure: {{transfer: b, continue: {{}}}}}}}}", True),
+        (f"agents: {{a: {{{_AGENT}, on_failure: {{continue: {{}}}}}}}}", False),
+        (f"agents: {{a: {{{_AGENT}, on_failure: hangup}}}}", False),
+        ("tools: {a: {mcp: {}}}", True),
+        ("tools: {a: {mcp: {url: 'http://b/', command: [b]}}}", True),
+        ("tools: {a: {mcp: {url: 'http://b/'}}}", False),
+        ("server: {data_dir: ''}", True),
+        ("server: {data_dir: x}", False),
+        ("server: {drain_timeout: -1}", True),
+        ("server: {drain_timeout: 0}", False),
+        ("lookup: {webhook: {url: 'http://b/', secret: '${env:S}'}, timeout: -1}", True),
+    ],
+)
+def test_it_says_the_same_as_check(text: str, flagged: bool) -> None:
+    document = read_document(text.encode(), Path("x.yaml"))
+    assert document.tree is not None
+    assert bool(list(VALIDATOR.iter_errors(plain(values(document.tree))))) is flagged
 
 
 NOT_YET = (
