@@ -164,7 +164,11 @@ class _Session:
                 await self.say(SpeakV1Warning, type="Warning", code="W", description="too many flushes")
             case _:
                 text, self.text = self.text, ""
-                self.speaking = asyncio.create_task(self.audio(text))
+                self.speaking = asyncio.create_task(self.speak(text))
+
+    async def speak(self, text: str) -> None:
+        with contextlib.suppress(ConnectionError):  # the listener may be gone
+            await self.audio(text)
 
     async def audio(self, text: str) -> None:
         pcm = b"\1\2" * int(len(text) * PER_CHARACTER * self.rate)
