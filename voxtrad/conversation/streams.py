@@ -1,4 +1,4 @@
-"""Reading what providers stream: with patience that ends, and with notice of a pause."""
+"""Reading what providers stream, with patience that ends."""
 
 from __future__ import annotations
 
@@ -31,30 +31,3 @@ async def patiently(stream: AsyncIterator[T], seconds: float, *, provider: str, 
     finally:
         if isinstance(stream, AsyncGenerator):
             await stream.aclose()
-
-
-async def with_pauses(stream: AsyncIterator[T], seconds: float) -> AsyncGenerator[T | None, None]:
-    """What a stream gives, and None once in between whenever nothing has come for so many seconds."""
-    coming: asyncio.Task[T] | None = None
-    try:
-        while True:
-            coming = asyncio.ensure_future(_next(stream))
-            done, _ = await asyncio.wait([coming], timeout=seconds)
-            if not done:
-                yield None
-                await asyncio.wait([coming])
-            try:
-                item = coming.result()
-            except StopAsyncIteration:
-                return
-            finally:
-                coming = None
-            yield item
-    finally:
-        if coming is not None:
-            coming.cancel()
-            await asyncio.wait([coming])
-
-
-async def _next(stream: AsyncIterator[T]) -> T:
-    return await anext(stream)

@@ -6,14 +6,12 @@ Each is made while the one before it plays, and not too long before it is heard.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 
 from voxtrad.audio.frames import Framer
-from voxtrad.conversation.speech_text import SpeechText
+from voxtrad.conversation.speech_text import Sentence, SpeechText
 from voxtrad.conversation.spoken import Piece, SpokenAudio, UtteranceAudio
-from voxtrad.conversation.streams import with_pauses
 from voxtrad.leg import MediaPort
 from voxtrad.providers.base import ProviderTimeout, SpeechChunk, Voice
 
@@ -22,6 +20,8 @@ AHEAD = 6.0
 FIRST_AUDIO = 10.0
 NEXT_AUDIO = 3.0
 """Seconds that the synthesis may be silent: before a sentence, and in the middle of one when all of it was heard."""
+READ_AHEAD = 3
+"""Sentences that may wait for the synthesis, with the one that is in it."""
 HESITATION = 0.4
 """Seconds without another word after which a sentence that looks whole is said, although more may follow it."""
 _WHOLE_SENTENCE = re.compile(r"(?:[^\W\d_]{4,}[.…]|[a-zß-ÿ]{2,}[.…]|[!?。！？।॥؟])[\"'”’»)\]」』）]*\s*$")
@@ -51,14 +51,14 @@ class Voicing:
     async def compose(self, utterance: UtteranceAudio, text: str | AsyncIterator[str]) -> None:
         """The whole of a text, or of a stream of it. Raises what the stream raises, and `ProviderError`."""
         if not isinstance(text, str):
-            await self._voice_all(utterance, self._read(utterance, text))
+            await self._voice_all(utterance, text)
             return
         utterance.written = text
         kept = self._kept.get(text)
         if kept is not None:
             self._add_whole(utterance, utterance.begin(text, text), kept)
             return
-        await self._voice_all(utterance, _sentences_of(text, self._language))
+        await self._voice_all(utterance, text)
         if utterance.own and all(piece.source for piece in utterance.pieces):
             self._kept.put(text, bytes(utterance.audio))
 
@@ -84,49 +84,65 @@ class Voicing:
         self._add_whole(utterance, piece, pcm or b"")
         return piece
 
-    async def _read(
-        self, utterance: UtteranceAudio, deltas: AsyncIterator[str]
-    ) -> AsyncGenerator[tuple[str, str], None]:
-        cutter = SpeechText(self._language)
-        async with contextlib.aclosing(with_pauses(deltas, HESITATION)) as stream:
-            async for delta in stream:
-                if delta is not None:
-                    utterance.written += delta
-                    sentences = cutter.push(delta)
-                else:
-                    sentences = cutter.flush() if _WHOLE_SENTENCE.search(utterance.written) else []
-                for sentence in sentences:
-                    yield sentence.source, sentence.text
-        for sentence in cutter.flush():
-            yield sentence.source, sentence.text
-
-    async def _voice_all(self, utterance: UtteranceAudio, sentences: AsyncGenerator[tuple[str, str], None]) -> None:
+    async def _voice_all(self, utterance: UtteranceAudio, text: str | AsyncIterator[str]) -> None:
         """Read ahead by a sentence or two, so that the next is being written and synthesized while this one plays."""
-        queue: asyncio.Queue[tuple[str, str] | None] = asyncio.Queue(maxsize=2)
+        queue: asyncio.Queue[Sentence | None] = asyncio.Queue()
         failure: Exception | None = None
 
         async def read() -> None:
             nonlocal failure
             try:
-                async with contextlib.aclosing(sentences):
-                    async for item in sentences:
-                        utterance.unvoiced += 1
-                        await queue.put(item)
+                await self._read(utterance, text, queue)
             except Exception as error:  # noqa: BLE001 - raised below, after the sentences before it
                 failure = error
-            await queue.put(None)
+            queue.put_nowait(None)
 
         async with asyncio.TaskGroup() as group:
             group.create_task(read())
-            while (item := await queue.get()) is not None:
+            while (sentence := await queue.get()) is not None:
                 await self._not_too_far_ahead(utterance)
-                source, text = item
                 utterance.first_sentence_at = utterance.first_sentence_at or self._clock()
-                await self._voice_sentence(utterance, source, text)
+                await self._voice_sentence(utterance, sentence.source, sentence.text)
                 utterance.unvoiced -= 1
                 self._news.set()
         if failure is not None:
             raise failure
+
+    async def _read(
+        self, utterance: UtteranceAudio, text: str | AsyncIterator[str], queue: asyncio.Queue[Sentence | None]
+    ) -> None:
+        """Cut a text into sentences. One that looks whole is one as soon as no other word has come for a while."""
+        cutter = SpeechText(self._language)
+        pause: asyncio.TimerHandle | None = None
+
+        def found(sentences: Iterable[Sentence]) -> None:
+            for sentence in sentences:
+                utterance.unvoiced += 1
+                queue.put_nowait(sentence)
+
+        def hesitated() -> None:
+            if _WHOLE_SENTENCE.search(utterance.written):
+                found(cutter.flush())
+
+        if isinstance(text, str):
+            found((*cutter.push(text), *cutter.flush()))
+            return
+        try:
+            async for delta in text:
+                if pause is not None:
+                    pause.cancel()
+                utterance.written += delta
+                found(cutter.push(delta))
+                while utterance.unvoiced > READ_AHEAD:
+                    self._news.clear()
+                    await self._news.wait()
+                pause = asyncio.get_running_loop().call_later(HESITATION, hesitated)
+        finally:
+            if pause is not None:
+                pause.cancel()
+            if isinstance(text, AsyncGenerator):
+                await text.aclose()
+        found(cutter.flush())
 
     async def _not_too_far_ahead(self, utterance: UtteranceAudio) -> None:
         while True:
@@ -180,9 +196,3 @@ class Voicing:
                 utterance.first_audio_at = self._clock()
             utterance.add(piece, pcm)
             self._news.set()
-
-
-async def _sentences_of(text: str, language: str) -> AsyncGenerator[tuple[str, str], None]:
-    cutter = SpeechText(language)
-    for sentence in (*cutter.push(text), *cutter.flush()):
-        yield sentence.source, sentence.text

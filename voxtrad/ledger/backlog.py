@@ -73,6 +73,7 @@ class Backlog(Generic[JobT]):
         return dict(self._dropped)
 
     def put_event(self, event: Event) -> None:
+        """Wakes nobody: `stir` does."""
         waiting = _Waiting(event)
         with self._changed:
             while self._full(waiting.weight) and self._drop_speech():
@@ -84,6 +85,10 @@ class Backlog(Generic[JobT]):
             self._queue.append(waiting)
             if _is_speech(event):
                 self._speech.append(waiting)
+
+    def stir(self) -> None:
+        """There are events: whoever waits in `take` has them."""
+        with self._changed:
             self._changed.notify()
 
     def put_job(self, job: JobT) -> bool:

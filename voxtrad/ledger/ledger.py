@@ -36,6 +36,9 @@ T = TypeVar("T")
 RECORDED: tuple[type[Event], ...] = (PromisedEvent, Decision, TokensUsed)
 """What to tap the bus for."""
 LOCK_NAME = "voxtrad.lock"
+GATHER = 0.02
+"""Seconds after an event until the writer is woken. What happens at once is written at once; and its thread does not
+compete with the loop in the moment in which an answer is begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,8 @@ class Ledger:
         self._listeners: list[Callable[[Collection[str]], None]] = []
         self._health = Health(memory=Memory(settings=settings))
         self._backlog: Backlog[AnyJob] = Backlog(room)
+        self._loop = asyncio.get_running_loop()
+        self._stirring = False
         self._writer = Writer(
             path,
             self._backlog,
@@ -100,6 +105,9 @@ class Ledger:
         """Keep an event; of internal ones only those in `RECORDED`. Never waits and never raises."""
         if isinstance(event, RECORDED):
             self._backlog.put_event(event)
+            if not self._stirring:
+                self._stirring = True
+                self._loop.call_later(GATHER, self._stir)
 
     def on_due(self, listener: Callable[[Collection[str]], None]) -> None:
         """Have `listener` called on the loop with the names of endpoints for which there is something new."""
@@ -176,6 +184,10 @@ class Ledger:
         )
 
     # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _stir(self) -> None:
+        self._stirring = False
+        self._backlog.stir()
 
     def _lost(self, unwritten: Mapping[type[Event], int]) -> dict[str, int]:
         """What was dropped, by the endpoints that wanted it."""

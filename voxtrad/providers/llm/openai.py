@@ -123,30 +123,35 @@ class OpenAIChat:
     async def _request(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec]
     ) -> AsyncStream[ChatCompletionChunk]:
-        from openai import omit
+        from openai import AsyncStream
+        from openai.types.chat import ChatCompletionChunk
 
-        options = self._options
-        effort = options.effort(official=self._official)
-        # As `extra_body`: given otherwise, the SDK looks through all messages, 0.1 ms for each, and changes nothing.
-        body: dict[str, object] = {"messages": [param for message in messages for param in _param(message)]}
-        if tools:
-            body["tools"] = [_tool(tool) for tool in tools]
-        return await self._client.chat.completions.create(
-            model=options.model,
-            messages=(),
+        # Not `chat.completions.create`: it looks through all messages, 0.1 ms for each, and changes nothing.
+        return await self._client.post(
+            "/chat/completions",
+            body=self._body(messages, tools),
+            cast_to=ChatCompletionChunk,
             stream=True,
-            stream_options={"include_usage": True} if options.stream_usage else omit,
-            parallel_tool_calls=omit
-            if options.parallel_tool_calls is None or not tools
-            else options.parallel_tool_calls,
-            temperature=omit if options.temperature is None else options.temperature,
-            top_p=omit if options.top_p is None else options.top_p,
-            max_tokens=omit if options.max_tokens is None or self._official else options.max_tokens,
-            max_completion_tokens=options.max_tokens if options.max_tokens is not None and self._official else omit,
-            reasoning_effort=omit if effort is None else effort,
-            seed=omit if options.seed is None else options.seed,
-            extra_body={**body, **options.extra_body},
+            stream_cls=AsyncStream[ChatCompletionChunk],
         )
+
+    def _body(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> dict[str, object]:
+        options = self._options
+        most = "max_completion_tokens" if self._official else "max_tokens"
+        body: dict[str, object | None] = {
+            "model": options.model,
+            "messages": [param for message in messages for param in _param(message)],
+            "tools": [_tool(tool) for tool in tools] or None,
+            "parallel_tool_calls": options.parallel_tool_calls if tools else None,
+            "stream": True,
+            "stream_options": {"include_usage": True} if options.stream_usage else None,
+            "temperature": options.temperature,
+            "top_p": options.top_p,
+            most: options.max_tokens,
+            "reasoning_effort": options.effort(official=self._official),
+            "seed": options.seed,
+        }
+        return {**{name: value for name, value in body.items() if value is not None}, **options.extra_body}
 
 
 class ToolCalls:
