@@ -1,7 +1,9 @@
 """From what callers and vendors noted to figures: what was added to each turn, how soon it stopped, where it gapped.
 
 A turn's way is: the frame on which its end can be decided -> the model is asked -> (model) -> the first sentence ->
-the voice is asked -> (voice) -> the first audio -> the caller's side has it. What is not in brackets is voxtrad's.
+the voice is asked -> (voice) -> the first audio -> the caller's side has it. What is not in brackets is counted: it is
+voxtrad's, the network's, and that of the vendors' and the PBX's own programs. What those cost is what the bare relay
+shows, which goes the same way in the same run; what voxtrad adds is what is counted beyond that.
 """
 
 from __future__ import annotations
@@ -124,13 +126,18 @@ def table(rows: Sequence[Sequence[object]]) -> str:
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
+def beyond(counted: Spread, bare: Spread) -> str:
+    """What is counted beyond that which the bare relay needs."""
+    return f"{counted.p50 - bare.p50:.1f} / {counted.p95 - bare.p95:.1f}" if counted.count and bare.count else "-"
+
+
 def report(result: Mapping[str, Any]) -> str:
     """What a person reads."""
     levels: Sequence[Level] = result["levels"]
     relay: Mapping[int, Level] = {level.calls: level for level in result["relay"]}
     latency: list[Sequence[object]] = [
-        ("calls", "turns", "lost", "added ms p50/p95/p99", "deciding", "cutting", "playing", "barge-in stop", "own",
-         "gaps", "PBX late")
+        ("calls", "turns", "lost", "counted ms p50/p95/p99", "deciding", "cutting", "playing", "relay", "added p50/p95",
+         "barge-in stop", "own", "gaps", "PBX late")
     ]  # fmt: skip
     cost: list[Sequence[object]] = [
         ("calls", "CPU %/call", "relay", "ratio", "MB/call", "relay"),
@@ -139,7 +146,8 @@ def report(result: Mapping[str, Any]) -> str:
         bare = relay.get(level.calls)
         latency.append(
             (level.calls, level.turns, level.unanswered, level.added, level.added_deciding, level.added_cutting,
-             level.added_playing, level.stop, level.stop_own, level.gaps, level.pbx_late_ms)
+             level.added_playing, bare.added if bare else "-", beyond(level.added, bare.added if bare else Spread()),
+             level.stop, level.stop_own, level.gaps, level.pbx_late_ms)
         )  # fmt: skip
         ratio = f"{level.cpu_per_call / bare.cpu_per_call:.1f}" if bare and bare.cpu_per_call else "-"
         cost.append(

@@ -55,7 +55,7 @@ class Plan:
     """So many calls, for so many seconds."""
 
     levels: Sequence[tuple[int, float]] = ((1, 60.0), (10, 30.0), (50, 30.0), (100, 30.0))
-    relay: Sequence[tuple[int, float]] = ((1, 20.0), (10, 15.0), (50, 15.0), (100, 15.0))
+    relay: Sequence[tuple[int, float]] = ((1, 60.0), (10, 20.0), (50, 20.0), (100, 20.0))
     starts: int = 3
 
 

@@ -14,7 +14,7 @@ from time import monotonic
 import uvloop
 from aiohttp import WSMsgType, web
 
-from tests.bench.marks import FRAME, FRAME_BYTES, marked, number, read, voice, word
+from tests.bench.marks import FRAME, marked, number, read, voice, word
 
 STT_FINAL, LLM_FIRST, TTS_FIRST = 0.1, 0.15, 0.08
 """Seconds that each vendor takes: as fast as any, so that nothing of voxtrad hides behind them."""
@@ -123,27 +123,6 @@ class Vendors:
             await asyncio.sleep(_CHUNK * FRAME / 4)
         await socket.send_str(json.dumps({"end": id}))
 
-    # --- for the bare relay -------------------------------------------------------------------------------------------
-
-    async def relay(self, request: web.Request) -> web.WebSocketResponse:
-        """Takes the caller's frames, and sends audio in the pieces and at the pace of an agent's, half the time."""
-        socket = web.WebSocketResponse(compress=False)
-        await socket.prepare(request)
-        portion = b"".join(marked(voice(0.5), 0))
-
-        async def talk() -> None:
-            while True:
-                for _ in range(6):
-                    await socket.send_bytes(portion)
-                    await asyncio.sleep(len(portion) / FRAME_BYTES * FRAME)
-                await asyncio.sleep(3)
-
-        talking = asyncio.create_task(talk())
-        async for _ in socket:
-            pass
-        talking.cancel()
-        return socket
-
 
 def _chunk(delta: dict[str, str], finish: str | None = None) -> bytes:
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
@@ -159,7 +138,6 @@ async def main() -> None:
     app.add_routes([
         web.get("/stt", vendors.listen),
         web.get("/tts", vendors.speak),
-        web.get("/relay", vendors.relay),
         web.head("/v1/", vendors.head),
         web.post("/v1/chat/completions", vendors.chat),
         web.get("/bench/log", vendors.log),
