@@ -40,7 +40,7 @@ lint: dev
 	@$(BIN)/mypy
 
 test: lint
-	@$(BIN)/python -m pytest -m "not long"
+	@$(BIN)/python -m tests.lanes
 
 test-unit: dev
 	@$(BIN)/python -m pytest -m "not long and not asterisk and not browser"

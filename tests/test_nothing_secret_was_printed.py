@@ -11,6 +11,8 @@ import pytest
 
 from tests.printed import Printed, is_ours, secrets_in_text
 
+pytestmark = pytest.mark.every_lane
+
 CODE = "import voxtrad.cli, sys; print(sys.argv[1])"
 
 
