@@ -2,7 +2,7 @@
 
     python -m tests.lanes [pytest's arguments]
 
-Each lane is a pytest of its own, whose lines are printed as they come. What is marked `every_lane` runs in each: it looks
+Each lane is a pytest of its own; its lines are printed as they come. What is marked `every_lane` runs in each: it looks
 through all that was printed there. Exit code 0 when all have passed.
 """
 
