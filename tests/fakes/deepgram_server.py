@@ -87,7 +87,7 @@ async def _listen(fake: FakeDeepgram, version: type[_Nova] | type[_Flux], reques
         return web.json_response({"err_code": "ERROR", "err_msg": "no", "request_id": "r"}, status=fake.status)
     socket = web.WebSocketResponse()
     await socket.prepare(request)
-    stream = version(fake, socket)
+    stream = version(fake, socket, int(request.query["sample_rate"]))
     try:
         await stream.greet()
         async for message in socket:
@@ -99,6 +99,8 @@ async def _listen(fake: FakeDeepgram, version: type[_Nova] | type[_Flux], reques
                     break
                 if size := loud_bytes(message.data, fake.threshold):
                     await stream.audio(size)
+                else:
+                    await stream.silence(len(message.data))
             elif message.type == WSMsgType.TEXT:
                 control = json.loads(message.data)
                 fake.texts.append(control)
@@ -114,11 +116,15 @@ async def _listen(fake: FakeDeepgram, version: type[_Nova] | type[_Flux], reques
 
 
 class _Stream:
-    def __init__(self, fake: FakeDeepgram, socket: web.WebSocketResponse) -> None:
+    def __init__(self, fake: FakeDeepgram, socket: web.WebSocketResponse, rate: int) -> None:
+        self.quarter = rate // 4 * 2
         self.fake = fake
         self.socket = socket
         self.heard = 0
         self.sequence = 0
+
+    async def silence(self, size: int) -> None:
+        """v1 says nothing of it."""
 
     async def misbehave(self, error: JSONDict) -> bool:
         """Whether the trouble that was asked for was made."""
@@ -196,6 +202,7 @@ class _Nova(_Stream):
 
 class _Flux(_Stream):
     turn = 0
+    passed = 0
 
     async def greet(self) -> None:
         message = {"type": "Connected", "request_id": "r", "sequence_id": self.next()}
@@ -223,6 +230,13 @@ class _Flux(_Stream):
             await self.info("EagerEndOfTurn", self.fake.text)
             await self.info("EndOfTurn", self.fake.text)
             self.turn += 1
+
+    async def silence(self, size: int) -> None:
+        """Every quarter of a second is told of, whatever was in it."""
+        self.passed += size
+        if self.passed >= self.quarter and self.fake.behaviour == "well":
+            self.passed = 0
+            await self.info("Update", self.fake.text[:1] if self.heard else "")
 
     async def control(self, kind: str) -> None:
         """Flux has no message that this server would need to answer."""

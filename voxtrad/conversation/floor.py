@@ -141,6 +141,8 @@ class TurnPolicy:
     fill_after: float = 1.5
     fill_every: float = 6.0
     dead_air: float = 4.0
+    nudges: bool = True
+    """A caller whose silence is told is asked, and not led out of the call."""
     partials: bool = True
     end_of_turn: bool = False
     punctuates: bool = False

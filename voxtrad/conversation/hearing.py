@@ -147,6 +147,8 @@ class Utterance:
     text: str = ""
     confidence: float | None = None
     awaiting_final: bool = True
+    answered: bool = False
+    """The recogniser has said something since the caller stopped, if only that there were no words."""
     worded_at: float = 0.0
     """When its text last became another."""
     final_at: float | None = None

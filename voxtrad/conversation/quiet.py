@@ -8,7 +8,7 @@ from __future__ import annotations
 from voxtrad.conversation.floor import Kind, TurnDecision, TurnPolicy
 
 FILL_LEAD = 0.75
-"""Seconds before dead air at which the agent fills at the latest."""
+"""Seconds before dead air at which the agent fills, or asks who was not understood, at the latest."""
 _TINY = 1e-9
 
 
@@ -28,6 +28,9 @@ class Quiet:
         self._filled_at: float | None = None
         self._dead = False
         self._cut_by_noise = False
+        self._unanswered = False
+        self._was_unanswered = False
+        """It was told already, and there were no words since."""
 
     # --- what happens -------------------------------------------------------------------------------------------------
 
@@ -59,7 +62,7 @@ class Quiet:
         self._busy_since = t
         self._filled_at = None
         self._may_fill = True
-        self._cut_by_noise = False
+        self._cut_by_noise = self._unanswered = self._was_unanswered = False
 
     def agent_finished(self, t: float, *, heard: bool) -> None:
         self._busy_since = t
@@ -78,6 +81,14 @@ class Quiet:
         """The agent was interrupted; by noise, until there are words in it."""
         self._cut_by_noise = by_noise
 
+    def unanswered(self) -> None:
+        """The caller has spoken, and the recogniser has said nothing to it."""
+        self._unanswered = self._policy.nudges and not self._was_unanswered
+
+    def answered(self) -> None:
+        """It has, late: there were no words."""
+        self._unanswered = False
+
     def left(self, t: float) -> float:
         """Seconds until silence is dead air."""
         return self._last_sound + self._policy.dead_air - t
@@ -94,11 +105,14 @@ class Quiet:
         after, reason = self._after or 0.0, "nobody spoke for {:.1f} s"
         if self._cut_by_noise and self._policy.resume_after < after:
             after, reason = self._policy.resume_after, "a sound has cut the agent off, and nobody spoke for {:.1f} s"
+        if self._unanswered and self._policy.dead_air - FILL_LEAD < after:
+            after, reason = self._policy.dead_air - FILL_LEAD, "what was said was not understood, {:.1f} s ago"
         quiet = t - max(self._last_sound, self._asked_at)
         if quiet < after - _TINY:
             return []
         self.busy(t)
-        self._cut_by_noise = False
+        self._was_unanswered = self._was_unanswered or self._unanswered
+        self._cut_by_noise = self._unanswered = False
         self._last_sound = t  # what follows is another silence
         return [TurnDecision(Kind.SILENCE, t, reason.format(quiet), seconds=quiet)]
 

@@ -29,7 +29,9 @@ The rules
    that must not be interrupted is not paused, and what was said is a turn of its own.
 6. *A key* interrupts like a word. Keys pressed are a turn, ended by `#` or two seconds without another.
 7. *Silence* of the caller is told once it has lasted for as long as was asked, counted from the last sound of either
-   side; sooner, after `resume_after`, when a sound without words has interrupted the agent.
+   side; sooner, after `resume_after`, when a sound without words has interrupted the agent, and before it is dead air
+   when the caller has spoken for a second and the recogniser has said nothing at all, the first time that happens
+   since there were words.
 8. *Noise.* Speech of five seconds without a word is none to a recogniser that gives partials, and neither is what goes
    on for `max_silence` and the recogniser's delay after the last word: it is not listened to until there is a gap.
 9. *The agent is never silent.* While the caller has no turn to speak and nobody is heard, the agent is to fill it after
@@ -48,7 +50,7 @@ from voxtrad.conversation.quiet import Quiet
 from voxtrad.conversation.utterances import Backchannel, asks_for_dictation, echoes, same_words
 
 UNDENIABLE = 1.0
-"""Seconds of speech that are an interruption, whatever is said."""
+"""Seconds of speech that are an interruption, whatever is said, and to which a recogniser has something to say."""
 NOISE = 5.0
 """Seconds of speech without a word that are noise."""
 ANSWER = 1.0
@@ -135,6 +137,7 @@ class TurnMachine:
         if (utterance := self._utterance) is None:
             if not text:
                 self._owed_final = self._owed_final and not final
+                self._quiet.answered()
                 return []
             if dropped := self._nothing_new(t, text, final, agent_said):
                 return dropped
@@ -147,6 +150,7 @@ class TurnMachine:
         if not utterance.sounded and text:
             utterance.voiced_until = t
         utterance.take(t, text, final=final, confidence=confidence)
+        utterance.answered = utterance.answered or not self._speech.going_on
         utterance.awaiting_final = not final or self._speech.going_on
         return self._judge(t)
 
@@ -493,6 +497,8 @@ class TurnMachine:
         if not utterance.text:
             self._echo.mistaken()
             self._wordless = (t, utterance)
+            if not utterance.answered and utterance.voiced_until - utterance.started >= UNDENIABLE - SLACK:
+                self._quiet.unanswered()
         elif self.floor in AGENT_HEARD:
             self._murmur = (t, utterance)
         self._settle(t)

@@ -106,6 +106,8 @@ class STTCapabilities:
     """A missing full stop means something."""
     final_delay: float = 0.5
     """Seconds from the end of speech to the final transcript, as usual for the vendor (p99)."""
+    turn_silence: float = 0.0
+    """Seconds of silence in a turn in which one that ends turns itself may say nothing at all."""
     continuous: bool = True
     """Wants all audio, silence too. False: only speech (with pre-roll) is sent, `finalize` ends each utterance."""
 

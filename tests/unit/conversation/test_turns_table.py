@@ -200,3 +200,49 @@ def test_the_reasons_are_for_a_person() -> None:
         assert decision.reason[0] != "_" and len(decision.reason) > 5
     (pause,) = [decision for decision in line.told if decision.kind is Kind.PAUSE]
     assert "ms of speech over the agent" in pause.reason
+
+
+def unanswered(*, seconds: float = 1.2, **policy: object) -> Line:
+    """The caller has said something to which the recogniser says nothing at all."""
+    line = Line(**policy)
+    line.machine.waiting(line.t, 10.0)
+    line.frames(seconds, voiced=True)
+    return line
+
+
+def silences(line: Line, seconds: float = 12.0) -> list[float]:
+    """When the caller's silence is told, in seconds after it began."""
+    began = line.t
+    line.frames(seconds)
+    return [round(decision.at - began, 2) for decision in line.told if decision.kind is Kind.SILENCE]
+
+
+def test_a_caller_to_whom_the_recogniser_says_nothing_is_asked_before_it_is_dead_air_once() -> None:
+    line = unanswered()
+    assert silences(line) == [3.26]
+    line.machine.waiting(line.t, 10.0)
+    line.frames(1.2, voiced=True)
+    line.told.clear()
+    assert silences(line) == [10.0]
+    line.turn()
+    line.tell(line.machine.played(line.t))
+    line.machine.waiting(line.t, 10.0)
+    line.frames(1.2, voiced=True)
+    line.told.clear()
+    assert silences(line) == [3.26], "there were words since"
+
+
+@pytest.mark.parametrize("late", [0.3, 1.0])
+def test_a_recogniser_that_has_heard_no_words_is_believed(late: float) -> None:
+    line = unanswered()
+    line.frames(late)
+    line.tell(line.machine.transcript(line.t, "", final=True))
+    assert silences(line, 8.0) == []
+
+
+def test_a_short_sound_is_no_question() -> None:
+    assert silences(unanswered(seconds=0.8), 9.0) == []
+
+
+def test_who_would_be_led_out_of_the_call_for_silence_has_all_of_it() -> None:
+    assert silences(unanswered(nudges=False), 9.0) == []

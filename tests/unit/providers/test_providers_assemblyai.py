@@ -32,6 +32,8 @@ async def test_it_ends_turns_and_finalize_is_no_reason():
     async with fake_assemblyai(key=KEY) as server:
         stt = build(server, keyterms=["Acme"], min_turn_silence="400ms", vad_threshold=0.5)
         assert stt.capabilities.end_of_turn and not stt.capabilities.punctuates
+        assert stt.capabilities.turn_silence == 1.28
+        assert build(server, max_turn_silence="2s").capabilities.turn_silence == 2.0
         stream = await stt.open(rate=8000, language="en-GB", hints=["order number", "a", "order number"])
         await stream.send(bytes(8000))
         await stream.finalize()

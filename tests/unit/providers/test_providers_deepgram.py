@@ -71,6 +71,14 @@ async def test_flux_ends_turns():
         assert "language" not in query
 
 
+async def test_flux_is_alive_while_nothing_is_said():
+    async with fake_deepgram(threshold=1000) as server:
+        stream = await build(server, model="flux-general-en").open(rate=8000, language="en")
+        await stream.send(bytes(4000))
+        assert await anext(stream.events()) == Transcript("", final=False)
+        await stream.aclose()
+
+
 @pytest.mark.parametrize(
     ("status", "error"),
     [(400, BadRequest), (401, BadKey), (402, QuotaExceeded), (403, BadKey), (429, RateLimited), (503, Unreachable)],

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from voxtrad.providers.base import STTCapabilities, Transcript, TurnSignal, Unreachable
 from voxtrad.providers.fallback.doubt import FIRST_TRUST, LEAST_PATIENCE, LONGEST_TRUST, Doubt
-from voxtrad.providers.fallback.stt import FallbackSTT, silence_before
+from voxtrad.providers.fallback.lines import silence_before
+from voxtrad.providers.fallback.stt import FallbackSTT
 
 pytestmark = pytest.mark.virtual_time
 
@@ -39,15 +40,24 @@ def test_next_to_no_audio_is_no_reason():
     assert doubt.due is None
 
 
-def test_one_that_ends_turns_need_only_have_said_anything():
-    doubt = Doubt(final_delay=0.3, ends_turns=True)
-    doubt.heard(9.0, words=True, final=False)
+def test_one_that_ends_turns_has_in_one_the_silence_that_it_declares_on_top_alone_or_not():
+    for alone in (False, True):
+        doubt = Doubt(final_delay=0.3, ends_turns=True, turn_silence=1.5, alone=alone)
+        doubt.heard(9.0, words=True, final=False)
+        doubt.asked(10.0, seconds=1.0)
+        assert doubt.due == 12.5
+        doubt.heard(12.0, words=False, final=False)
+        assert doubt.due == 14.5
+        doubt.heard(14.0, words=True, final=True)
+        assert doubt.due is None
+
+
+def test_while_one_that_ends_turns_knows_of_none_any_sign_of_life_is_an_answer():
+    doubt = Doubt(final_delay=0.3, ends_turns=True, turn_silence=1.5)
+    doubt.heard(9.0, words=False, final=False)
     doubt.asked(10.0, seconds=1.0)
-    assert doubt.due is None
-    doubt.heard(10.5, words=True, final=True)
-    doubt.asked(20.0, seconds=1.0)
-    assert doubt.due == 21.0
-    doubt.heard(20.5, words=False, final=False)
+    assert doubt.due == 11.0
+    doubt.heard(10.5, words=False, final=False)
     assert doubt.due is None
 
 
@@ -71,6 +81,14 @@ def test_where_nobody_hears_words_it_is_believed_longer_and_longer_until_it_is_h
     assert doubt.due is not None
 
 
+def test_where_nobody_says_anything_it_is_not_believed_the_first_time():
+    doubt = Doubt(final_delay=0.3, ends_turns=False)
+    doubt.unfounded(10.0, mute=True)
+    assert not doubt.trusts(10.0)
+    doubt.unfounded(20.0, mute=True)
+    assert doubt.trusts(20.0) and doubt.trusts(29.0) and not doubt.trusts(30.0)
+
+
 @settings(deadline=None)
 @given(
     st.booleans(),
@@ -80,7 +98,7 @@ def test_where_nobody_hears_words_it_is_believed_longer_and_longer_until_it_is_h
     ),
 )
 def test_a_deadline_is_the_last_questions_or_stays_as_it_was(ends_turns, facts):
-    doubt = Doubt(final_delay=0.5, ends_turns=ends_turns)
+    doubt = Doubt(final_delay=0.5, ends_turns=ends_turns, turn_silence=1.0)
     now = 0.0
     for fact, later in facts:
         now += later
@@ -88,7 +106,7 @@ def test_a_deadline_is_the_last_questions_or_stays_as_it_was(ends_turns, facts):
             case "asked":
                 before = doubt.due
                 doubt.asked(now, seconds=later)
-                assert doubt.due in (before, now + LEAST_PATIENCE)
+                assert doubt.due in (before, now + LEAST_PATIENCE, *([now + LEAST_PATIENCE + 1] if ends_turns else []))
             case "doubted":
                 doubt.doubted()
             case "unfounded":
@@ -317,6 +335,44 @@ async def test_a_lone_recogniser_is_connected_to_again():
         assert lone.streams[0].closed and call.notes.fallbacks == []
 
 
+async def test_a_lone_recogniser_that_says_nothing_twice_goes_on_by_the_newer_connection():
+    lone = Ears("a")
+    async with Call(lone) as call:
+        await call.says()
+        await asyncio.sleep(8.0)
+        assert [stream.closed for stream in lone.streams] == [True, False]
+        for _ in range(3):  # and is not connected to for every noise
+            await call.says()
+            await asyncio.sleep(7.0)
+        assert len(lone.streams) == 3
+
+
+async def test_what_is_said_while_an_opinion_is_awaited_is_another_question():
+    first, second = Ears("a"), Ears("b")
+    async with Call(first, second) as call:
+        await call.says()
+        await asyncio.sleep(2.0)
+        await call.says()
+        await asyncio.sleep(1.1)
+        assert second.streams[0].closed and second.streams[1].heard == SECOND * 2
+        second.streams[1].says.put_nowait(Transcript("hello", final=True))
+        await asyncio.sleep(0.01)
+        assert call.events == [Transcript("hello", final=True)]
+
+
+async def test_who_takes_over_is_doubted_too():
+    every = first, second, third = [Ears(name) for name in "abc"]
+    async with Call(*every) as call:
+        await call.says()
+        await asyncio.sleep(1.1)
+        second.streams[0].says.put_nowait(Transcript("hell", final=False))
+        await asyncio.sleep(1.1)
+        assert first.streams[0].closed and third.streams
+        third.streams[0].says.put_nowait(Transcript("hello", final=True))
+        await asyncio.sleep(0.01)
+        assert call.events == [Transcript("hello", final=True)]
+
+
 async def test_a_lone_recogniser_that_breaks_is_connected_to_again_once():
     lone = Ears("a")
     async with Call(lone) as call:
@@ -332,12 +388,12 @@ async def test_a_lone_recogniser_that_breaks_is_connected_to_again_once():
 
 
 async def test_one_that_ends_turns_is_not_hurried():
-    first, second = Ears("a", end_of_turn=True), Ears("b")
+    first, second = Ears("a", end_of_turn=True, turn_silence=3.0), Ears("b")
     async with Call(first, second) as call:
-        first.streams[0].says.put_nowait(TurnSignal("started"))
+        first.streams[0].says.put_nowait(TurnSignal("started", "hello"))
         await asyncio.sleep(0.01)
         await call.says()
-        await asyncio.sleep(4.0)
+        await asyncio.sleep(3.9)
         assert not second.streams
         first.streams[0].says.put_nowait(TurnSignal("end", "hello"))
         await asyncio.sleep(0.01)

@@ -547,8 +547,29 @@ async def test_when_all_recognisers_fail_the_error_is_raised():
     stt = FallbackSTT([first := Ears("a"), Ears("b", opening=[BadKey("no", provider="b")])])
     stream = await stt.open(rate=8000, language="en")
     first.streams[0].says.put_nowait(gone())
-    with pytest.raises(ProviderError):
+    failing = asyncio.ensure_future(anext(stream.events()))
+    await asyncio.sleep(0.1)
+    first.streams[1].says.put_nowait(gone())  # it was connected to again
+    with pytest.raises(BadKey):
+        await failing
+    await stream.aclose()
+    await stt.aclose()
+
+
+@pytest.mark.parametrize("error", [gone, lambda name: BadKey("no", provider=name)])
+async def test_those_who_only_accept_connections_to_close_them_are_not_asked_for_ever(error):
+    class Closing(Ears):
+        async def open(self, **asked):
+            stream = await super().open(**asked)
+            stream.says.put_nowait(error(self.name))
+            return stream
+
+    every = [Closing("a"), Closing("b")]
+    stt = FallbackSTT(every)
+    stream = await stt.open(rate=8000, language="en")
+    with pytest.raises(type(error("a"))):
         await anext(stream.events())
+    assert all(len(ears.streams) <= 2 for ears in every)
     await stream.aclose()
     await stt.aclose()
 

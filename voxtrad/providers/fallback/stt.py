@@ -7,11 +7,11 @@ One that fails is replaced by the next, which hears that audio from its beginnin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import suppress
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from functools import partial
 
-from voxtrad.audio.levels import dbfs
 from voxtrad.providers.base import (
     ProviderError,
     ProviderTimeout,
@@ -19,21 +19,16 @@ from voxtrad.providers.base import (
     STTCapabilities,
     STTEvent,
     Transcript,
-    TranscriptStream,
     TurnSignal,
     Unreachable,
 )
-from voxtrad.providers.fallback.circle import Circle, Deadlines, Nobody, Observer, within
-from voxtrad.providers.fallback.doubt import Doubt
+from voxtrad.providers.fallback.circle import Circle, Deadlines, Nobody, Observer, again, within
+from voxtrad.providers.fallback.lines import Carried, Line
 
-_CARRIED = 30.0
-"""Seconds of the utterance under way that are kept for the next recogniser."""
-_QUIET = -50.0
-"""dBFS up to which audio is the silence of a telephone line."""
 _PROBED = 8000
 """Samples per second of a probe, and the bytes of it: half a second."""
-_PROVEN = 10.0
-"""Seconds for which a recogniser must have been at it, or have said something, to be connected to again."""
+_TRIES = 2
+"""How often one may break that has proven nothing before."""
 
 
 class FallbackSTT:
@@ -74,52 +69,7 @@ class FallbackSTT:
         await self._circle.aclose()
 
 
-class _Line:
-    """A connection to one of the recognisers, and the task that reads from it."""
-
-    def __init__(self, index: int, provider: SpeechToText, given: int, *, alone: bool) -> None:
-        self.index = index
-        self.provider = provider
-        self.stream: TranscriptStream | None = None
-        self.given = given
-        """How far into the call's audio it was given it, in bytes."""
-        self.live = False
-        """It has had all that came before, and is given what comes now."""
-        self.late = False
-        """It is asked about an utterance that is over: its first guesses would be taken for all that was said."""
-        self.spoke = False
-        self.since = _now()
-        declared = provider.capabilities
-        self.doubt = Doubt(final_delay=declared.final_delay, ends_turns=declared.end_of_turn, alone=alone)
-        self.task: asyncio.Task[None] | None = None
-
-    @property
-    def proven(self) -> bool:
-        return self.spoke or _now() - self.since >= _PROVEN
-
-    async def send(self, pcm: bytes) -> None:
-        """A failure shows in what is read."""
-        if self.stream is not None:
-            with suppress(ProviderError):
-                await self.stream.send(pcm)
-
-    async def finalize(self) -> None:
-        if self.stream is not None:
-            with suppress(ProviderError):
-                await self.stream.finalize()
-
-    async def aclose(self) -> None:
-        self.live = False
-        task, self.task = self.task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
-        stream, self.stream = self.stream, None
-        if stream is not None:
-            await stream.aclose()
-
-
-_News = tuple[_Line | None, STTEvent | BaseException | None]
+_News = tuple[Line | None, STTEvent | BaseException | None]
 """What a line has said, why it broke, or that it has ended; without a line, that there may be something to look at."""
 
 
@@ -141,15 +91,17 @@ class FallbackStream:
         self._rate = rate
         self._language = language
         self._hints = hints
-        self._line: _Line | None = None
-        self._second: _Line | None = None
+        self._line: Line | None = None
+        self._second: Line | None = None
         """Whose opinion is asked, while the other is doubted."""
         self._opinion_due = 0.0
+        self._stopped_since = False
+        """The caller has spoken again since it was asked."""
         self._news: asyncio.Queue[_News] = asyncio.Queue()
-        self._carried = bytearray()
-        self._position = 0
+        self._carried = Carried(rate)
         self._finalized = False
         self._closed = False
+        self._broke: Counter[int] = Counter()
 
     async def connect(self) -> None:
         self._line = await self._open(self._circle.order())
@@ -157,12 +109,10 @@ class FallbackStream:
     async def send(self, pcm: bytes) -> None:
         """Feed audio. A failure shows in `events`, which is where it is dealt with."""
         self._finalized = self._finalized and self._declared.continuous
-        self._position += len(pcm)
-        self._carried += pcm
-        del self._carried[: max(0, len(self._carried) - int(_CARRIED * self._rate) * 2)]
+        self._carried.add(pcm)
         for line in (self._line, self._second):
             if line is not None and line.live:
-                line.given = self._position
+                line.given = self._carried.position
                 await line.send(pcm)
 
     async def finalize(self) -> None:
@@ -172,6 +122,10 @@ class FallbackStream:
                 await line.finalize()
         if self._line is not None and self._second is None:
             self._await_final(self._line)
+        elif self._second is not None and self._second.live:
+            self._stopped_since = True
+            self._opinion_due = min(self._opinion_due, _now() + self._second.doubt.patience)
+            self._tell(None)
 
     async def events(self) -> AsyncIterator[STTEvent]:
         """See `TranscriptStream.events`. Raises the error of the last that was tried."""
@@ -190,7 +144,7 @@ class FallbackStream:
                     self._carried.clear()
                     await self._dismiss()
                 elif _words(news):
-                    await self._promote(line)
+                    await self._promote(line, news)
                     for told in self._told(line, news):
                         yield told
             elif isinstance(news, ProviderError):
@@ -208,14 +162,14 @@ class FallbackStream:
         for line in lines:
             if line is not None:
                 await line.aclose()
-        self._news.put_nowait((None, None))
+        self._tell(None)
 
     # --- one that says nothing ----------------------------------------------------------------------------------------
 
-    def _await_final(self, line: _Line) -> None:
-        line.doubt.asked(_now(), seconds=len(self._carried) / 2 / self._rate)
+    def _await_final(self, line: Line) -> None:
+        line.doubt.asked(_now(), seconds=self._carried.seconds)
         if line.doubt.due is not None:
-            self._news.put_nowait((None, None))
+            self._tell(None)
 
     async def _next_news(self) -> _News:
         """What is told next; nothing when it is time to look."""
@@ -227,36 +181,49 @@ class FallbackStream:
             return None, None
 
     async def _look(self) -> None:
-        if self._second is not None:
-            if _now() >= self._opinion_due:
-                await self._dismiss()
-        elif self._line is not None and self._line.doubt.due is not None and _now() >= self._line.doubt.due:
-            self._ask_another(self._line)
+        line, second = self._line, self._second
+        if line is None:
+            return
+        if second is None:
+            if line.doubt.due is not None and _now() >= line.doubt.due:
+                self._ask_another(line)
+        elif _now() >= self._opinion_due:
+            await self._disregard(line, second)
 
-    def _ask_another(self, line: _Line) -> None:
+    async def _disregard(self, line: Line, second: Line) -> None:
+        """It has not said anything either. Of two such to the same recogniser the newer is the likelier to hear."""
+        if second.live and second.index == line.index:
+            second.doubt = line.doubt
+            self._line, self._second, line = second, line, second
+        await self._dismiss(mute=True)
+        if self._stopped_since and not line.doubt.trusts(_now()):
+            self._ask_another(line)
+
+    def _ask_another(self, line: Line) -> None:
         """The next in the list; where there is none, the same one, by another connection."""
         line.doubt.doubted()
+        self._stopped_since = False
         index = next((index for index in self._circle.order() if index != line.index), line.index)
         second = self._line_to(index)
         self._opinion_due = _now() + self._deadlines.connect + max(2.0, 2 * second.provider.capabilities.final_delay)
         self._second = second
-        self._start(second, self._connect_and_read(second))
+        second.start(self._connect_and_read(second), partial(self._tell, second))
 
-    async def _connect_and_read(self, line: _Line) -> None:
+    async def _connect_and_read(self, line: Line) -> None:
         async with within(self._deadlines.connect, line.provider.name, "connecting"):
-            line.stream = await line.provider.open(rate=self._rate, language=self._language, hints=self._hints)
+            await line.open(rate=self._rate, language=self._language, hints=self._hints)
         await self._catch_up(line)
-        await self._read(line, line.stream)
+        await self._read(line)
 
-    async def _dismiss(self) -> None:
-        """There were no words, by the second opinion, or it has none."""
+    async def _dismiss(self, *, mute: bool = False) -> None:
+        """There were no words, by the second opinion, or it has none; `mute`: it has said nothing."""
         second, self._second = self._second, None
         if self._line is not None:
-            self._line.doubt.unfounded(_now())
+            self._line.doubt.unfounded(_now(), mute=mute)
         if second is not None:
             await second.aclose()
 
-    async def _promote(self, second: _Line) -> None:
+    async def _promote(self, second: Line, event: STTEvent) -> None:
         """It heard words where the other was silent: from now on it is the one."""
         silent, self._line, self._second = self._line, second, None
         if silent is not None:
@@ -265,13 +232,16 @@ class FallbackStream:
             await silent.aclose()
         self._circle.worked(second.index)
         second.spoke = True
+        second.doubt.heard(_now(), words=True, final=_ends(event))
+        if not _ends(event):
+            self._await_final(second)
 
-    async def _note(self, line: _Line, event: STTEvent) -> None:
+    async def _note(self, line: Line, event: STTEvent) -> None:
         """It is alive."""
         if not line.spoke and not line.provider.capabilities.continuous:
             self._circle.worked(line.index)
         line.spoke = True
-        final = event.final if isinstance(event, Transcript) else event.kind == "end"
+        final = _ends(event)
         line.doubt.heard(_now(), words=_words(event), final=final)
         if (second := self._second) is not None and (final or _words(event)):
             self._second = None
@@ -281,18 +251,16 @@ class FallbackStream:
 
     # --- one that fails -----------------------------------------------------------------------------------------------
 
-    async def _replace(self, broken: _Line, error: ProviderError) -> None:
+    async def _replace(self, broken: Line, error: ProviderError) -> None:
         """Go on with another, which hears the utterance under way from its beginning; at last with the same again."""
         second, self._second = self._second, None
-        order = [index for index in self._circle.order() if index != broken.index]
+        order = self._still_to_try(broken, error)
         then = second.index if second is not None else order[0] if order else None
         self._circle.failed(broken.index, error, then=then if then != broken.index else None)
         await broken.aclose()
         if second is not None:
             self._line = second
             return
-        if broken.proven and error.retryable:
-            order.append(broken.index)
         if not order:
             raise error
         line = await self._open(order)
@@ -301,14 +269,24 @@ class FallbackStream:
         else:
             self._line = line
 
-    async def _open(self, order: Sequence[int]) -> _Line:
+    def _still_to_try(self, broken: Line, error: ProviderError) -> list[int]:
+        """The others, and the same one again where that may help. Since anybody has worked nobody breaks three times,
+        nor twice where it was refused: who only accepts a connection to close it must not be asked for ever.
+        """
+        if broken.proven:
+            self._broke.clear()
+        self._broke[broken.index] += 1 if again(error) or (broken.proven and error.retryable) else _TRIES
+        order = [index for index in self._circle.order() if index != broken.index]
+        return [index for index in (*order, broken.index) if self._broke[index] < _TRIES]
+
+    async def _open(self, order: Sequence[int]) -> Line:
         for position, index in enumerate(order):
             then = order[position + 1] if position + 1 < len(order) else None
             line = self._line_to(index)
             name = line.provider.name
             try:
                 async with within(None if then is None else self._deadlines.connect, name, "connecting"):
-                    line.stream = await line.provider.open(rate=self._rate, language=self._language, hints=self._hints)
+                    await line.open(rate=self._rate, language=self._language, hints=self._hints)
             except ProviderError as error:
                 self._circle.failed(index, error, then=then)
                 if then is None:
@@ -317,44 +295,31 @@ class FallbackStream:
                 if line.provider.capabilities.continuous:  # for others connecting proves nothing
                     self._circle.worked(index)
                 await self._catch_up(line)
-                self._start(line, self._read(line, line.stream))
+                line.start(self._read(line), partial(self._tell, line))
                 return line
         raise AssertionError("a list of providers is never empty")
 
     # --- lines --------------------------------------------------------------------------------------------------------
 
-    def _line_to(self, index: int) -> _Line:
-        begins = silence_before(bytes(self._carried), self._rate)
+    def _line_to(self, index: int) -> Line:
         providers = self._circle.providers
-        given = self._position - len(self._carried) + begins
-        return _Line(index, providers[index], given, alone=len(providers) == 1)
+        return Line(index, providers[index], self._carried.begins(), alone=len(providers) == 1)
 
-    async def _catch_up(self, line: _Line) -> None:
-        """Give it the audio of the utterance under way, and what comes meanwhile."""
-        while line.given < self._position:
-            missing = bytes(self._carried[-(self._position - line.given) :])
-            line.given = self._position
-            await line.send(missing)
-        line.live = True
+    async def _catch_up(self, line: Line) -> None:
+        await line.catch_up(self._carried)
         if self._finalized:
             line.late = True
             await line.finalize()
             if line is not self._second:
                 self._await_final(line)
 
-    async def _read(self, line: _Line, stream: TranscriptStream) -> None:
-        async for event in stream.events():
-            self._news.put_nowait((line, event))
+    async def _read(self, line: Line) -> None:
+        await line.read(partial(self._tell, line))
 
-    def _start(self, line: _Line, work: Coroutine[None, None, None]) -> None:
-        def over(task: asyncio.Task[None]) -> None:
-            if not task.cancelled():
-                self._news.put_nowait((line, task.exception()))
+    def _tell(self, line: Line | None, news: STTEvent | BaseException | None = None) -> None:
+        self._news.put_nowait((line, news))
 
-        line.task = asyncio.create_task(work, name=f"stt-{line.provider.name}-events")
-        line.task.add_done_callback(over)
-
-    def _told(self, line: _Line, event: STTEvent) -> list[STTEvent]:
+    def _told(self, line: Line, event: STTEvent) -> list[STTEvent]:
         """The event as one who knows the declared capabilities expects it."""
         if isinstance(event, TurnSignal):
             if event.kind == "end":
@@ -372,17 +337,13 @@ class FallbackStream:
         return [event]
 
 
-def silence_before(pcm: bytes, rate: int) -> int:
-    """How many bytes come before the first sound and half a second before that; none where there is no sound."""
-    frame = rate // 50 * 2
-    for at in range(0, len(pcm) - frame + 1, frame):
-        if dbfs(pcm[at : at + frame]) > _QUIET:
-            return max(0, at - 25 * frame)
-    return 0
-
-
 def _words(event: STTEvent) -> bool:
     return bool(event.text)
+
+
+def _ends(event: STTEvent) -> bool:
+    """Whether nothing more is to come of what was said."""
+    return event.final if isinstance(event, Transcript) else event.kind == "end"
 
 
 def _heard_nothing(event: STTEvent) -> bool:

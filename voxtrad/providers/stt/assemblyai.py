@@ -46,6 +46,8 @@ _SHORTEST, _LONGEST = 0.05, 1.0
 _MOST_KEYTERMS = 100
 _LONGEST_KEYTERM = 50
 _HEARTBEAT = 10.0
+_TURN_SILENCE = 1.28
+"""Seconds of silence after which AssemblyAI ends a turn in any case, unless it is told otherwise."""
 
 
 class AssemblyAIConnection(NetworkConnection):
@@ -97,7 +99,11 @@ class AssemblyAI:
     def capabilities(self) -> STTCapabilities:
         options = self._options
         return STTCapabilities(
-            partials=True, end_of_turn=options.ends_turns, punctuates=options.format_turns, final_delay=0.42
+            partials=True,
+            end_of_turn=options.ends_turns,
+            punctuates=options.format_turns,
+            final_delay=0.42,
+            turn_silence=_TURN_SILENCE if options.max_turn_silence is None else options.max_turn_silence,
         )
 
     async def open(self, *, rate: int, language: str, hints: Sequence[str] = ()) -> AssemblyAIStream:

@@ -297,8 +297,8 @@ class FluxStream(_Stream):
                 return [TurnSignal("resumed", text)]
             case "StartOfTurn":
                 return [TurnSignal("started", text), *([Transcript(text, final=False)] if text else [])]
-            case _:
-                return [Transcript(text, final=False)] if text else []
+            case _:  # every quarter of a second of audio, without words too: it is alive
+                return [Transcript(text, final=False)]
 
 
 def _build(name: str, connection: DeepgramConnection, options: DeepgramOptions) -> SpeechToText:
