@@ -85,8 +85,8 @@ TABLE: dict[tuple[Floor, Fact], tuple[Floor, Kind | None]] = {
 }
 """What a fact does to the floor; a pair that is not here changes nothing."""
 
-AGENT_HEARD = frozenset({Floor.SPEAKING, Floor.HELD_SPEECH})
-HELD = frozenset({Floor.HELD_ANSWER, Floor.HELD_SPEECH})
+AGENT_HEARD = (Floor.SPEAKING, Floor.HELD_SPEECH)
+HELD = (Floor.HELD_ANSWER, Floor.HELD_SPEECH)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ utterance says so far. Pure: facts and their times come in. What it means for th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from voxtrad.conversation.utterances import Backchannel, Unfinished, beyond, overlap, same_words, unfinished
 
@@ -220,3 +220,96 @@ class Settled:
         if final and self.partial and (not fresh or overlap(text, self.partial) >= 0.5):
             return ""  # the final transcript that was not waited for, in other words
         return text
+
+
+class Memory:
+    """What was decided on already, and what may still be told of it: words come late."""
+
+    __slots__ = ("_murmur", "_settled", "_wordless", "owed_final")
+
+    def __init__(self) -> None:
+        self.owed_final = False
+        """A final transcript of what was decided already may still come."""
+        self._settled: Settled | None = None
+        self._wordless: tuple[float, Utterance] | None = None
+        """What was dropped because no words came for it, and when: they may come late."""
+        self._murmur: tuple[float, Utterance] | None = None
+        """Backchannel that was dropped, and when: an answer, if the agent is about to finish."""
+
+    def settle(self, t: float, utterance: Utterance) -> None:
+        """It is decided."""
+        if utterance.text:
+            self._settled = Settled(utterance.text, utterance.partial, t)
+            self.owed_final = utterance.awaiting_final
+
+    def drop(self, t: float, utterance: Utterance, *, over_agent: bool) -> None:
+        """It was no utterance, as it seems."""
+        if not utterance.text:
+            self._wordless = (t, utterance)
+        elif over_agent:
+            self._murmur = (t, utterance)
+
+    def final_came(self, final: bool = True) -> None:
+        self.owed_final = self.owed_final and not final
+
+    def news_in(self, t: float, text: str, *, final: bool, fresh: bool) -> str:
+        """As of the utterance on which was decided last."""
+        return text if self._settled is None else self._settled.news_in(t, text, final=final, fresh=fresh)
+
+    def answered(self, audible_at: float) -> None:
+        """The agent has answered, heard since then: the same words again are said again."""
+        if not self.owed_final and self._settled is not None and self._settled.at <= audible_at:
+            self._settled = None
+
+    def worded(self, t: float, *, speaking: bool) -> Utterance | None:
+        """Words come: the sound they are for, where it was taken for none."""
+        wordless, self._wordless = self._wordless, None
+        return wordless[1] if wordless is not None and not speaking and t - wordless[0] <= LATE else None
+
+    def murmured(self, since: float) -> Utterance | None:
+        """The backchannel that was dropped since then, once."""
+        murmur, self._murmur = self._murmur, None
+        return murmur[1] if murmur is not None and murmur[0] >= since else None
+
+    def forget_murmur(self) -> None:
+        self._murmur = None
+
+    def snapshot(self) -> dict[str, object]:
+        """The whole state, to print."""
+        return {
+            "settled": asdict(self._settled) if self._settled is not None else None,
+            "owed_final": self.owed_final,
+            "wordless": self._wordless[0] if self._wordless is not None else None,
+            "murmur": self._murmur[1].text if self._murmur is not None else None,
+        }
+
+
+class Keys:
+    """Keys that the caller presses, until they are a turn."""
+
+    GAP = 2.0
+    """Seconds after which pressed keys are a turn."""
+
+    __slots__ = ("at", "pressed")
+
+    def __init__(self) -> None:
+        self.pressed = ""
+        self.at = 0.0
+        """When the last one was pressed."""
+
+    def press(self, t: float, key: str) -> bool:
+        """Whether it ends what was pressed."""
+        self.at = t
+        if key == "#" and self.pressed:
+            return True
+        self.pressed += key
+        return False
+
+    def complete(self, t: float) -> bool:
+        """Whether no other has come for long enough."""
+        return bool(self.pressed) and t - self.at >= self.GAP - SLACK
+
+    def take(self) -> str:
+        """What was pressed."""
+        pressed, self.pressed = self.pressed, ""
+        return pressed

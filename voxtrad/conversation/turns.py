@@ -45,18 +45,15 @@ from dataclasses import asdict
 from math import inf
 
 from voxtrad.conversation.floor import AGENT_HEARD, HELD, TABLE, Fact, Floor, Kind, Turn, TurnDecision, TurnPolicy
-from voxtrad.conversation.hearing import ECHO_TAIL, HANGOVER, LATE, SLACK, EchoGuard, Settled, Speech, Utterance
+from voxtrad.conversation.hearing import ECHO_TAIL, HANGOVER, SLACK, EchoGuard, Keys, Memory, Speech, Utterance
+from voxtrad.conversation.judgement import UNDENIABLE, meant, milliseconds, patience, patience_with_noise
 from voxtrad.conversation.quiet import Quiet
 from voxtrad.conversation.utterances import Backchannel, asks_for_dictation, echoes, same_words
 
-UNDENIABLE = 1.0
-"""Seconds of speech that are an interruption, whatever is said, and to which a recogniser has something to say."""
 NOISE = 5.0
 """Seconds of speech without a word that are noise."""
 ANSWER = 1.0
 """Backchannel in the last so many seconds of what the agent says is an answer to it."""
-KEY_GAP = 2.0
-"""Seconds after which pressed keys are a turn."""
 
 
 class TurnMachine:
@@ -70,11 +67,8 @@ class TurnMachine:
         self._speech = Speech()
         self._echo = EchoGuard()
         self._utterance: Utterance | None = None
-        self._settled: Settled | None = None
-        self._owed_final = False
-        """A final transcript of what was decided already may still come."""
-        self._keys = ""
-        self._key_at = 0.0
+        self._memory = Memory()
+        self._keys = Keys()
         self._interruptible = True
         self._dictation_asked = False
         self._audible_at = 0.0
@@ -83,10 +77,6 @@ class TurnMachine:
         """The beginning of the speech for which the agent was held back already: it is not held back for it twice."""
         self._merged = False
         """A turn was taken back, and waits for more words or to be handed over again."""
-        self._murmur: tuple[float, Utterance] | None = None
-        """Backchannel that was dropped, and when: an answer, if the agent is about to finish."""
-        self._wordless: tuple[float, Utterance] | None = None
-        """What was dropped because no words came for it, and when: they may come late."""
         self._over = False
 
     # --- facts from the ears ------------------------------------------------------------------------------------------
@@ -107,7 +97,7 @@ class TurnMachine:
             self._quiet.heard(t - ECHO_TAIL)
             voiced = self._echo.is_caller(level, playout, voiced=voiced, speaking=speech.going_on)
         change = speech.frame(t, voiced)
-        if change is None and not speech.going_on and self._utterance is None and not self._keys:
+        if change is None and not speech.going_on and self._utterance is None and not self._keys.pressed:
             return (
                 self._quiet.judge(t, listening=self.floor is Floor.LISTENING)
                 if self.floor not in HELD
@@ -136,15 +126,15 @@ class TurnMachine:
         text = text.strip()
         if (utterance := self._utterance) is None:
             if not text:
-                self._owed_final = self._owed_final and not final
+                self._memory.final_came(final)
                 self._quiet.answered()
                 return []
             if dropped := self._nothing_new(t, text, final, agent_said):
                 return dropped
             text = self._news(t, text, final)
             utterance = self._open(t)
-        elif final and self._owed_final:
-            self._owed_final = False
+        elif final and self._memory.owed_final:
+            self._memory.final_came()
             if text and not (text := self._news(t, text, final)):
                 return [TurnDecision(Kind.DROP, t, "late transcript of what was decided already")]
         if not utterance.sounded and text:
@@ -183,13 +173,10 @@ class TurnMachine:
         """The caller pressed a key."""
         if self._over:
             return []
-        self._key_at = t
         self._quiet.heard(t)
+        ended = self._keys.press(t, digit)
         decisions = self._fact(Fact.MEANT, t, f"key {digit}") if self._may_interrupt() else []
-        if digit == "#" and self._keys:
-            return decisions + self._end_keys(t, "ended by #")
-        self._keys += digit
-        return decisions
+        return decisions + self._end_keys(t, "ended by #") if ended else decisions
 
     # --- facts from the dialogue and the mouth ------------------------------------------------------------------------
 
@@ -238,16 +225,16 @@ class TurnMachine:
         if self._over:
             return []
         heard = self.floor in AGENT_HEARD
-        if heard and not self._owed_final and self._settled is not None and self._settled.at <= self._audible_at:
-            self._settled = None  # it was answered: the same words again are said again
+        if heard:
+            self._memory.answered(self._audible_at)
         self._interruptible = True
         self._quiet.agent_finished(t, heard=heard)
         if text:
             self._dictation_asked = asks_for_dictation(text, self.policy.language)
         decisions = self._fact(Fact.PLAYED, t, "the agent has finished")
-        murmur, self._murmur = self._murmur, None
-        if heard and murmur is not None and t - murmur[0] <= ANSWER and self._utterance is None:
-            self._utterance = murmur[1]
+        murmur = self._memory.murmured(since=t - ANSWER)
+        if heard and murmur is not None and self._utterance is None:
+            self._utterance = murmur
             decisions += self._judge(t)
         return decisions
 
@@ -261,10 +248,10 @@ class TurnMachine:
             return []
         self._over = True
         utterance = self._utterance
-        text = " ".join(part for part in (utterance.text if utterance else "", self._keys) if part)
+        text = " ".join(part for part in (utterance.text if utterance else "", self._keys.pressed) if part)
         if not text:
             return []
-        heard = utterance.voiced_until if utterance else self._key_at
+        heard = utterance.voiced_until if utterance else self._keys.at
         turn = Turn(text, voiced_until=heard, decided_at=t, keys=utterance is None)
         return [TurnDecision(Kind.LEFT, t, "the call ended", turn=turn)]
 
@@ -277,7 +264,7 @@ class TurnMachine:
     @property
     def undecided(self) -> bool:
         """Something was heard of the caller that is not a turn yet, and not dropped."""
-        return self._utterance is not None or bool(self._keys)
+        return self._utterance is not None or bool(self._keys.pressed)
 
     def snapshot(self) -> dict[str, object]:
         """The whole state, to print."""
@@ -285,14 +272,11 @@ class TurnMachine:
             "floor": self.floor.name,
             "speaking": self._speech.going_on,
             "utterance": asdict(self._utterance) if self._utterance is not None else None,
-            "settled": asdict(self._settled) if self._settled is not None else None,
-            "owed_final": self._owed_final,
-            "keys": self._keys,
+            **self._memory.snapshot(),
+            "keys": self._keys.pressed,
             "interruptible": self._interruptible,
             "dictation_asked": self._dictation_asked,
             "merged": self._merged,
-            "wordless": self._wordless[0] if self._wordless is not None else None,
-            "murmur": self._murmur[1].text if self._murmur is not None else None,
             "held_since": self._held_since,
             "held_for": self._held_for,
             "echo_db": round(self._echo.gain, 1),
@@ -318,36 +302,32 @@ class TurnMachine:
 
     def _open(self, t: float) -> Utterance:
         """An utterance begins; or words come, late, for a sound that was taken for none."""
-        speech, wordless = self._speech, self._wordless
-        self._wordless = None
-        if wordless is not None and not speech.going_on and t - wordless[0] <= LATE:
-            self._utterance = wordless[1]
-            return wordless[1]
-        started = speech.started if speech.going_on else t
-        self._utterance = Utterance(started, t, sounded=speech.going_on, worded_at=t)
+        speech = self._speech
+        self._utterance = self._memory.worded(t, speaking=speech.going_on)
+        if self._utterance is None:
+            started = speech.started if speech.going_on else t
+            self._utterance = Utterance(started, t, sounded=speech.going_on, worded_at=t)
         return self._utterance
 
     def _nothing_new(self, t: float, text: str, final: bool, agent_said: str) -> list[TurnDecision]:
         """Words without new speech: of what was decided already, or the agent's own."""
         if not self._news(t, text, final):
-            self._owed_final = self._owed_final and not final
+            self._memory.final_came(final)
             return [TurnDecision(Kind.DROP, t, "late transcript of what was decided already")]
         if agent_said and echoes(text, agent_said):
             return [TurnDecision(Kind.DROP, t, f"the agent's own words: '{text}'")]
         return []
 
     def _news(self, t: float, text: str, final: bool) -> str:
-        if self._settled is None:
-            return text
-        return self._settled.news_in(t, text, final=final, fresh=self._utterance is not None)
+        return self._memory.news_in(t, text, final=final, fresh=self._utterance is not None)
 
     # --- what follows -------------------------------------------------------------------------------------------------
 
     def _judge(self, t: float, ended: str = "") -> list[TurnDecision]:
         """What follows from all that is known now."""
         decisions = self._judge_interruption(t)
-        if self._keys and t - self._key_at >= KEY_GAP - SLACK:
-            decisions += self._end_keys(t, f"{KEY_GAP:.0f} s without another key")
+        if self._keys.complete(t):
+            decisions += self._end_keys(t, f"{Keys.GAP:.0f} s without another key")
         if self._utterance is not None:
             decisions += self._judge_end(t, self._utterance, ended)
         elif self.floor in HELD and not self._speech.going_on:
@@ -358,30 +338,23 @@ class TurnMachine:
 
     def _judge_interruption(self, t: float) -> list[TurnDecision]:
         floor, policy, utterance, speech = self.floor, self.policy, self._utterance, self._speech
-        if self._keys and floor not in AGENT_HEARD:
-            return self._fact(Fact.MEANT, t, f"keys {self._keys}, pressed while the agent could not be interrupted")
+        if (keys := self._keys.pressed) and floor not in AGENT_HEARD:
+            return self._fact(Fact.MEANT, t, f"keys {keys}, pressed while the agent could not be interrupted")
         if floor is Floor.LISTENING or utterance is None or not self._may_interrupt():
             return []
-        count = utterance.content(self._backchannel) if utterance.text else 0
-        words = f"{count} word{'s' * (count != 1)}: '{utterance.text}'"
         over_agent = floor in AGENT_HEARD
         began = max(speech.started, self._audible_at) if over_agent else speech.started
         lasting = speech.voiced_until - began if speech.going_on else -1.0
-        if count >= (max(1, policy.min_words) if over_agent else 1):
-            return self._fact(Fact.MEANT, t, words)
-        if not policy.partials and lasting >= policy.min_speech - SLACK:
-            return self._fact(Fact.MEANT, t, f"{_ms(lasting)} of speech, no partial transcripts to wait for")
-        if over_agent and not policy.min_words and lasting >= policy.min_speech - SLACK:
-            return self._fact(Fact.MEANT, t, f"{_ms(lasting)} of speech, no words demanded")
-        if over_agent and lasting >= UNDENIABLE - SLACK:
-            return self._fact(Fact.MEANT, t, f"{_ms(lasting)} of speech")
+        words = utterance.content(self._backchannel) if utterance.text else 0
+        if why := meant(policy, words=words, text=utterance.text, lasting=lasting, over_agent=over_agent):
+            return self._fact(Fact.MEANT, t, why)
         if floor in HELD and t - self._held_since >= policy.resume_after - SLACK:
             return self._fact(Fact.NOTHING, t, f"no words within {policy.resume_after:g} s")
         if speech.going_on and self._held_for != speech.started:
             if floor is Floor.THINKING:
                 return self._fact(Fact.ONSET, t, "the caller speaks before the answer was heard")
             if floor is Floor.SPEAKING and lasting >= policy.pause_after - SLACK:
-                return self._fact(Fact.LASTING, t, f"{_ms(lasting)} of speech over the agent")
+                return self._fact(Fact.LASTING, t, f"{milliseconds(lasting)} of speech over the agent")
         return []
 
     def _judge_end(self, t: float, utterance: Utterance, ended: str) -> list[TurnDecision]:
@@ -400,17 +373,9 @@ class TurnMachine:
             return [] if late else self._drop(t, f"fewer than {policy.min_words} words: '{text}'")
         if ended:
             return self._end(t, ended)
-        wait, reason = policy.min_silence, f"{_ms(policy.min_silence)} of silence"
-        more = utterance.unfinished(
-            policy.language, punctuates=policy.punctuates, dictation_asked=self._dictation_asked
-        )
-        if policy.end_of_turn:
-            wait, reason = policy.max_silence, "the recogniser did not tell the end of the turn"
-        elif more:
-            wait = min(policy.max_silence, 3 * policy.min_silence) if more.dictating else policy.max_silence
-            reason = f"{wait:g} s of silence, although {more.reason}"
+        wait, reason, finished = patience(policy, utterance, dictation_asked=self._dictation_asked)
         decisions: list[TurnDecision] = []
-        if policy.speculate == "partial" and not more and not policy.end_of_turn:
+        if policy.speculate == "partial" and finished:
             decisions = self._draft(t, text, "the caller stopped")
         if silence < wait - SLACK or late:
             return decisions
@@ -429,10 +394,10 @@ class TurnMachine:
             reason = f"{NOISE:g} s of sound without a word"
             self._speech.disregard(t)
             return self._stop(t, reason) + self._drop(t, reason)
-        patience = max(policy.max_silence, policy.min_silence) + policy.final_delay
-        if t - utterance.worded_at < patience - SLACK or self.floor is not Floor.LISTENING:
+        wait = patience_with_noise(policy)
+        if t - utterance.worded_at < wait - SLACK or self.floor is not Floor.LISTENING:
             return []
-        reason = f"no new words for {patience:g} s, although the line is not silent"
+        reason = f"no new words for {wait:g} s, although the line is not silent"
         self._speech.disregard(t)
         return self._stop(t, reason) + self._end(t, reason)
 
@@ -470,12 +435,11 @@ class TurnMachine:
         return self._turn(t, reason, turn)
 
     def _end_keys(self, t: float, reason: str) -> list[TurnDecision]:
-        keys, self._keys = self._keys, ""
-        return self._turn(t, reason, Turn(keys, keys=True, voiced_until=self._key_at, decided_at=t))
+        return self._turn(t, reason, Turn(self._keys.take(), keys=True, voiced_until=self._keys.at, decided_at=t))
 
     def _turn(self, t: float, reason: str, turn: Turn) -> list[TurnDecision]:
         self._merged = False
-        self._murmur = None
+        self._memory.forget_murmur()
         self._quiet.turn(t)
         return [TurnDecision(Kind.END_TURN, t, reason, turn=turn)]
 
@@ -485,9 +449,7 @@ class TurnMachine:
         assert utterance is not None
         if self._speech.going_on:
             self._held_for = self._speech.started
-        if utterance.text:
-            self._settled = Settled(utterance.text, utterance.partial, t)
-            self._owed_final = utterance.awaiting_final
+        self._memory.settle(t, utterance)
 
     def _drop(self, t: float, reason: str) -> list[TurnDecision]:
         """It was no utterance: whoever was held goes on, and a turn that was taken back stands as it was."""
@@ -496,15 +458,13 @@ class TurnMachine:
         decisions = self._forget_draft(t, reason)
         if not utterance.text:
             self._echo.mistaken()
-            self._wordless = (t, utterance)
             if not utterance.answered and utterance.voiced_until - utterance.started >= UNDENIABLE - SLACK:
                 self._quiet.unanswered()
-        elif self.floor in AGENT_HEARD:
-            self._murmur = (t, utterance)
+        self._memory.drop(t, utterance, over_agent=self.floor in AGENT_HEARD)
         self._settle(t)
         decisions.append(TurnDecision(Kind.DROP, t, reason))
         decisions += self._fact(Fact.NOTHING, t, reason)
-        if self._merged and not self._keys:
+        if self._merged and not self._keys.pressed:
             turn = Turn("", voiced_until=utterance.voiced_until, decided_at=t)
             return decisions + self._turn(t, "no more words came: the turn stands as it was", turn)
         return decisions
@@ -523,11 +483,7 @@ class TurnMachine:
         elif kind is Kind.MERGE:
             self._merged = True
         elif kind is Kind.FLUSH:
-            keyed = self._key_at == t or self._utterance is None
+            keyed = self._keys.at == t or self._utterance is None
             self._quiet.cut(by_noise=not keyed)
-            since = self._key_at if keyed or self._utterance is None else self._utterance.started
+            since = self._keys.at if keyed or self._utterance is None else self._utterance.started
         return [TurnDecision(kind, t, reason, since=since)]
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms"
