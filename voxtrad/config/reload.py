@@ -115,7 +115,8 @@ class ConfigWatcher:
             *await asyncio.to_thread(self._folders),
             stop_event=self._moved,
             recursive=False,
-            debounce=50,
+            debounce=250,
+            step=250,  # its thread wakes up so often, and takes the interpreter from the audio
             rust_timeout=int(self._every * 1000),
             yield_on_timeout=True,
             ignore_permission_denied=True,
