@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from voxtrad.config.providers import LLMChoices, STTChoices, TTSChoices, VADChoice
+from voxtrad.config.template_types import TemplateText
 from voxtrad.config.types import (
     ONE_OR_MORE,
     Boolean,
@@ -19,7 +20,6 @@ from voxtrad.config.types import (
     JSONObject,
     Matching,
     Name,
-    TemplateText,
     Text,
 )
 

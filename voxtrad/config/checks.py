@@ -1,4 +1,5 @@
-"""What no single model can see: names that refer to each other, templates and what they use, routes no call reaches.
+"""What no single model can see: names that refer to each other, routes no call reaches; what templates use is looked at
+by `template_checks`.
 
 Each check is a function from the configuration to findings; where they stand in a file is the loader's business.
 """
@@ -8,13 +9,14 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from voxtrad.config.diagnostics import Loc, Severity, did_you_mean
-from voxtrad.config.fields import marked, texts
+from voxtrad.config.diagnostics import Loc, did_you_mean
+from voxtrad.config.fields import marked
+from voxtrad.config.findings import Finding, unknown
 from voxtrad.config.hours import OpeningHours
 from voxtrad.config.json_schemas import faults_of
 from voxtrad.config.models import (
@@ -34,28 +36,11 @@ from voxtrad.config.models import (
 from voxtrad.config.numbers import covers, known_country, text_matches
 from voxtrad.config.routes import Route
 from voxtrad.config.server import TlsConfig, load_certificate
-from voxtrad.config.templates import CALL_ATTRIBUTES, Condition, Template
+from voxtrad.config.template_checks import template_findings, undeclared, variable_findings
 from voxtrad.config.tools import BUILTINS, IMPLICIT, TOOL_NAME, DescribedTool
 from voxtrad.config.tree import Mapping, Tree
-from voxtrad.config.types import Refers, TemplateNames
+from voxtrad.config.types import Refers
 from voxtrad.errors import in_words
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something wrong at a path of the configuration."""
-
-    loc: Loc
-    message: str
-    suggestion: str | None = None
-    hint: str | None = None
-    severity: Severity = "error"
-    line: int = 0
-    """The line within a text of several, from 1."""
-    at_key: bool = False
-    """It is about the key, not the value."""
-    needs: tuple[Loc, ...] = ()
-    """What else it looked at: when that is broken, there is no telling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +73,6 @@ def check(config: Config, tree: Mapping) -> Iterator[Finding]:
 def _names(tree: Mapping, section: str) -> tuple[str, ...]:
     found: Tree | None = tree.get(section)
     return tuple(found.entries) if isinstance(found, Mapping) else ()
-
-
-def _unknown(loc: Loc, what: str, name: str, known: Iterable[str]) -> Finding:
-    known = list(known)
-    suggestion = did_you_mean(name, known)
-    hint = f"there are: {', '.join(known)}" if suggestion is None and 0 < len(known) <= 12 else None
-    hint = hint or (f"there are none: add one under {what}s:" if not known else None)
-    return Finding(loc, f"unknown {what} '{name}'", suggestion, hint)
 
 
 # --- the house --------------------------------------------------------------------------------------------------------
@@ -206,7 +183,7 @@ def _routes(config: Config, names: Names) -> Iterator[Finding]:
     for index, route in enumerate(config.routes):
         loc = ("routes", index)
         if route.agent not in names.agents:
-            yield _unknown((*loc, "agent"), "agent", route.agent, names.agents)
+            yield unknown((*loc, "agent"), "agent", route.agent, names.agents)
         for earlier, other in enumerate(config.routes[:index]):
             if _shadows(other, route, config.server.country):
                 message = f"no call reaches this route: routes[{earlier}] takes all that it would match"
@@ -243,8 +220,8 @@ def _longer(earlier: tuple[OpeningHours, ...] | None, later: tuple[OpeningHours,
 def _destinations(config: Config, names: Names) -> Iterator[Finding]:
     for name, destination in config.destinations.items():
         if isinstance(destination, AgentDestination) and destination.agent not in names.agents:
-            yield _unknown(("destinations", name, "agent"), "agent", destination.agent, names.agents)
-        yield from _templates(marked(destination, ("destinations", name)), None)
+            yield unknown(("destinations", name, "agent"), "agent", destination.agent, names.agents)
+        yield from template_findings(marked(destination, ("destinations", name)), None)
 
 
 # --- tools ------------------------------------------------------------------------------------------------------------
@@ -266,17 +243,17 @@ def _tool(name: str, tool: ToolBase, config: Config, names: Names) -> Iterator[F
     if isinstance(tool, TransferTool):
         for index, destination in enumerate(tool.destinations or ()):
             if destination not in names.destinations:
-                yield _unknown((*loc, "destinations", index), "destination", destination, names.destinations)
+                yield unknown((*loc, "destinations", index), "destination", destination, names.destinations)
     if isinstance(tool, HttpTool) and tool.http.select is not None:
         yield from _jmespath(tool.http.select, (*loc, "http", "select"))
     users = {agent.name: agent for agent in config.agents.values() if name in agent.tools}
-    yield from _templates(marked(tool, loc), tool)
+    yield from template_findings(marked(tool, loc), tool)
     for agent in users.values():
-        yield from _variables(marked(tool, loc), agent, within_agent=False)
+        yield from variable_findings(marked(tool, loc), agent, within_agent=False)
         if isinstance(tool, SetVariableTool):
             for index, variable in enumerate(tool.variables):
                 if variable not in agent.variables:
-                    yield _undeclared((*loc, "variables", index), variable, agent, within_agent=False)
+                    yield undeclared((*loc, "variables", index), variable, agent, within_agent=False)
 
 
 def _json_schema(schema: object, loc: Loc) -> Iterator[Finding]:
@@ -305,7 +282,7 @@ def _agent(name: str, agent: AgentConfig, config: Config, names: Names) -> Itera
                 message = f"the built-in tool '{tool}' needs an entry under tools: with its options"
                 yield Finding((*loc, "tools", index), message, hint=f"as in {tool}: {{builtin: {tool}, …}}")
             else:
-                yield _unknown((*loc, "tools", index), "tool", tool, dict.fromkeys((*names.tools, *IMPLICIT)))
+                yield unknown((*loc, "tools", index), "tool", tool, dict.fromkeys((*names.tools, *IMPLICIT)))
         if tool in agent.tools[:index]:
             yield Finding((*loc, "tools", index), f"the tool '{tool}' stands twice", severity="warning")
         if isinstance(config.tools.get(tool), DeclaredTool) and agent.handler is None:
@@ -318,8 +295,8 @@ def _agent(name: str, agent: AgentConfig, config: Config, names: Names) -> Itera
     yield from _action(agent.on_failure, (*loc, "on_failure"), names)
     yield from _action(agent.idle.then, (*loc, "idle", "then"), names)
     yield from _references(agent, loc, config, names)
-    yield from _templates(marked(agent, loc), None)
-    yield from _variables(marked(agent, loc), agent, within_agent=True)
+    yield from template_findings(marked(agent, loc), None)
+    yield from variable_findings(marked(agent, loc), agent, within_agent=True)
 
 
 def _kept(agent: AgentConfig, loc: Loc) -> Iterator[Finding]:
@@ -350,7 +327,7 @@ def _server_of(tool: str, config: Config) -> str | None:
 
 def _action(action: Action, loc: Loc, names: Names) -> Iterator[Finding]:
     if action.transfer is not None and action.transfer not in names.destinations:
-        yield _unknown((*loc, "transfer"), "destination", action.transfer, names.destinations)
+        yield unknown((*loc, "transfer"), "destination", action.transfer, names.destinations)
 
 
 def _references(agent: AgentConfig, loc: Loc, config: Config, names: Names) -> Iterator[Finding]:
@@ -365,82 +342,3 @@ def _references(agent: AgentConfig, loc: Loc, config: Config, names: Names) -> I
             hint = f"add it to {'.'.join(map(str, loc))}.tools"
             suggestion = None if _has_tool(str(value), config, names) else did_you_mean(str(value), (*right, *meant))
             yield Finding(below, message, suggestion, None if suggestion else hint, needs=((*loc, "tools"),))
-
-
-# --- templates --------------------------------------------------------------------------------------------------------
-
-
-def _compiled(value: object, loc: Loc, names: TemplateNames) -> Iterator[tuple[Loc, Template | Condition, str]]:
-    for below, text in texts(value, loc):
-        yield below, Condition(text) if names.condition else Template(text), text
-
-
-def _template_names(marks: tuple[object, ...]) -> TemplateNames | None:
-    return next((mark for mark in reversed(marks) if isinstance(mark, TemplateNames)), None)
-
-
-def _templates(fields: Iterable[tuple[Loc, object, tuple[object, ...]]], tool: ToolBase | None) -> Iterator[Finding]:
-    """Names and attributes that no template of this field can have."""
-    for loc, value, marks in fields:
-        names = _template_names(marks)
-        if names is None:
-            continue
-        for below, template, text in _compiled(value, loc, names):
-            for name in sorted(template.undeclared(names.names)):
-                known = sorted(names.names)
-                hint = None
-                suggestion = did_you_mean(name, known)
-                if suggestion is None:
-                    hint = f"a name stands in its space, as in vars.{name}; there are: {', '.join(known)}"
-                yield Finding(below, f"the template uses '{name}', which is unknown here", suggestion, hint, line=_line(text, name))  # fmt: skip  # noqa: E501
-            for attribute in sorted(template.attributes("call") - CALL_ATTRIBUTES):
-                yield _no_attribute(below, "call", attribute, CALL_ATTRIBUTES, text)
-            parameters = _parameters(tool)
-            if parameters is not None and "args" in names.names:
-                for attribute in sorted(template.attributes("args") - parameters):
-                    yield _no_attribute(below, "args", attribute, parameters, text)
-
-
-def _parameters(tool: ToolBase | None) -> frozenset[str] | None:
-    """The names of a tool's arguments, where they can be told."""
-    properties = tool.parameters.get("properties") if isinstance(tool, DescribedTool) else None
-    return frozenset(properties) if isinstance(properties, dict) else None
-
-
-def _no_attribute(loc: Loc, space: str, attribute: str, known: Iterable[str], text: str) -> Finding:
-    known = sorted(known)
-    suggestion = did_you_mean(attribute, known)
-    hint = None if suggestion or not known else f"there are: {', '.join(known)}"
-    return Finding(loc, f"there is no {space}.{attribute}", suggestion, hint, line=_line(text, f"{space}.{attribute}"))
-
-
-def _variables(
-    fields: Iterable[tuple[Loc, object, tuple[object, ...]]], agent: AgentConfig, *, within_agent: bool
-) -> Iterator[Finding]:
-    """Variables that a template uses and the agent does not declare."""
-    for loc, value, marks in fields:
-        names = _template_names(marks)
-        if names is None or "vars" not in names.names:
-            continue
-        for below, template, text in _compiled(value, loc, names):
-            for variable in sorted(template.attributes("vars") - set(agent.variables)):
-                yield _undeclared(below, variable, agent, within_agent=within_agent, text=text)
-
-
-def _undeclared(loc: Loc, variable: str, agent: AgentConfig, *, within_agent: bool, text: str = "") -> Finding:
-    owner = "the agent" if within_agent else f"the agent '{agent.name}'"
-    suggestion = did_you_mean(variable, agent.variables)
-    hint = f"declare it under agents.{agent.name}.variables; null will do for one that is set later"
-    return Finding(
-        loc,
-        f"{owner} has no variable '{variable}'",
-        suggestion,
-        None if suggestion else hint,
-        line=_line(text, f"vars.{variable}"),
-        needs=(("agents", agent.name, "variables"),),
-    )
-
-
-def _line(text: str, part: str) -> int:
-    position = text.find(part)
-    return text.count("\n", 0, position) + 1 if position >= 0 else 1

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from voxtrad.config.availability import NOT_YET, NotYet, refusals
-from voxtrad.config.checks import Finding, check
+from voxtrad.config.checks import check
 from voxtrad.config.diagnostics import (
     ConfigError,
     Diagnostic,
@@ -27,6 +27,7 @@ from voxtrad.config.diagnostics import (
     shown_path,
 )
 from voxtrad.config.documents import Documents, read_documents
+from voxtrad.config.findings import Finding
 from voxtrad.config.interpolation import ReadBytes
 from voxtrad.config.masking import masked, secret_places, secret_spans
 from voxtrad.config.models import Config

@@ -12,17 +12,8 @@ from pydantic_core import PydanticCustomError
 from voxtrad.config.agents import ContinueTarget
 from voxtrad.config.hours import HoursError, OpeningHours, parse_hours
 from voxtrad.config.raising import at, together
-from voxtrad.config.types import (
-    ONE_OR_MORE,
-    Boolean,
-    ConfigModel,
-    Duration,
-    Matching,
-    Name,
-    ReadOnly,
-    TemplateText,
-    Text,
-)
+from voxtrad.config.template_types import TemplateText
+from voxtrad.config.types import ONE_OR_MORE, Boolean, ConfigModel, Duration, Matching, Name, ReadOnly, Text
 
 # --- routes -----------------------------------------------------------------------------------------------------------
 

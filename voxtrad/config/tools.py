@@ -14,24 +14,26 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from voxtrad.config.agents import ContinueTarget
 from voxtrad.config.raising import as_details, at, together
+from voxtrad.config.template_types import (
+    TOOL_NAMES,
+    ConditionText,
+    HttpUrlTemplate,
+    SecretTemplate,
+    TemplateText,
+    TemplateTree,
+)
 from voxtrad.config.types import (
     ONE_OR_MORE,
-    TOOL_NAMES,
     Boolean,
-    ConditionText,
     ConfigModel,
     Duration,
     HttpUrl,
-    HttpUrlTemplate,
     Integer,
     JSONObject,
     Matching,
     Name,
     ReadOnly,
     Secret,
-    SecretTemplate,
-    TemplateText,
-    TemplateTree,
     Text,
     WebhookSecret,
 )

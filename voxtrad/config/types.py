@@ -1,4 +1,4 @@
-"""The scalar types of the YAML language: text, numbers, durations, paths, templates, secrets.
+"""The scalar types of the YAML language: text, numbers, durations, paths, secrets, URLs.
 
 Models of this room and of the providers are written with them, so that one value is read the same everywhere: a number
 stands where text is expected as it was written, a duration is `500ms` or seconds, and only `true` and `false` are
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -29,10 +29,9 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
+from pydantic_core import PydanticCustomError, core_schema
 
 from voxtrad.config.raising import UNKNOWN_KEY, as_details, at, together
-from voxtrad.config.templates import Condition, Template, TemplateSyntaxError
 from voxtrad.config.written import JSON, WrittenFloat, WrittenInt, WrittenText, plain, read_plain
 
 # --- models -----------------------------------------------------------------------------------------------------------
@@ -86,7 +85,8 @@ class Refers:
 # --- text and numbers -------------------------------------------------------------------------------------------------
 
 
-def _text(value: object) -> object:
+def read_text(value: object) -> object:
+    """What stands where text is expected; a number as it was written."""
     if isinstance(value, WrittenInt | WrittenFloat):
         return value.written
     if isinstance(value, bool):
@@ -130,20 +130,20 @@ def _not_blank(value: str) -> str:
     return value
 
 
-Text = Annotated[str, BeforeValidator(_text)]
+Text = Annotated[str, BeforeValidator(read_text)]
 """Text. An unquoted number is taken as it was written."""
 
-Name = Annotated[str, BeforeValidator(_text), AfterValidator(_not_blank)]
+Name = Annotated[str, BeforeValidator(read_text), AfterValidator(_not_blank)]
 """Text that is not empty."""
 
-ToolName = Annotated[str, BeforeValidator(_text), AfterValidator(_not_blank), Refers("tool")]
+ToolName = Annotated[str, BeforeValidator(read_text), AfterValidator(_not_blank), Refers("tool")]
 """The name of a tool that the agent has."""
 
 Integer = Annotated[int, BeforeValidator(_integer)]
 Number = Annotated[float, BeforeValidator(_number)]
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
 
-Secret = Annotated[SecretStr, BeforeValidator(_text)]
+Secret = Annotated[SecretStr, BeforeValidator(read_text)]
 """Text that is never shown."""
 
 
@@ -166,7 +166,7 @@ def _webhook_secret(value: SecretStr) -> SecretStr:
 
 WebhookSecret = Annotated[
     SecretStr,
-    BeforeValidator(_text),
+    BeforeValidator(read_text),
     AfterValidator(_webhook_secret),
     Field(json_schema_extra={"pattern": r"^whsec_[A-Za-z0-9+/]{32,}={0,2}$"}),
 ]
@@ -314,94 +314,11 @@ def _address(value: str) -> Address:
 
 AddressText = Annotated[
     str,
-    BeforeValidator(_text),
+    BeforeValidator(read_text),
     Matching(r"^(\[[0-9A-Fa-f:.%\w]+\]|[^\s:/@\[\]]+):[0-9]{1,5}$", "an address and a port, like 127.0.0.1:8090"),
     AfterValidator(_address),
 ]
 """`host:port`; the value is an `Address`."""
-
-
-# --- templates --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class TemplateNames:
-    """Marks a field as a template and says which namespaces stand open to it. The last mark of a field counts."""
-
-    names: frozenset[str]
-    condition: bool = False
-    """An expression on its own, without `{{ }}`."""
-
-    @classmethod
-    def of(cls, *names: str, condition: bool = False) -> TemplateNames:
-        return cls(frozenset(names), condition)
-
-
-def _compiles(value: str) -> str:
-    try:
-        Template(value)
-    except TemplateSyntaxError as error:
-        raise PydanticCustomError(
-            "template", "the template does not compile: {why}", {"why": error.message, "line": error.line}
-        ) from None
-    return value
-
-
-def _tree_compiles(value: JSON) -> JSON:
-    wrong = list(_wrong_templates(value, ()))
-    if wrong:
-        raise together(wrong)
-    return value
-
-
-def _wrong_templates(value: JSON, loc: tuple[str | int, ...]) -> Iterator[InitErrorDetails]:
-    match value:
-        case str():
-            try:
-                _compiles(value)
-            except PydanticCustomError as error:
-                yield at(loc, error)
-        case Mapping():
-            for key, item in value.items():
-                yield from _wrong_templates(item, (*loc, key))
-        case list():
-            for index, item in enumerate(value):
-                yield from _wrong_templates(item, (*loc, index))
-
-
-def _condition_compiles(value: str) -> str:
-    try:
-        Condition(value)
-    except TemplateSyntaxError as error:
-        raise PydanticCustomError("template", "the condition does not compile: {why}", {"why": error.message}) from None
-    return value
-
-
-CALL_NAMES = TemplateNames.of("call", "vars", "now")
-TOOL_NAMES = TemplateNames.of("call", "vars", "args", "now")
-
-TemplateText = Annotated[str, BeforeValidator(_text), AfterValidator(_compiles), CALL_NAMES]
-"""Text in which `{{ … }}` may stand; compile it with `templates.Template`.
-
-Open to it are `call`, `vars` and `now`; `Annotated[TemplateText, TemplateNames.of("call", "match")]` says otherwise.
-"""
-
-TemplateTree = Annotated[JSONObject, AfterValidator(_tree_compiles), TOOL_NAMES]
-"""A mapping in which every text, however deep, is a template; compile it with `templates.TemplateTree`."""
-
-
-def _secret_compiles(value: SecretStr) -> SecretStr:
-    _compiles(value.get_secret_value())
-    return value
-
-
-SecretTemplate = Annotated[SecretStr, BeforeValidator(_text), AfterValidator(_secret_compiles), TOOL_NAMES]
-"""A template that holds a secret, such as an `Authorization` header."""
-
-_CONDITION = TemplateNames.of("call", "vars", "now", condition=True)
-
-ConditionText = Annotated[str, BeforeValidator(_text), AfterValidator(_condition_compiles), _CONDITION]
-"""An expression that is true or not: `vars.verified and call.direction == 'inbound'`. See `templates.Condition`."""
 
 
 # --- URLs -------------------------------------------------------------------------------------------------------------
@@ -409,16 +326,7 @@ ConditionText = Annotated[str, BeforeValidator(_text), AfterValidator(_condition
 
 HttpUrl = Annotated[
     str,
-    BeforeValidator(_text),
+    BeforeValidator(read_text),
     Matching(r"^https?://[^\s/?#{}]+([/?#]\S*)?$", "a URL that begins with http:// or https://"),
 ]
 """An http:// or https:// URL, as text."""
-
-HttpUrlTemplate = Annotated[
-    str,
-    BeforeValidator(_text),
-    Matching(r"^https?://[^\s/?#{}]+([/?#].*)?$", "a URL with http:// or https:// and a host that is no template"),
-    AfterValidator(_compiles),
-    TOOL_NAMES,
-]
-"""An http:// or https:// URL in whose path and query templates may stand."""

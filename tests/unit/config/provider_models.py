@@ -8,20 +8,8 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from voxtrad.config.providers import ProviderTypes
-from voxtrad.config.types import (
-    Boolean,
-    ConfigModel,
-    Duration,
-    HttpUrl,
-    Integer,
-    Name,
-    Number,
-    Secret,
-    TemplateNames,
-    TemplateText,
-    TemplateTree,
-    ToolName,
-)
+from voxtrad.config.template_types import TemplateNames, TemplateText, TemplateTree
+from voxtrad.config.types import Boolean, ConfigModel, Duration, HttpUrl, Integer, Name, Number, Secret, ToolName
 
 
 class Nothing(ConfigModel):

@@ -16,9 +16,10 @@ from uuid import uuid4
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from voxtrad.config.template_types import TemplateNames, TemplateText
+from voxtrad.config.template_types import TemplateTree as TemplateTreeField
 from voxtrad.config.templates import Template, TemplateRenderError, TemplateTree
-from voxtrad.config.types import ConfigModel, Name, TemplateNames, TemplateText, ToolName
-from voxtrad.config.types import TemplateTree as TemplateTreeField
+from voxtrad.config.types import ConfigModel, Name, ToolName
 from voxtrad.providers.base import (
     JSON,
     BadRequest,
