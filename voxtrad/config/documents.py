@@ -14,6 +14,7 @@ from pathlib import Path
 from voxtrad.config.diagnostics import Diagnostic, Place, show_loc, shown_path
 from voxtrad.config.interpolation import Interpolation, ReadBytes
 from voxtrad.config.reading import Document, read_document, split_lines
+from voxtrad.config.spelling import Spelling
 from voxtrad.config.tree import Entry, Listing, Mapping, Scalar
 from voxtrad.config.written import WrittenText
 from voxtrad.errors import in_words
@@ -176,7 +177,8 @@ class _Reader:
         self.documents.lines[path] = split_lines(text)
         value = WrittenText(text)
         value.folder = path.parent
-        prompt = Scalar(value, Place(path, 1, 1), whole_file=True)
+        lines = self.documents.lines[path]
+        prompt = Scalar(value, Place(path, 1, 1), Spelling("file", lines, (len(lines), 0)))
         agent.entries["prompt"] = Entry(prompt.place, prompt)
 
     def _report(self, message: str, place: Place | None, loc: tuple[str | int, ...], hint: str | None = None) -> None:

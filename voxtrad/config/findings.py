@@ -18,7 +18,8 @@ class Finding:
     hint: str | None = None
     severity: Severity = "error"
     line: int = 0
-    """The line within a text of several, from 1."""
+    """The line of the text, from 1, and `part`, what to point at there; 0 is all of it."""
+    part: str = ""
     at_key: bool = False
     """It is about the key, not the value."""
     needs: tuple[Loc, ...] = ()

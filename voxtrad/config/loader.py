@@ -33,8 +33,10 @@ from voxtrad.config.masking import masked, secret_places, secret_spans
 from voxtrad.config.models import Config
 from voxtrad.config.providers import Directory, ProviderTypes
 from voxtrad.config.salvage import Remains
-from voxtrad.config.translation import line_place, translate
-from voxtrad.config.tree import Entry, Scalar, Tree, locate, walk
+from voxtrad.config.spelling import stretch
+from voxtrad.config.template_types import LENIENT
+from voxtrad.config.translation import place_of, translate
+from voxtrad.config.tree import Entry, Found, Scalar, Tree, locate, walk
 from voxtrad.config.tree import Mapping as MappingTree
 from voxtrad.config.written import WrittenText
 
@@ -191,7 +193,7 @@ def _salvaged(remains: Remains, types: ProviderTypes) -> Config | None:
 def _model(raw: object, types: ProviderTypes, *, lenient: bool = False) -> Config:
     providers = raw.get("providers") if isinstance(raw, dict) else None
     directory = Directory(types, providers if isinstance(providers, dict) else {}, lenient)
-    return Config.model_validate(raw, context={"directory": directory})
+    return Config.model_validate(raw, context={"directory": directory, **({LENIENT: True} if lenient else {})})
 
 
 def _told(errors: list[ErrorDetails], documents: Documents) -> list[ErrorDetails]:
@@ -211,7 +213,7 @@ def _names_inside(tree: MappingTree) -> Iterator[Diagnostic]:
 
 def _located(finding: Finding, loc: Loc, tree: MappingTree) -> Diagnostic:
     found = locate(tree, loc)
-    place = found.key if finding.at_key and found.key else line_place(found, finding.line)
+    place = found.key if finding.at_key and found.key else _place(finding, found)
     return Diagnostic(
         finding.message,
         place,
@@ -220,6 +222,12 @@ def _located(finding: Finding, loc: Loc, tree: MappingTree) -> Diagnostic:
         hint=finding.hint,
         severity=finding.severity,
     )
+
+
+def _place(finding: Finding, found: Found) -> Place:
+    if finding.line and isinstance(found.tree, Scalar):
+        return found.tree.place_of(*stretch(str(found.tree.value), finding.line, finding.part))
+    return place_of(found)
 
 
 # --- finishing --------------------------------------------------------------------------------------------------------

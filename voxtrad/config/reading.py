@@ -5,6 +5,7 @@ values keep how they were written, and tags are not part of the language. Anchor
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from yaml.reader import ReaderError
 
 from voxtrad.config.diagnostics import Diagnostic, Place
 from voxtrad.config.masking import MASK, names_secret
+from voxtrad.config.spelling import Spelling, Style
 from voxtrad.config.tree import Entry, Listing, Mapping, Scalar, Tree
 from voxtrad.config.written import WrittenText, read_plain
 
@@ -21,6 +23,7 @@ MAX_DEPTH = 40
 MAX_NODES = 100_000
 MAX_BYTES = 4 * 1024 * 1024
 
+_STYLES: MappingOf[str | None, Style] = {None: "plain", "'": "'", '"': '"', "|": "block", ">": "block"}
 _PLAIN = "plain"
 _STRING = "tag:yaml.org,2002:str"
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
@@ -149,8 +152,11 @@ class _Builder:
             value = WrittenText(text)
         if isinstance(value, WrittenText):
             value.folder = self._document.file.parent
-        block = isinstance(node, yaml.ScalarNode) and node.style in ("|", ">")
-        return Scalar(value, self._place(node), block)
+        return Scalar(value, self._place(node), self._spelling(node) if isinstance(value, WrittenText) else None)
+
+    def _spelling(self, node: yaml.Node) -> Spelling:
+        style = _STYLES[node.style if isinstance(node, yaml.ScalarNode) else None]
+        return Spelling(style, self._document.lines, (node.end_mark.line, node.end_mark.column))
 
     def _listing(self, node: yaml.SequenceNode) -> Listing:
         self._check_tag(node, "tag:yaml.org,2002:seq")

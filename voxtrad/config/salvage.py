@@ -60,8 +60,13 @@ class Remains:
         return True
 
     def spare(self, errors: Iterable[ErrorDetails]) -> None:
-        """Takes broken items out of lists among a provider's options (`llm.rules[0]`); the others can be judged."""
+        """Takes broken items out of lists among a provider's options (`llm.rules[0]`); the others can be judged.
+
+        One in which only templates are broken stays: what is left of those can be judged, too.
+        """
         for error in errors:
+            if error["type"] == "template":
+                continue
             loc = locate(self._tree, error["loc"]).loc
             first = 4 if len(loc) > 3 and isinstance(loc[3], int) else 3
             item = next((end for end in range(first, len(loc)) if isinstance(loc[end], int)), None)

@@ -91,7 +91,9 @@ def _choice(kind: Kind, types: ProviderTypes, definitions: dict[str, Schema]) ->
         "allOf": branches,
     }
     lacking = [name for name in known if definitions[f"{kind}_{name}"].get("required")]
-    bare: Schema = {"type": "string", **names, "not": {"enum": lacking}}
+    bare: Schema = {"type": "string", **names}
+    if lacking:  # editors refuse a schema with an empty enum in it
+        bare["not"] = {"enum": lacking}
     return {"if": {"type": "object"}, "then": mapping, "else": bare}
 
 

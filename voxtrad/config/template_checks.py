@@ -9,70 +9,38 @@ from voxtrad.config.fields import texts
 from voxtrad.config.findings import Finding
 from voxtrad.config.models import AgentConfig, ToolBase
 from voxtrad.config.template_types import TemplateNames
-from voxtrad.config.templates import CALL_ATTRIBUTES, Condition, Template
+from voxtrad.config.templates import CALL_ATTRIBUTES, Condition, Template, Uses
 from voxtrad.config.tools import DescribedTool
 
-
-def _compiled(value: object, loc: Loc, names: TemplateNames) -> Iterator[tuple[Loc, Template | Condition, str]]:
-    for below, text in texts(value, loc):
-        yield below, Condition(text) if names.condition else Template(text), text
+Field = tuple[Loc, object, tuple[object, ...]]
+"""A value with its path and the marks of its field, as `fields.marked` gives it."""
 
 
-def _template_names(marks: tuple[object, ...]) -> TemplateNames | None:
-    return next((mark for mark in reversed(marks) if isinstance(mark, TemplateNames)), None)
-
-
-def template_findings(
-    fields: Iterable[tuple[Loc, object, tuple[object, ...]]], tool: ToolBase | None
-) -> Iterator[Finding]:
+def template_findings(fields: Iterable[Field], tool: ToolBase | None) -> Iterator[Finding]:
     """Names and attributes that no template of this field can have."""
-    for loc, value, marks in fields:
-        names = _template_names(marks)
-        if names is None:
-            continue
-        for below, template, text in _compiled(value, loc, names):
-            for name in sorted(template.undeclared(names.names)):
-                known = sorted(names.names)
-                hint = None
-                suggestion = did_you_mean(name, known)
-                if suggestion is None:
-                    hint = f"a name stands in its space, as in vars.{name}; there are: {', '.join(known)}"
-                yield Finding(below, f"the template uses '{name}', which is unknown here", suggestion, hint, line=_line(text, name))  # fmt: skip  # noqa: E501
-            for attribute in sorted(template.attributes("call") - CALL_ATTRIBUTES):
-                yield _no_attribute(below, "call", attribute, CALL_ATTRIBUTES, text)
-            parameters = _parameters(tool)
-            if parameters is not None and "args" in names.names:
-                for attribute in sorted(template.attributes("args") - parameters):
-                    yield _no_attribute(below, "args", attribute, parameters, text)
+    for loc, template, names in _templates(fields):
+        for name, line in _by_line(template.undeclared(names.names)):
+            known = sorted(names.names)
+            suggestion = did_you_mean(name, known)
+            hint = f"a name stands in its space, as in vars.{name}; there are: {', '.join(known)}"
+            message = f"the template uses '{name}', which is unknown here"
+            yield Finding(loc, message, suggestion, None if suggestion else hint, line=line, part=name)
+        yield from _strangers(loc, template, "call", CALL_ATTRIBUTES)
+        parameters = _parameters(tool)
+        if parameters is not None and "args" in names.names:
+            yield from _strangers(loc, template, "args", parameters)
 
 
-def _parameters(tool: ToolBase | None) -> frozenset[str] | None:
-    """The names of a tool's arguments, where they can be told."""
-    properties = tool.parameters.get("properties") if isinstance(tool, DescribedTool) else None
-    return frozenset(properties) if isinstance(properties, dict) else None
-
-
-def _no_attribute(loc: Loc, space: str, attribute: str, known: Iterable[str], text: str) -> Finding:
-    known = sorted(known)
-    suggestion = did_you_mean(attribute, known)
-    hint = None if suggestion or not known else f"there are: {', '.join(known)}"
-    return Finding(loc, f"there is no {space}.{attribute}", suggestion, hint, line=_line(text, f"{space}.{attribute}"))
-
-
-def variable_findings(
-    fields: Iterable[tuple[Loc, object, tuple[object, ...]]], agent: AgentConfig, *, within_agent: bool
-) -> Iterator[Finding]:
+def variable_findings(fields: Iterable[Field], agent: AgentConfig, *, within_agent: bool) -> Iterator[Finding]:
     """Variables that a template uses and the agent does not declare."""
-    for loc, value, marks in fields:
-        names = _template_names(marks)
-        if names is None or "vars" not in names.names:
-            continue
-        for below, template, text in _compiled(value, loc, names):
-            for variable in sorted(template.attributes("vars") - set(agent.variables)):
-                yield undeclared(below, variable, agent, within_agent=within_agent, text=text)
+    for loc, template, names in _templates(fields):
+        if "vars" in names.names:
+            for variable, line in _by_line(template.attributes("vars")):
+                if variable not in agent.variables:
+                    yield undeclared(loc, variable, agent, within_agent=within_agent, line=line)
 
 
-def undeclared(loc: Loc, variable: str, agent: AgentConfig, *, within_agent: bool, text: str = "") -> Finding:
+def undeclared(loc: Loc, variable: str, agent: AgentConfig, *, within_agent: bool, line: int = 0) -> Finding:
     owner = "the agent" if within_agent else f"the agent '{agent.name}'"
     suggestion = did_you_mean(variable, agent.variables)
     hint = f"declare it under agents.{agent.name}.variables; null will do for one that is set later"
@@ -81,11 +49,36 @@ def undeclared(loc: Loc, variable: str, agent: AgentConfig, *, within_agent: boo
         f"{owner} has no variable '{variable}'",
         suggestion,
         None if suggestion else hint,
-        line=_line(text, f"vars.{variable}"),
+        line=line,
+        part=f"vars.{variable}",
         needs=(("agents", agent.name, "variables"),),
     )
 
 
-def _line(text: str, part: str) -> int:
-    position = text.find(part)
-    return text.count("\n", 0, position) + 1 if position >= 0 else 1
+def _templates(fields: Iterable[Field]) -> Iterator[tuple[Loc, Template | Condition, TemplateNames]]:
+    """Every template of the fields, however deep in them, with the names that stand open to it."""
+    for loc, value, marks in fields:
+        names = next((mark for mark in reversed(marks) if isinstance(mark, TemplateNames)), None)
+        if names is not None:
+            for below, text in texts(value, loc):
+                yield below, Condition(text) if names.condition else Template(text), names
+
+
+def _by_line(uses: Uses) -> list[tuple[str, int]]:
+    return [(name, line) for name in sorted(uses) for line in sorted(uses[name])]
+
+
+def _strangers(loc: Loc, template: Template | Condition, space: str, known: Iterable[str]) -> Iterator[Finding]:
+    known = sorted(known)
+    for attribute, line in _by_line(template.attributes(space)):
+        if attribute not in known:
+            suggestion = did_you_mean(attribute, known)
+            hint = None if suggestion or not known else f"there are: {', '.join(known)}"
+            part = f"{space}.{attribute}"
+            yield Finding(loc, f"there is no {part}", suggestion, hint, line=line, part=part)
+
+
+def _parameters(tool: ToolBase | None) -> frozenset[str] | None:
+    """The names of a tool's arguments, where they can be told."""
+    properties = tool.parameters.get("properties") if isinstance(tool, DescribedTool) else None
+    return frozenset(properties) if isinstance(properties, dict) else None

@@ -5,15 +5,18 @@ Models of this room and of the providers are written with them, as with `types`;
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from voxtrad.config.diagnostics import Loc
 from voxtrad.config.raising import at, together
-from voxtrad.config.templates import Condition, Template, TemplateSyntaxError
+from voxtrad.config.template_faults import TemplateFault, in_words, mend
+from voxtrad.config.templates import Condition, TemplateSyntaxError
 from voxtrad.config.types import JSONObject, Matching, read_text
 from voxtrad.config.written import JSON
 
@@ -31,43 +34,59 @@ class TemplateNames:
         return cls(frozenset(names), condition)
 
 
-def _compiles(value: str) -> str:
-    try:
-        Template(value)
-    except TemplateSyntaxError as error:
-        raise PydanticCustomError(
-            "template", "the template does not compile: {why}", {"why": error.message, "line": error.line}
-        ) from None
-    return value
+LENIENT = "lenient"
+"""In the context of a validation: what does not compile was told before, and is left out of its text."""
 
 
-def _tree_compiles(value: JSON) -> JSON:
-    wrong = list(_wrong_templates(value, ()))
-    if wrong:
+def _compiles(value: str, info: ValidationInfo) -> str:
+    mended = mend(value)
+    if mended.faults and not is_lenient(info):
+        raise together(list(_errors(mended.faults, ())))
+    return mended.text
+
+
+def is_lenient(info: ValidationInfo) -> bool:
+    """Whether what is wrong was told before, and as much as can be is to be kept."""
+    return isinstance(info.context, dict) and LENIENT in info.context
+
+
+def _errors(faults: Iterable[TemplateFault], loc: Loc) -> Iterator[InitErrorDetails]:
+    for fault in faults:
+        context = {"why": fault.message, "start": fault.start, "width": fault.width}
+        yield at(loc, PydanticCustomError("template", "the template does not compile: {why}", context))
+
+
+def _tree_compiles(value: JSON, info: ValidationInfo) -> JSON:
+    wrong: list[InitErrorDetails] = []
+    mended = _mended_tree(value, (), wrong)
+    if wrong and not is_lenient(info):
         raise together(wrong)
-    return value
+    return mended
 
 
-def _wrong_templates(value: JSON, loc: tuple[str | int, ...]) -> Iterator[InitErrorDetails]:
+def _mended_tree(value: JSON, loc: Loc, wrong: list[InitErrorDetails]) -> JSON:
     match value:
         case str():
-            try:
-                _compiles(value)
-            except PydanticCustomError as error:
-                yield at(loc, error)
+            mended = mend(value)
+            wrong += _errors(mended.faults, loc)
+            return mended.text
         case Mapping():
-            for key, item in value.items():
-                yield from _wrong_templates(item, (*loc, key))
+            return {key: _mended_tree(item, (*loc, key), wrong) for key, item in value.items()}
         case list():
-            for index, item in enumerate(value):
-                yield from _wrong_templates(item, (*loc, index))
+            return [_mended_tree(item, (*loc, index), wrong) for index, item in enumerate(value)]
+        case _:
+            return value
 
 
 def _condition_compiles(value: str) -> str:
     try:
         Condition(value)
     except TemplateSyntaxError as error:
-        raise PydanticCustomError("template", "the condition does not compile: {why}", {"why": error.message}) from None
+        why = re.sub(r"unexpected '}}'", "it ends too early", in_words(error.message))
+        why = re.sub(r"expected '}}', got", "unexpected", why)
+        if "{{" in value.strip().removeprefix("{{"):
+            why = "'{{' and '}}' may stand around the whole of it, not within"
+        raise PydanticCustomError("template", "the condition does not compile: {why}", {"why": why}) from None
     return value
 
 
@@ -84,9 +103,8 @@ TemplateTree = Annotated[JSONObject, AfterValidator(_tree_compiles), TOOL_NAMES]
 """A mapping in which every text, however deep, is a template; compile it with `templates.TemplateTree`."""
 
 
-def _secret_compiles(value: SecretStr) -> SecretStr:
-    _compiles(value.get_secret_value())
-    return value
+def _secret_compiles(value: SecretStr, info: ValidationInfo) -> SecretStr:
+    return SecretStr(_compiles(value.get_secret_value(), info))
 
 
 SecretTemplate = Annotated[SecretStr, BeforeValidator(read_text), AfterValidator(_secret_compiles), TOOL_NAMES]

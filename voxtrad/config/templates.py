@@ -9,7 +9,7 @@ declares before there is one.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from jinja2 import ChainableUndefined, nodes
@@ -23,6 +23,9 @@ NAMESPACES = frozenset({"call", "vars", "args", "match", "result", "now"})
 
 CALL_ATTRIBUTES = frozenset({"id", "from", "to", "agent", "direction", "channel", "linkedid"})
 """What `call.` has."""
+
+Uses = Mapping[str, frozenset[int]]
+"""Names, and the lines of the template (from 1) that use them."""
 
 JSON = None | bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"]
 
@@ -61,11 +64,11 @@ class Template:
         compiled = self._compiled
         return _guarded(lambda: compiled.render(namespaces))
 
-    def undeclared(self, allowed: frozenset[str]) -> frozenset[str]:
+    def undeclared(self, allowed: frozenset[str]) -> Uses:
         """Names that the template uses and that are not among `allowed`."""
         return _undeclared(self._tree, allowed)
 
-    def attributes(self, namespace: str) -> frozenset[str]:
+    def attributes(self, namespace: str) -> Uses:
         """What it takes from a namespace (`company` of `{{ vars.company }}`), save where it deals with its absence."""
         return _attributes(self._tree, namespace)
 
@@ -119,10 +122,10 @@ class Condition:
         """Whether it is true; a missing value is not. Raises `TemplateRenderError`."""
         return _guarded(lambda: bool(self._compiled(**namespaces)))
 
-    def undeclared(self, allowed: frozenset[str]) -> frozenset[str]:
+    def undeclared(self, allowed: frozenset[str]) -> Uses:
         return _undeclared(self._tree, allowed)
 
-    def attributes(self, namespace: str) -> frozenset[str]:
+    def attributes(self, namespace: str) -> Uses:
         return _attributes(self._tree, namespace)
 
 
@@ -216,19 +219,26 @@ def _render(tree: object, namespaces: Mapping[str, object]) -> JSON:
 # --- what a template uses ---------------------------------------------------------------------------------------------
 
 
-def _undeclared(tree: nodes.Template | None, allowed: frozenset[str]) -> frozenset[str]:
+def _undeclared(tree: nodes.Template | None, allowed: frozenset[str]) -> Uses:
     if tree is None:
-        return frozenset()
-    stored = {name.name for name in tree.find_all(nodes.Name) if name.ctx in ("store", "param")}
-    loaded = {name.name for name in tree.find_all(nodes.Name) if name.ctx == "load"}
-    return frozenset(loaded - stored - allowed - {"loop"})
+        return {}
+    names = list(tree.find_all(nodes.Name))
+    declared = allowed | {"loop"} | {name.name for name in names if name.ctx in ("store", "param")}
+    return _by_name((name.name, name.lineno) for name in names if name.ctx == "load" and name.name not in declared)
 
 
-def _attributes(tree: nodes.Template | None, namespace: str) -> frozenset[str]:
-    return frozenset() if tree is None else frozenset(_taken(tree, namespace))
+def _attributes(tree: nodes.Template | None, namespace: str) -> Uses:
+    return {} if tree is None else _by_name(_taken(tree, namespace))
 
 
-def _taken(node: nodes.Node, namespace: str) -> Iterator[str]:
+def _by_name(uses: Iterable[tuple[str, int]]) -> Uses:
+    found: dict[str, set[int]] = {}
+    for name, line in uses:
+        found.setdefault(name, set()).add(line)
+    return {name: frozenset(lines) for name, lines in found.items()}
+
+
+def _taken(node: nodes.Node, namespace: str) -> Iterator[tuple[str, int]]:
     """Attributes taken of `namespace` below `node`, except those with a `default(…)` or an `is defined`."""
     excused = _deals_with_absence(node)
     for child in node.iter_child_nodes():
@@ -236,7 +246,7 @@ def _taken(node: nodes.Node, namespace: str) -> Iterator[str]:
         if name is None:
             yield from _taken(child, namespace)
         elif not excused:
-            yield name
+            yield name, child.lineno
 
 
 def _deals_with_absence(node: nodes.Node) -> bool:

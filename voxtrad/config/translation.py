@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from voxtrad.config.diagnostics import Diagnostic, Place, did_you_mean, show_loc
 from voxtrad.config.raising import ELSEWHERE, UNKNOWN_KEY
+from voxtrad.config.spelling import stretch
 from voxtrad.config.tree import Found, Mapping, Scalar, Tree, locate
 from voxtrad.config.types import DURATION_PATTERN, show_duration
 from voxtrad.config.written import WrittenText
@@ -100,20 +101,19 @@ def _unknown_key(found: Found, context: Context) -> Diagnostic:
 
 
 def _place(found: Found, context: Context) -> Place:
-    line = context.get("line")
-    return line_place(found, line if isinstance(line, int) else 0)
+    """The place of a value, or of the stretch of its text that the context names."""
+    start, width, line, part = (context.get(key) for key in ("start", "width", "line", "part"))
+    if isinstance(found.tree, Scalar):
+        if isinstance(line, int) and isinstance(part, str):
+            start, width = stretch(str(found.tree.value), line, part)
+        if isinstance(start, int) and isinstance(width, int):
+            return found.tree.place_of(start, width)
+    return place_of(found)
 
 
-def line_place(found: Found, line: int) -> Place:
-    """The place of a value, or of a line (from 1) of a text that goes over several; of a mapping or list, its key."""
-    place = found.tree.place if found.key is None or isinstance(found.tree, Scalar) else found.key
-    tree = found.tree
-    if line > 0 and isinstance(tree, Scalar):
-        if tree.block:
-            return Place(place.file, place.line + line, 1)
-        if tree.whole_file:
-            return Place(place.file, line, 1)
-    return place
+def place_of(found: Found) -> Place:
+    """The place of a value; of a mapping or list, its key."""
+    return found.tree.place if found.key is None or isinstance(found.tree, Scalar) else found.key
 
 
 def _written(found: Found) -> str | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from voxtrad.config.diagnostics import Loc, Place
+from voxtrad.config.spelling import Spelling, place_in
 from voxtrad.config.written import WrittenFloat, WrittenInt, WrittenText
 
 ScalarValue = WrittenText | WrittenInt | WrittenFloat | bool | None
@@ -19,10 +20,18 @@ ScalarValue = WrittenText | WrittenInt | WrittenFloat | bool | None
 class Scalar:
     value: ScalarValue
     place: Place
-    block: bool = False
-    """Written as a block (`|` or `>`): its text begins on the line below."""
-    whole_file: bool = False
-    """The text is all of the file that `place` names."""
+    spelling: Spelling | None = None
+    """Of a text: how it is written."""
+
+    def place_of(self, start: int, width: int) -> Place:
+        """Where a stretch of the text stands; the place of all of it, where that cannot be told."""
+        text = str(self.value)
+        if isinstance(self.value, WrittenText) and self.value.written is not None:
+            part = text[start : start + width]
+            text = self.value.written
+            start = text.find(part)  # what `${…}` put in stands nowhere
+        found = place_in(text, self.place, self.spelling, start, width) if self.spelling and start >= 0 else None
+        return found or self.place
 
 
 @dataclass(slots=True)

@@ -39,8 +39,8 @@ UNSEEN = (
     "tls-garbage", "template-unknown-call", "template-unknown-name", "template-unknown-variable", "tool-parameters",
     "tool-parameters-misspelt", "tool-select", "tool-timeout", "unknown-country", "unknown-country-uk",
     "wrong-duration-range", "wrong-order-of-silences", "wrong-port", "include-itself", "link-local-url",
-    "route-letters-in-number", "template-several", "token-twice", "tool-built-in-without-entry",
-    "unreachable-route-wider",
+    "route-letters-in-number", "template-several", "template-many", "template-condition", "token-twice",
+    "tool-built-in-without-entry", "unreachable-route-wider",
 )  # fmt: skip
 """Broken configurations whose error an editor cannot see. In all others it is in one value, and flagged."""
 

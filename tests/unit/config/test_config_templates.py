@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from voxtrad.config.template_faults import MAX_FAULTS, Mended, mend
 from voxtrad.config.templates import Condition, Template, TemplateRenderError, TemplateSyntaxError, TemplateTree
 
 
@@ -94,7 +95,7 @@ def test_undeclared_names() -> None:
     template = Template(
         "{% set a = 1 %}{{ a }} {{ vars.x }} {% for i in args.list %}{{ i }} {{ loop.index }}{% endfor %} {{ company }}"
     )
-    assert template.undeclared(frozenset({"vars"})) == {"args", "company"}
+    assert template.undeclared(frozenset({"vars"})) == {"args": {1}, "company": {1}}
 
 
 def test_attributes_that_are_taken() -> None:
@@ -102,8 +103,8 @@ def test_attributes_that_are_taken() -> None:
         "{{ vars.a.deep }} {{ vars['b'] }} {{ vars.c | default('x') }} {% if vars.d is defined %}"
         "{{ vars.e }}{% endif %}{{ vars.f | upper }} {{ args.g }}"
     )
-    assert template.attributes("vars") == {"a", "b", "e", "f"}
-    assert template.attributes("args") == {"g"}
+    assert set(template.attributes("vars")) == {"a", "b", "e", "f"}
+    assert template.attributes("args") == {"g": {1}}
 
 
 @pytest.mark.parametrize(
@@ -121,3 +122,57 @@ def test_conditions(text: str, holds: bool) -> None:
 def test_conditions_that_do_not_compile(text: str) -> None:
     with pytest.raises(TemplateSyntaxError):
         Condition(text)
+
+
+_PIECES = st.sampled_from(
+    ["{{ a b }}", "{{ vars.x }}", "{{", "}}", "{%", "%}", "{% if a %}", "{% if %}", "{% else %}", "{% elif a %}",
+     "{% endif %}", "{% for x in y %}", "{% for %}", "{% endfor %}", "{% set a = 1 %}", "{% set a %}", "{% endset %}",
+     "{# c #}", "{#", "{% raw %}", "{% endraw %}", "{% foo %}", "{% endfoo %}", "{% include 'x' %}", "{{ 'a }}' }}",
+     "{{ {'a': {'b': 1}} }}", "{{ a | nope }}", "'", '"', "\n", "\r\n", " words ", "{% call %}", "{% macro f() %}",
+     "{% endmacro %}", "{% filter upper %}", "{% endfilter %}", "{% with %}", "{% endwith %}", "{% - %}",
+     "{%- if x -%}"]
+)  # fmt: skip
+
+
+@given(pieces=st.lists(_PIECES, max_size=8))
+@settings(deadline=None, max_examples=500)
+def test_what_is_left_of_a_broken_template_compiles(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    mended = mend(text)
+    Template(mended.text)
+    try:
+        Template(text)
+    except TemplateSyntaxError:
+        assert mended.faults
+        assert not mended.text or len(_lines(mended.text)) == len(_lines(text))
+    else:
+        assert mended == Mended((), text)
+    for fault in mended.faults:
+        assert fault.width > 0
+        assert 0 <= fault.start <= len(text)
+        assert "print statement" not in fault.message
+
+
+def _lines(text: str) -> list[str]:
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "faulty"),
+    [
+        ("{{ a b }} {{ vars.x }} {{ c d }}", ["{{ a b }}", "{{ c d }}"]),
+        ("{{ a and {{ b }} {{ c | nope }}", ["{{", "{{ c | nope }}"]),
+        ("{% if a %}{% for b in c %}{% endif %}", ["{% for b in c %}"]),
+        ("{% if %}{% elif %}{% else %}{% else %}{% endif %}", ["{% if %}", "{% elif %}", "{% else %}"]),
+        ("{% raw %}{{ a b }}{% endraw %}{{ a b }}", ["{{ a b }}"]),
+        ("{% foo %}x{% endfoo %}{% endbar %}", ["{% foo %}", "{% endbar %}"]),
+        ("{{ {'a': {'b': 1}} c }}{# open", ["{{ {'a': {'b': 1}} c }}", "{#"]),
+    ],
+)
+def test_every_fault_is_found_where_it_stands(text: str, faulty: list[str]) -> None:
+    assert [text[fault.start : fault.start + fault.width] for fault in mend(text).faults] == faulty
+
+
+def test_a_large_broken_prompt_is_judged_quickly_enough_to_end() -> None:
+    mended = mend("{{ a b }} '" * 20_000)
+    assert len(mended.faults) == MAX_FAULTS

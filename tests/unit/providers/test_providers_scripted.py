@@ -187,6 +187,24 @@ def test_a_bad_rule_is_refused_with_the_reason(rule, message):
     assert refused.value.errors()[0]["loc"][:2] == ("rules", 1)
 
 
+def test_all_that_is_wrong_with_a_rule_is_told_at_its_place():
+    say, on_error = "{{ match.one }}\n{{ match.two }} {{ result.x }}", "{{ match.three }}"
+    with pytest.raises(ValidationError) as refused:
+        Rule.model_validate({"match": "(?P<two>x)", "say": say, "on_error": on_error, "arguments": {"a": [on_error]}})
+    told = [
+        (error["loc"], error.get("ctx", {}).get("part"), error.get("ctx", {}).get("line"))
+        for error in refused.value.errors()
+    ]
+    assert told == [
+        (("arguments",), None, None),
+        (("on_error",), None, None),
+        (("say",), "result", 2),
+        (("say",), "match.one", 1),
+        (("on_error",), "match.three", 1),
+        (("arguments", "a", 0), "match.three", 1),
+    ]
+
+
 def test_hints_are_the_words_that_the_rules_wait_for():
     hints = hints_for([Rule.model_validate(rule) for rule in RULES["rules"]])
     assert {"order", "order number", "human", "person", "bye", "one", "nine", "a", "z", "who am i"} <= set(hints)

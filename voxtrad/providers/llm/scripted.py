@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import takewhile
 from typing import Annotated
 from uuid import uuid4
 
-from pydantic import Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from voxtrad.config.template_types import TemplateNames, TemplateText
+from voxtrad.config import raising
+from voxtrad.config.fields import texts
+from voxtrad.config.template_types import TemplateNames, TemplateText, is_lenient
 from voxtrad.config.template_types import TemplateTree as TemplateTreeField
 from voxtrad.config.templates import Template, TemplateRenderError, TemplateTree
 from voxtrad.config.types import ConfigModel, Name, ToolName
@@ -64,24 +66,31 @@ class Rule(ConfigModel):
         return pattern
 
     @model_validator(mode="after")
-    def _consistent(self) -> Rule:
+    def _consistent(self, info: ValidationInfo) -> Rule:
+        wrong = list(self._contradictions())
+        if wrong and not is_lenient(info):
+            raise raising.together(wrong)
+        return self
+
+    def _contradictions(self) -> Iterator[InitErrorDetails]:
         if self.tool is None:
             if self.say is None:
-                raise PydanticCustomError("rule", "a rule needs say, tool, or both")
-            if self.arguments or self.on_error:
-                raise PydanticCustomError("rule", "arguments and on_error belong to a tool, and this rule names none")
-            if Template(self.say).undeclared(_WITH_MATCH.names):
-                raise PydanticCustomError("rule", "result is what a tool answered, and this rule names none")
-        groups = re.compile(self.match).groupindex
-        for text in _texts([self.say, self.on_error, self.arguments]):
-            for group in sorted(Template(text).attributes("match") - set(groups)):
-                known = ", ".join(groups) or "no named group"
-                raise PydanticCustomError(
-                    "rule",
-                    "match.{group} is used, but the regular expression has {known}",
-                    {"group": group, "known": known},
-                )
-        return self
+                yield raising.at((), PydanticCustomError("rule", "a rule needs say, tool, or both"))
+            for key in ("arguments", "on_error"):
+                if getattr(self, key):
+                    message = "arguments and on_error belong to a tool, and this rule names none"
+                    yield raising.at((key,), PydanticCustomError("rule", message))
+            for line in sorted(Template(self.say or "").undeclared(_WITH_MATCH.names).get("result", ())):
+                message = "result is what a tool answered, and this rule names none"
+                yield raising.at(("say",), PydanticCustomError("rule", message, {"line": line, "part": "result"}))
+        groups = re.compile(self.match, re.IGNORECASE).groupindex
+        for loc, text in texts({"say": self.say, "on_error": self.on_error, "arguments": self.arguments}, ()):
+            for group, lines in sorted(Template(text).attributes("match").items()):
+                for line in sorted(lines) if group not in groups else ():
+                    known = ", ".join(groups) or "no named group"
+                    context = {"group": group, "known": known, "line": line, "part": f"match.{group}"}
+                    message = "match.{group} is used, but the regular expression has {known}"
+                    yield raising.at(loc, PydanticCustomError("rule", message, context))
 
 
 class ScriptedOptions(ConfigModel):
@@ -269,19 +278,6 @@ def _as_asked(value: JSON, schema: JSON) -> JSON:
     if isinstance(parsed, bool) or not isinstance(parsed, int | float):
         return value
     return value if kind == "integer" and not isinstance(parsed, int) else parsed
-
-
-def _texts(value: JSON) -> list[str]:
-    """All texts in a nested value."""
-    match value:
-        case str():
-            return [value]
-        case Mapping():
-            return [text for item in value.values() for text in _texts(item)]
-        case list() | tuple():
-            return [text for item in value for text in _texts(item)]
-        case _:
-            return []
 
 
 def _build(name: str, connection: Embedded, options: ScriptedOptions) -> LanguageModel:
