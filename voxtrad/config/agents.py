@@ -21,6 +21,8 @@ from voxtrad.config.types import (
     Matching,
     Name,
     Text,
+    exactly_one,
+    read_choice,
 )
 
 
@@ -46,7 +48,7 @@ def _action(value: object) -> object:
 class Action(ConfigModel):
     """What becomes of the caller: exactly one of the three."""
 
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+    model_config = ConfigDict(json_schema_extra=exactly_one(hangup=False, transfer=None, **{"continue": None}))
 
     hangup: Boolean = False
     """Hang up."""
@@ -159,7 +161,7 @@ class AnalysisConfig(ConfigModel):
     """Who analyses."""
     summary: Boolean = True
     """Whether to summarize."""
-    fields: JSONObject = Field(default_factory=dict)
+    fields: JSONObject = Field(default_factory=dict, json_schema_extra={"x-voxtrad": "schemas"})
     """Values to extract: name to JSON Schema."""
     success: Text | None = None
     """What a successful call is, in words."""
@@ -168,7 +170,13 @@ class AnalysisConfig(ConfigModel):
 class AgentConfig(ConfigModel):
     """An agent: who answers a call."""
 
-    model_config = ConfigDict(json_schema_extra={"not": {"required": ["prompt", "prompt_file"]}})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "not": {"required": ["prompt", "prompt_file"]},
+            "if": {"properties": {"privacy": {"const": "none"}}, "required": ["privacy"]},
+            "then": {"properties": {"record": {"enum": [False]}}},
+        }
+    )
 
     name: Name = Field(json_schema_extra={"x-voxtrad": "name"})
     """The agent's name: its key under `agents:`."""
@@ -218,7 +226,7 @@ class AgentConfig(ConfigModel):
     """How many calls this agent takes at once."""
     tools: Annotated[tuple[Name, ...], ONE_OR_MORE] = ()
     """Names of tools under `tools:`, or of built-in ones that need no options, such as `end_call`."""
-    record: Literal[False, True, "on_answer", "consent"] = False
+    record: Annotated[Literal[False, True, "on_answer", "consent"], BeforeValidator(read_choice)] = False
     """Whether the call is recorded: from the ring on, from the answer on, or with `consent` once the caller has agreed.
     What is collected with `sensitive: true` is silence in it, and so are people to whom the caller is handed over,
     unless their destination says `record: true`. `privacy: none` is never recorded."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from voxtrad.config.addresses import is_never_asked
 from voxtrad.config.diagnostics import Loc, did_you_mean
 from voxtrad.config.fields import marked
 from voxtrad.config.findings import Finding, unknown
@@ -28,6 +29,7 @@ from voxtrad.config.models import (
     DeclaredTool,
     HttpTool,
     McpTool,
+    PlayTool,
     SetVariableTool,
     ToolBase,
     TransferTool,
@@ -60,8 +62,8 @@ def check(config: Config, tree: Mapping) -> Iterator[Finding]:
     yield from _server(config)
     yield from _webhooks(config)
     for loc, url in _asked(config):
-        if _is_link_local(url):
-            yield Finding(loc, "a link-local address is never asked")
+        if is_never_asked(_host(url)):
+            yield Finding(loc, "a link-local or metadata address is never asked")
     yield from _outbound(config)
     yield from _destinations(config, names)
     for name, tool in config.tools.items():
@@ -160,14 +162,17 @@ def _asked(config: Config) -> Iterator[tuple[Loc, str]]:
             yield ("tools", name, "webhook", "url"), tool.webhook.url
         elif isinstance(tool, HttpTool):
             yield ("tools", name, "http", "url"), tool.http.url
+        elif isinstance(tool, McpTool) and tool.mcp.url is not None:
+            yield ("tools", name, "mcp", "url"), tool.mcp.url
+        elif isinstance(tool, PlayTool):
+            yield ("tools", name, "media"), tool.media
 
 
-def _is_link_local(url: str) -> bool:
+def _host(url: str) -> str:
     try:
-        address = ipaddress.ip_address(urlsplit(url).hostname or "")
+        return urlsplit(url).hostname or ""
     except ValueError:
-        return False  # a name: what it stands for is looked at when it is asked
-    return address.is_link_local
+        return ""
 
 
 def _unique(loc: Loc, names: list[str]) -> Iterator[Finding]:

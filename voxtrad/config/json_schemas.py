@@ -76,3 +76,40 @@ def _strangers(schema: object, loc: Loc, known: frozenset[str]) -> Iterator[Faul
         elif keyword in _MAP and isinstance(value, Mapping):
             for name, inner in value.items():
                 yield from _strangers(inner, (*here, name), known)
+
+
+# --- for editors ------------------------------------------------------------------------------------------------------
+
+
+def for_editors(interpolated: Mapping[str, object]) -> dict[str, dict[str, object]]:
+    """The same as definitions of a JSON Schema: `json_schema`, `parameter` (of the short form) and `parameters`."""
+    one: dict[str, object] = {"$ref": "#/definitions/json_schema"}
+    several: dict[str, object] = {"type": "array", "items": one}
+    named: dict[str, object] = {"type": "object", "additionalProperties": one}
+    names: dict[str, object] = {"type": "array", "items": {"type": "string"}}
+    kind: dict[str, object] = {"enum": list(TYPES)}
+    object_type: dict[str, object] = {"anyOf": [{"const": "object"}, interpolated]}
+    schema: dict[str, object] = {
+        "propertyNames": {"anyOf": [{"enum": sorted(_keywords())}, {"pattern": "^x-"}]},
+        "properties": {
+            "type": {"anyOf": [kind, {"type": "array", "items": kind}, interpolated], "description": "What it is."},
+            "description": {"type": "string", "description": "What it means, for the model."},
+            "enum": {"type": "array", "description": "All values that it may have."},
+            "required": {**names, "description": "The properties that must be there."},
+            **dict.fromkeys(sorted(_ONE), one),
+            **dict.fromkeys(sorted(_LIST), several),
+            **dict.fromkeys(sorted(_MAP), named),
+        },
+    }
+    properties = cast("dict[str, object]", schema["properties"])
+    needed: dict[str, object] = {"anyOf": [{"type": "boolean"}, names], "description": "Whether it must be given."}
+    return {
+        "json_schema": {"type": ["object", "boolean"], **schema},
+        "parameter": {"type": "object", **schema, "properties": {**properties, "required": needed}},
+        "parameters": {
+            "type": "object",
+            "if": {"properties": {"type": {"type": "string"}}, "required": ["type"]},
+            "then": {"allOf": [one, {"properties": {"type": object_type}}]},
+            "else": {"additionalProperties": {"$ref": "#/definitions/parameter"}},
+        },
+    }

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, PlainSerializer, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
 from voxtrad.config.agents import (
@@ -48,6 +48,7 @@ from voxtrad.config.server import (
     WebhookConfig,
 )
 from voxtrad.config.tools import (
+    BUILTINS,
     IMPLICIT,
     TOOL_NAME,
     AnyTool,
@@ -70,7 +71,7 @@ from voxtrad.config.tools import (
     WebhookTarget,
     WebhookTool,
 )
-from voxtrad.config.types import ONE_OR_MORE, ConfigModel, Name
+from voxtrad.config.types import ONE_OR_MORE, ConfigModel, Key, Name
 
 __all__ = [
     "EVENT_NAMES",
@@ -146,8 +147,12 @@ def _entries(value: object, info: ValidationInfo) -> object:
     return directory.all(value)
 
 
+def _version(value: object) -> object:
+    return None if isinstance(value, bool) else value  # which equals 1 where it is true
+
+
 Section = Annotated[
-    Mapping[Name, T],
+    Mapping[Key, T],
     BeforeValidator(_named),
     AfterValidator(lambda value: MappingProxyType(dict(value))),
     PlainSerializer(lambda value: dict(value)),
@@ -155,10 +160,23 @@ Section = Annotated[
 """A mapping of named things that nobody can change."""
 
 
+_TOOL_NAMES: dict[str, JsonValue] = {
+    "propertyNames": {"pattern": TOOL_NAME},
+    "allOf": [
+        {
+            "properties": {
+                name: {"required": ["builtin"], "properties": {"builtin": {"const": name}}} for name in BUILTINS
+            }
+        }
+    ],
+}
+"""What a tool may be called; the names of the built-in ones are theirs."""
+
+
 class Config(ConfigModel):
     """Everything that was written, checked and with defaults filled in."""
 
-    version: Literal[1] = 1
+    version: Annotated[Literal[1], BeforeValidator(_version)] = 1
     """The version of this language."""
     include: Annotated[tuple[Name, ...], ONE_OR_MORE] = ()
     """More files, relative to this one, with `*`. Mappings merge; one name twice is an error."""
@@ -180,7 +198,7 @@ class Config(ConfigModel):
     """The agents, by name."""
     destinations: Section[AnyDestination] = Field(default_factory=dict)
     """The only places a call can be sent, by name; the model sees the names."""
-    tools: Section[AnyTool] = Field(default_factory=dict, json_schema_extra={"propertyNames": {"pattern": TOOL_NAME}})
+    tools: Section[AnyTool] = Field(default_factory=dict, json_schema_extra=_TOOL_NAMES)
     """What agents can do, by name."""
     outbound: OutboundConfig | None = None
     """Calls that voxtrad makes; without it there are none."""
@@ -200,7 +218,7 @@ class Config(ConfigModel):
         """Built-in tools that an agent names are tools like any other."""
         if not isinstance(value, Mapping):
             return value
-        tools = value.get("tools") or {}
+        tools = value.get("tools", {})
         named = _tools_of_agents(value.get("agents"))
         if not isinstance(tools, Mapping) or named <= tools.keys():
             return value

@@ -13,12 +13,15 @@ from phonenumbers import PhoneMetadata, ValidationResult
 ANONYMOUS = "anonymous"
 """What a route says for a caller who gives no number."""
 
+COUNTRIES: tuple[str, ...] = tuple(sorted(phonenumbers.SUPPORTED_REGIONS))
+"""Codes of two capitals."""
+
 _WITHHELD = frozenset({"", "anonymous", "unknown", "restricted", "private"})
 
 
 def known_country(country: str) -> bool:
     """Whether there is such a country in the numbering plans."""
-    return country in phonenumbers.SUPPORTED_REGIONS
+    return country in COUNTRIES
 
 
 def canonical(number: str, country: str | None) -> str:

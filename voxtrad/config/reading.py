@@ -175,17 +175,18 @@ class _Builder:
                 for key, entry in self._merged(value_node):
                     merged.setdefault(key, entry)
             elif (text := self._key(key_node)) is not None:
-                if node.flow_style and _is_nothing(value_node):
+                value = self._build(value_node)
+                if node.flow_style and _is_nothing(value_node) and not self._has_colon(key_node, value_node):
                     run_on = re.fullmatch(r"([\w-]+)([\s:]+).+", text, re.DOTALL)
                     told = f"{run_on[1]}{run_on[2]}{MASK}" if run_on and names_secret(run_on[1]) else text
                     self._report(f"the key '{told}' has no value", key_node, _COMMA)
-                value = self._build(value_node)
+                    value = Scalar(None, self._place(key_node))  # whatever is said of the value is said of the key
                 if text in own:
                     self._report_twice(text, key_node, own[text].key)
                 else:
                     own[text] = Entry(self._place(key_node), value)
         self._open.pop()
-        return Mapping({**merged, **own}, place=self._place(node))
+        return Mapping({**merged, **own}, place=self._place(node), flow=bool(node.flow_style))
 
     def _merged(self, node: yaml.Node) -> list[tuple[str, Entry]]:
         sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
@@ -209,6 +210,11 @@ class _Builder:
             self._report("a key must be text", node)
             return None
         return str(node.value)
+
+    def _has_colon(self, key: yaml.Node, value: yaml.Node) -> bool:
+        """Whether a key that nothing follows is written as one, as in `{a: }`; in `{a}` it may be part of a text."""
+        end, start = key.end_mark, value.start_mark
+        return end.line != start.line or ":" in self._document.lines[end.line][end.column : start.column]
 
     def _check_tag(self, node: yaml.Node, expected: str) -> None:
         if node.tag != expected:

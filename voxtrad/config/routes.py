@@ -13,7 +13,17 @@ from voxtrad.config.agents import ContinueTarget
 from voxtrad.config.hours import HoursError, OpeningHours, parse_hours
 from voxtrad.config.raising import at, together
 from voxtrad.config.template_types import TemplateText
-from voxtrad.config.types import ONE_OR_MORE, Boolean, ConfigModel, Duration, Matching, Name, ReadOnly, Text
+from voxtrad.config.types import (
+    ONE_OR_MORE,
+    Boolean,
+    ConfigModel,
+    Duration,
+    Matching,
+    Name,
+    ReadOnly,
+    Text,
+    editor_form,
+)
 
 # --- routes -----------------------------------------------------------------------------------------------------------
 
@@ -37,10 +47,18 @@ def _hours(value: object) -> object:
         ) from None
 
 
-NumberPattern = Annotated[Text, AfterValidator(_number)]
+_NUMBER = r"""^(?!\+[^@]*[A-Za-z_][^@]*$)[^!"$%&',;<=>?\[\\\]^`{|}~\x00-\x1f]+$"""
+"""For editors: what `_number` refuses, save for letters and signs of other scripts."""
+
+NumberPattern = Annotated[
+    Text, AfterValidator(_number), editor_form(_NUMBER, "must be a number, like +442071234567, 1000 or +4420*")
+]
 NumberPatterns = Annotated[tuple[NumberPattern, ...], ONE_OR_MORE, Field(min_length=1)]
+_DAY, _TIME = r"[A-Za-z]{3,9}", r"([01]?\d|2[0-4]):[0-5]\d"
+_DAYS = rf"{_DAY}(-{_DAY})?"
+_HOURS = rf"^\s*{_DAYS}(,{_DAYS})*\s+{_TIME}\s*-\s*{_TIME}\s+\S+\s*$"
 _Written = Annotated[
-    str, Field(json_schema_extra={"pattern": r"^\s*[A-Za-z,-]+\s+\d{1,2}:\d{2}\s*-\s*\d{1,2}:\d{2}\s+\S+\s*$"})
+    str, editor_form(_HOURS, "must be days, times and the time zone, like Mon-Fri 09:00-17:30 Europe/London")
 ]
 Hours = Annotated[
     tuple[Annotated[OpeningHours, BeforeValidator(_hours, json_schema_input_type=_Written)], ...],

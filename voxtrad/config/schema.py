@@ -14,6 +14,7 @@ from typing import cast
 from pydantic import BaseModel
 
 from voxtrad.config.availability import MESSAGE, NOT_YET, NotYet
+from voxtrad.config.json_schemas import for_editors
 from voxtrad.config.models import Config
 from voxtrad.config.providers import KINDS, Kind, ProviderTypes
 
@@ -33,7 +34,7 @@ def json_schema(types: ProviderTypes, not_yet: tuple[NotYet, ...] = NOT_YET) -> 
         name: cast("Schema", _widened(definition))
         for name, definition in cast("dict[str, Schema]", schema["$defs"]).items()
         if name not in ("ProviderChoice", "ProviderEntry")
-    }
+    } | for_editors(INTERPOLATED)
     properties = cast("dict[str, Schema]", cast("Schema", _widened(schema))["properties"])
     for kind in KINDS:
         definitions[f"{kind}_provider"] = _choice(kind, types, definitions)
@@ -94,7 +95,8 @@ def _choice(kind: Kind, types: ProviderTypes, definitions: dict[str, Schema]) ->
     bare: Schema = {"type": "string", **names}
     if lacking:  # editors refuse a schema with an empty enum in it
         bare["not"] = {"enum": lacking}
-    return {"if": {"type": "object"}, "then": mapping, "else": bare}
+    # The alternatives refuse nothing: editors offer what stands in them, and look into no `else` for that.
+    return {"if": {"type": "object"}, "then": mapping, "else": bare, "anyOf": [{"enum": known}, {}]}
 
 
 def _entries(types: ProviderTypes, definitions: dict[str, Schema]) -> Schema:
@@ -118,28 +120,42 @@ def _entries(types: ProviderTypes, definitions: dict[str, Schema]) -> Schema:
         name: {
             "if": {"type": "object", "required": ["type"]},
             "then": other,
-            "else": {"anyOf": [{"$ref": f"#/definitions/{name}_connection"}, {"type": "null"}]},
+            "else": _or_nothing(name, definitions),
         }
         for name in all_names
     }
     return {"type": "object", "properties": own, "additionalProperties": other}
 
 
+def _or_nothing(name: str, definitions: Mapping[str, Schema]) -> Schema:
+    """A type's connection, which may be left empty where it needs nothing."""
+    connection: Schema = {"$ref": f"#/definitions/{name}_connection"}
+    needs = definitions[f"{name}_connection"]
+    return connection if needs["required"] or "allOf" in needs else {"anyOf": [connection, {"type": "null"}]}
+
+
 def _connection(name: str, types: ProviderTypes, definitions: dict[str, Schema]) -> Schema:
     """What a type's connections take, for all kinds that it serves."""
     properties: Schema = {"type": {"enum": [name]}}
     required: list[object] = []
+    conditions: list[object] = []
     for kind in KINDS:
         if name in types.get(kind, {}):
             connection = _own(types[kind][name].connection, definitions)
             properties.update(cast("Schema", connection.get("properties", {})))
             required += cast("list[object]", connection.get("required", []))
+            rest = {key: value for key, value in connection.items() if key in _CONDITIONS}
+            conditions += [rest] if rest and rest not in conditions else []
     return {
         "type": "object",
         "properties": properties,
         "required": sorted({str(key) for key in required}),
         "additionalProperties": False,
+        **({"allOf": conditions} if conditions else {}),
     }
+
+
+_CONDITIONS = ("anyOf", "oneOf", "allOf", "not", "if", "then", "else")
 
 
 def _own(model: type[BaseModel], definitions: dict[str, Schema]) -> Schema:
@@ -218,6 +234,10 @@ def _widened(node: object) -> object:
     mark = node.get("x-voxtrad")
     if mark in KINDS:
         return _described({"$ref": f"#/definitions/{mark}_provider"}, node)
+    if mark == "parameters":
+        return _described({"allOf": [{"$ref": "#/definitions/parameters"}]}, node)
+    if mark == "schemas":
+        return _described({"type": "object", "additionalProperties": {"$ref": "#/definitions/json_schema"}}, node)
     schema = {_renamed(key, node): _child(key, value) for key, value in node.items() if key not in _DROPPED}
     if mark == "duration" and "exclusiveMinimum" not in schema:
         schema.setdefault("minimum", 0)
@@ -227,13 +247,13 @@ def _widened(node: object) -> object:
         schema["required"] = [k for k in cast("list[str]", schema.get("required", [])) if k not in implied]
     if "$ref" in schema and len(schema) > 1:
         return _described({"allOf": [{"$ref": schema["$ref"]}]}, node)
-    return _scalar(schema)
+    return schema if mark == "path" else _scalar(schema)
 
 
 def _child(key: str, value: object) -> object:
     if key == "properties" and isinstance(value, Mapping):
         return {name: _widened(item) for name, item in value.items()}
-    return value if key in ("enum", "const", "pattern", "description", "required") else _widened(value)
+    return value if key in ("enum", "const", "pattern", "description", "required", "not", "if") else _widened(value)
 
 
 def _implied(node: Mapping[str, object]) -> frozenset[str]:
@@ -258,12 +278,17 @@ def _scalar(schema: Schema) -> Schema:
     """Text may be a number as it was written, and any scalar may be `${…}`."""
     kind = schema.get("type")
     if kind == "string" and "enum" not in schema and "const" not in schema:
-        if "pattern" not in schema:
-            return {**schema, "type": ["string", "number"]}
-        return _or_interpolated({**schema, "type": ["string", "number"]})
+        pattern = str(schema.get("pattern", ""))
+        text = {**schema, "type": ["string", "number"] if _fits_a_number(pattern) else "string"}
+        return text if re.search(pattern, "${env:X}") else _or_interpolated(text)
     if kind in ("integer", "number", "boolean") or isinstance(kind, list):
         return _or_interpolated(schema)
     return _or_interpolated(schema) if "enum" in schema or "const" in schema else schema
+
+
+def _fits_a_number(pattern: str) -> bool:
+    """Whether some number, as it is written, may have this form."""
+    return any(re.search(pattern, number) for number in ("1", "44", "600", "1.5", "-1", "12345678901234567890"))
 
 
 def _or_interpolated(schema: Schema) -> Schema:

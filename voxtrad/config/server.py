@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, JsonValue, SecretStr, Tag
 from pydantic_core import PydanticCustomError
 
+from voxtrad.config.numbers import COUNTRIES
 from voxtrad.config.tools import Secrets, WebhookTarget
 from voxtrad.config.types import (
     ONE_OR_MORE,
@@ -23,6 +25,7 @@ from voxtrad.config.types import (
     Name,
     Secret,
     Text,
+    editor_form,
 )
 
 # --- Asterisk ---------------------------------------------------------------------------------------------------------
@@ -88,7 +91,9 @@ class TokenConfig(ConfigModel):
     name: Name
     """Who it is for; appears in the audit log."""
     token: Annotated[
-        Secret, AfterValidator(_long), Field(json_schema_extra={"pattern": rf"^[\s\S]{{{SHORTEST_TOKEN},}}$"})
+        Secret,
+        AfterValidator(_long),
+        editor_form(rf"^[\s\S]{{{SHORTEST_TOKEN},}}$", "must have at least 16 characters"),
     ]
     """The token itself, of 16 characters or more."""
     scopes: Annotated[tuple[Scope, ...], ONE_OR_MORE, Field(min_length=1)] = ("read",)
@@ -151,7 +156,14 @@ class ServerConfig(ConfigModel):
     """How long call records and recordings are kept."""
     watch: Boolean = True
     """Whether a changed file is loaded by itself."""
-    country: Annotated[Text, Matching(r"^[A-Z]{2}$", "a country code of two capitals, like GB")] | None = None
+    country: (
+        Annotated[
+            Text,
+            Matching(r"^[A-Z]{2}$", "a country code of two capitals, like GB"),
+            Field(json_schema_extra={"enum": list[JsonValue](COUNTRIES)}),
+        ]
+        | None
+    ) = None
     """The country whose dialling habits numbers follow: with GB, 020…, 4420…, 0044… and +4420… are one number."""
 
 
@@ -231,18 +243,25 @@ def _endpoint(value: str) -> str:
     return value
 
 
+_ENDPOINT = r"^[^{]*\{number\}[^{]*$"
+_PREFIX = r"^(\+?[0-9]+|\*)$"
+
+
 def _prefix(value: str) -> str:
-    if not value.lstrip("+").isdigit() and value != "*":
+    if re.search(_PREFIX, value) is None:
         raise PydanticCustomError("prefix", "must be the beginning of a number, like +44")
     return value
+
+
+Prefix = Annotated[Text, AfterValidator(_prefix), editor_form(_PREFIX, "must be the beginning of a number, like +44")]
 
 
 class OutboundConfig(ConfigModel):
     """Calls that voxtrad makes."""
 
-    endpoint: Annotated[Text, AfterValidator(_endpoint)]
+    endpoint: Annotated[Text, AfterValidator(_endpoint), editor_form(_ENDPOINT, "must hold {number} once")]
     """The channel to originate, with `{number}` in it."""
-    allow: Annotated[tuple[Annotated[Text, AfterValidator(_prefix)], ...], ONE_OR_MORE]
+    allow: Annotated[tuple[Prefix, ...], ONE_OR_MORE]
     """Prefixes that may be called."""
     limits: OutboundLimits = Field(default_factory=OutboundLimits)
     """How many calls."""

@@ -17,7 +17,7 @@ from voxtrad.config.diagnostics import Loc
 from voxtrad.config.raising import at, together
 from voxtrad.config.template_faults import TemplateFault, in_words, mend
 from voxtrad.config.templates import Condition, TemplateSyntaxError
-from voxtrad.config.types import JSONObject, Matching, read_text
+from voxtrad.config.types import URL_WITH_HOST, JSONObject, Matching, read_text
 from voxtrad.config.written import JSON
 
 
@@ -119,6 +119,7 @@ HttpUrlTemplate = Annotated[
     str,
     BeforeValidator(read_text),
     Matching(r"^https?://[^\s/?#{}]+([/?#].*)?$", "a URL with http:// or https:// and a host that is no template"),
+    URL_WITH_HOST,
     AfterValidator(_compiles),
     TOOL_NAMES,
 ]

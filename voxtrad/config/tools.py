@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from voxtrad.config.agents import ContinueTarget
@@ -36,6 +45,8 @@ from voxtrad.config.types import (
     Secret,
     Text,
     WebhookSecret,
+    check_url,
+    exactly_one,
 )
 from voxtrad.config.written import JSON, plain
 
@@ -116,7 +127,7 @@ class DescribedTool(ToolBase):
     description: Name
     """What it does and when to use it, for the model."""
     parameters: Parameters = Field(
-        default_factory=lambda: normalise_parameters({}), json_schema_extra={"type": "object"}
+        default_factory=lambda: normalise_parameters({}), json_schema_extra={"x-voxtrad": "parameters"}
     )
     """The arguments: JSON Schema of type object, or short, `name: {type, description, required}`."""
 
@@ -169,7 +180,7 @@ class HttpTool(DescribedTool, RepeatableTool):
 class McpServer(ConfigModel):
     """An MCP server: by `url` (streamable HTTP) or by `command` (stdio)."""
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["url"]}, {"required": ["command"]}]})
+    model_config = ConfigDict(json_schema_extra=exactly_one(url=None, command=[]))
 
     url: HttpUrl | None = None
     """Where it is."""
@@ -254,12 +265,20 @@ class CollectDigitsTool(BuiltinTool):
     """The whole time it may take."""
 
 
+def _media(value: str) -> str:
+    return value if value.startswith("sound:") else check_url(value)
+
+
 class PlayTool(BuiltinTool):
     """Plays a recording to the caller."""
 
     builtin: Literal["play"]
     """Which built-in tool it is."""
-    media: Annotated[Text, Matching(r"^(sound:[\w/.-]+|https?://.+)$", "like sound:tt-monkeys or http://host/file.wav")]
+    media: Annotated[
+        Text,
+        Matching(r"^(sound:[\w/.-]+|https?://[^\s/?#]+\S*)$", "like sound:tt-monkeys or http://host/file.wav"),
+        AfterValidator(_media),
+    ]
     """A sound of the PBX (`sound:tt-monkeys`, without its ending), or an http(s) URL of a WAV file."""
     timeout: Annotated[Duration, Field(ge=1, le=600)] = 60.0
     """The longest it may take."""

@@ -63,9 +63,21 @@ def _diagnostic(error: ErrorDetails, context: Context, tree: Tree) -> Diagnostic
         suggestion, hint = None, "write it without quotes"
     if (len(expected) > 1 or kind.startswith("unknown_")) and len(expected) <= _KNOWN_SHOWN and kind != "literal_error":
         hint = f"there are: {', '.join(expected)}"
+    if isinstance(found.tree, Scalar) and found.tree.value is None and message in _OF_NOTHING:
+        message = _OF_NOTHING[message]
     if message == MUST_BE_MAPPING and isinstance(found.tree, Scalar):
         message, hint = _no_mapping(found, tree)
     return Diagnostic(message, _place(found, context), show_loc(found.loc), suggestion=suggestion, hint=hint)
+
+
+_OF_NOTHING = {
+    "must be a list": "must not be empty",
+    "must be a whole number": "must be a whole number, and is empty",
+    "must be a number": "must be a number, and is empty",
+    "must be true or false": "must be true or false, and is empty",
+    "must be text": "must be text, and is empty",
+}
+"""What to say where the value was left out behind its key."""
 
 
 def _no_mapping(found: Found, tree: Tree) -> tuple[str, str | None]:
@@ -74,7 +86,9 @@ def _no_mapping(found: Found, tree: Tree) -> tuple[str, str | None]:
     names = list(around.entries) if isinstance(around, Mapping) else []
     at = names.index(str(found.loc[-1])) if found.loc and found.loc[-1] in names else 0
     if isinstance(found.tree, Scalar) and found.tree.value is None:
-        return "must be a mapping, and is empty", "what belongs to it is indented below it"
+        in_braces = found.key is not None and isinstance(around, Mapping) and around.flow
+        hint = "what belongs to it stands in braces: {…}" if in_braces else "what belongs to it is indented below it"
+        return "must be a mapping, and is empty", hint
     for name in reversed(names[:at]):
         before = around.get(name) if isinstance(around, Mapping) else None
         if isinstance(before, Scalar) and before.value is None:

@@ -50,6 +50,8 @@ class Entry:
 class Mapping:
     entries: dict[str, Entry] = field(default_factory=dict)
     place: Place = field(kw_only=True)
+    flow: bool = False
+    """Written in braces."""
 
     def get(self, key: str) -> Tree | None:
         entry = self.entries.get(key)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -23,6 +24,7 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    JsonValue,
     ModelWrapValidatorHandler,
     PlainSerializer,
     SecretStr,
@@ -63,6 +65,16 @@ class ConfigModel(BaseModel):
         except ValidationError as error:
             errors += as_details(error)
         raise together(errors)
+
+
+def exactly_one(**unset: JsonValue) -> dict[str, JsonValue]:
+    """For editors: exactly one of these keys is set, to something else than what is as good as nothing."""
+    return {"oneOf": [is_set(key, none) for key, none in unset.items()]}
+
+
+def is_set(key: str, unset: JsonValue = None) -> dict[str, JsonValue]:
+    """For editors: the key is there, and not with the value that is as good as nothing."""
+    return {"required": [key], "properties": {key: {"not": {"const": unset}}}}
 
 
 def yaml_keys(model: type[BaseModel]) -> tuple[str, ...]:
@@ -117,6 +129,12 @@ def _number(value: object) -> object:
     return float(value)
 
 
+def read_choice(value: object) -> object:
+    """What stands where a word or a boolean is expected: 1 is neither, although to Python it equals `true`."""
+    value = _reread(value)
+    return read_text(value) if not isinstance(value, bool) else value
+
+
 def _boolean(value: object) -> object:
     value = _reread(value)
     if not isinstance(value, bool):
@@ -133,10 +151,21 @@ def _not_blank(value: str) -> str:
 Text = Annotated[str, BeforeValidator(read_text)]
 """Text. An unquoted number is taken as it was written."""
 
-Name = Annotated[str, BeforeValidator(read_text), AfterValidator(_not_blank)]
+
+def editor_form(pattern: str, words: str) -> object:
+    """For editors: the form of a text that is judged otherwise here, and what to say where it is another."""
+    return Field(json_schema_extra={"pattern": pattern, "patternErrorMessage": words})
+
+
+_BLANK = editor_form(r"\S", "must not be empty")
+
+Key = Annotated[str, BeforeValidator(read_text), AfterValidator(_not_blank)]
+"""What names an entry of a mapping."""
+
+Name = Annotated[str, BeforeValidator(read_text), AfterValidator(_not_blank), _BLANK]
 """Text that is not empty."""
 
-ToolName = Annotated[str, BeforeValidator(read_text), AfterValidator(_not_blank), Refers("tool")]
+ToolName = Annotated[str, BeforeValidator(read_text), AfterValidator(_not_blank), _BLANK, Refers("tool")]
 """The name of a tool that the agent has."""
 
 Integer = Annotated[int, BeforeValidator(_integer)]
@@ -168,7 +197,7 @@ WebhookSecret = Annotated[
     SecretStr,
     BeforeValidator(read_text),
     AfterValidator(_webhook_secret),
-    Field(json_schema_extra={"pattern": r"^whsec_[A-Za-z0-9+/]{32,}={0,2}$"}),
+    editor_form(r"^whsec_[A-Za-z0-9+/]{32,}={0,2}$", "must be 'whsec_' and 24 to 64 bytes in base64"),
 ]
 """What signs a webhook."""
 
@@ -209,7 +238,7 @@ class Matching:
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> Mapping[str, object]:
-        return {**handler(schema), "pattern": self.pattern}
+        return {**handler(schema), "pattern": self.pattern, "patternErrorMessage": f"must be {self.words}"}
 
     def _check(self, value: str) -> str:
         if re.search(self.pattern, value, re.ASCII) is None:
@@ -234,6 +263,7 @@ JSONObject = Annotated[Mapping[str, JSON], BeforeValidator(plain)]
 # --- durations --------------------------------------------------------------------------------------------------------
 
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d|w))+$|^[0-9]+(\.[0-9]+)?$"
+_NO_DURATION = "must be a duration like 500ms, 10s, 30m or 3d, or a number of seconds"
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
@@ -263,13 +293,20 @@ def _duration(value: object) -> object:
             return parse_duration(str.__str__(value).strip())
         except ValueError:
             pass
-    raise PydanticCustomError("duration", "must be a duration like 500ms, 10s, 30m or 3d, or a number of seconds")
+    raise PydanticCustomError("duration", _NO_DURATION)
 
 
 Duration = Annotated[
     float,
     BeforeValidator(_duration),
-    Field(json_schema_extra={"type": ["number", "string"], "pattern": DURATION_PATTERN, "x-voxtrad": "duration"}),
+    Field(
+        json_schema_extra={
+            "type": ["number", "string"],
+            "pattern": DURATION_PATTERN,
+            "patternErrorMessage": _NO_DURATION,
+            "x-voxtrad": "duration",
+        }
+    ),
 ]
 """A length of time in seconds."""
 
@@ -312,11 +349,15 @@ def _address(value: str) -> Address:
     return address
 
 
+_PORT = r"([0-9]{1,4}|[0-5][0-9]{4}|6([0-4][0-9]{3}|5([0-4][0-9]{2}|5([0-2][0-9]|3[0-5]))))"
+_ADDRESS = r"^(\[[0-9A-Fa-f:.%\w]+\]|[^\s:/@\[\]]+)"
+
 AddressText = Annotated[
     str,
     BeforeValidator(read_text),
-    Matching(r"^(\[[0-9A-Fa-f:.%\w]+\]|[^\s:/@\[\]]+):[0-9]{1,5}$", "an address and a port, like 127.0.0.1:8090"),
+    Matching(_ADDRESS + r":[0-9]{1,5}$", "an address and a port, like 127.0.0.1:8090"),
     AfterValidator(_address),
+    editor_form(f"{_ADDRESS}:{_PORT}$", "must be an address and a port, like 127.0.0.1:8090"),
 ]
 """`host:port`; the value is an `Address`."""
 
@@ -324,9 +365,24 @@ AddressText = Annotated[
 # --- URLs -------------------------------------------------------------------------------------------------------------
 
 
+def check_url(value: str) -> str:
+    """Whether what a regular expression takes for a URL has a host, and a port that is one."""
+    try:
+        parts = urlsplit(value)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # an IPv6 address without its bracket, a port beyond 65535
+        usable = False
+    if not usable:
+        raise PydanticCustomError("url", "must be a URL with a host, like http://host:8000/path")
+    return value
+
+
+URL_WITH_HOST = AfterValidator(check_url)
+
 HttpUrl = Annotated[
     str,
     BeforeValidator(read_text),
     Matching(r"^https?://[^\s/?#{}]+([/?#]\S*)?$", "a URL that begins with http:// or https://"),
+    URL_WITH_HOST,
 ]
 """An http:// or https:// URL, as text."""

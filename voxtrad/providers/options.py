@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-from voxtrad.config.types import ConfigModel, Duration, Text
+from voxtrad.config.types import ConfigModel, Duration, Text, check_url, editor_form
 
 
 class Embedded(ConfigModel):
@@ -24,10 +24,14 @@ def _check_url(url: str) -> str:
         raise PydanticCustomError("url", "must be a URL that begins with http://, https://, ws:// or wss://")
     if "@" in host:
         raise PydanticCustomError("url", "must not hold credentials: a key belongs under api_key")
-    return url.rstrip("/")
+    return check_url(url).rstrip("/")
 
 
-BaseUrl = Annotated[Text, AfterValidator(_check_url)]
+BaseUrl = Annotated[
+    Text,
+    AfterValidator(_check_url),
+    editor_form("^(https?|wss?)://[^/@ ]+(/[^ ]*)?$", "must be a URL with http, https, ws or wss, and no key in it"),
+]
 """Where a vendor's API is, without a slash at its end."""
 
 

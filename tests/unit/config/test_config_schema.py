@@ -31,15 +31,15 @@ UNSEEN = (
     # what a reference stands for
     "env-as-number", "env-bare", "env-empty", "env-unclosed", "env-unset", "env-value-not-shown", "env-wrong-form",
     # names and values that stand elsewhere
-    "open-without-token", "record-against-privacy", "provider-no-entry", "provider-unknown", "provider-wrong-kind",
-    "tool-clash-with-builtin", "unknown-destination", "unknown-destination-agent", "unknown-route-agent",
+    "open-without-token", "provider-no-entry", "provider-unknown", "provider-wrong-kind",
+    "unknown-destination", "unknown-destination-agent", "unknown-route-agent",
     "unknown-rule-tool", "unknown-tool", "unknown-tool-in-rule-and-list", "unreachable-route", "tool-nobody-runs",
     # what no regular expression can tell
     "template-in-block", "template-in-rule", "template-in-tool", "template-include", "template-syntax",
-    "tls-garbage", "template-unknown-call", "template-unknown-name", "template-unknown-variable", "tool-parameters",
-    "tool-parameters-misspelt", "tool-select", "tool-timeout", "unknown-country", "unknown-country-uk",
-    "wrong-duration-range", "wrong-order-of-silences", "wrong-port", "include-itself", "link-local-url",
-    "route-letters-in-number", "template-several", "template-many", "template-condition", "token-twice",
+    "tls-garbage", "template-unknown-call", "template-unknown-name", "template-unknown-variable",
+    "tool-select", "tool-timeout",
+    "wrong-duration-range", "wrong-order-of-silences", "include-itself", "never-asked",
+    "template-several", "template-many", "template-condition", "token-twice",
     "tool-built-in-without-entry", "unreachable-route-wider",
 )  # fmt: skip
 """Broken configurations whose error an editor cannot see. In all others it is in one value, and flagged."""

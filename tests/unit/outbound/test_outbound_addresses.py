@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from voxtrad.config.addresses import is_never_asked
 from voxtrad.outbound.addresses import refusal
 
 
@@ -121,3 +122,38 @@ def test_what_is_no_address_is_refused(text: str) -> None:
         ip_address(text)
     except ValueError:
         assert refusal(text, "configured") == "is not an IP address"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *METADATA,
+        *(spelled for address in METADATA for spelled in spellings(address)),
+        "fe80::1%eth0",
+        "fe80::1%25eth0",
+        "fd00:ec2::254",
+        "2852039166",
+        "0xa9fea9fe",
+        "0251.0376.0251.0376",
+        "169.254.43518",
+        "\uff11\uff16\uff19.254.169.254",
+        "169\u3002254.169.254",
+        "metadata.google.internal",
+        "Metadata.Google.Internal.",
+    ],
+)
+def test_check_refuses_what_would_never_be_connected_to(host: str) -> None:
+    assert is_never_asked(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["", "crm", "metadata", "localhost", "127.0.0.1", "10.0.0.1", "::1", "x" * 300, "\u00e4.\u00e4", "."]
+)
+def test_check_leaves_all_others_to_the_look_up(host: str) -> None:
+    assert not is_never_asked(host)
+
+
+@given(address=st.ip_addresses())
+@settings(deadline=None)
+def test_check_and_connecting_judge_alike(address: IPv4Address | IPv6Address) -> None:
+    assert is_never_asked(str(address)) is (refusal(str(address), "configured") is not None)

@@ -13,7 +13,7 @@ from itertools import takewhile
 from typing import Annotated
 from uuid import uuid4
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from voxtrad.config import raising
@@ -21,7 +21,7 @@ from voxtrad.config.fields import texts
 from voxtrad.config.template_types import TemplateNames, TemplateText, is_lenient
 from voxtrad.config.template_types import TemplateTree as TemplateTreeField
 from voxtrad.config.templates import Template, TemplateRenderError, TemplateTree
-from voxtrad.config.types import ConfigModel, Name, ToolName
+from voxtrad.config.types import ConfigModel, Name, ToolName, is_set
 from voxtrad.providers.base import (
     JSON,
     BadRequest,
@@ -42,6 +42,19 @@ _WITH_RESULT = TemplateNames.of("call", "vars", "match", "result", "now")
 
 class Rule(ConfigModel):
     """What to do when the caller's words match."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [is_set("say"), is_set("tool")],
+            "if": {
+                "anyOf": [
+                    {"required": ["arguments"], "properties": {"arguments": {"minProperties": 1}}},
+                    {"required": ["on_error"], "properties": {"on_error": {"type": "string", "minLength": 1}}},
+                ]
+            },
+            "then": is_set("tool"),
+        }
+    )
 
     match: Name
     """A regular expression that is looked for in what the caller said, whatever the case. A named group,

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from pydantic import model_validator
+from pydantic import ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 from yarl import URL
 
-from voxtrad.config.types import Name, Secret
+from voxtrad.config.types import Name, Secret, is_set
 from voxtrad.providers.base import (
     BadKey,
     BadRequest,
@@ -39,6 +39,8 @@ pauses, and each new connection costs a TLS handshake."""
 
 
 class OpenAIConnection(NetworkConnection):
+    model_config = ConfigDict(json_schema_extra={"anyOf": [is_set("api_key"), is_set("base_url")]})
+
     api_key: Secret | None = None
     """The API key. A compatible server of your own (Ollama, vLLM, llama.cpp) usually needs none."""
     organization: Name | None = None

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-from voxtrad.config.types import ConfigModel, Duration, Text
+from voxtrad.config.types import ConfigModel, Duration, Text, editor_form
 from voxtrad.providers.base import JSON, MalformedAnswer, ProviderTimeout, Unreachable
 
 _LONGEST_LINE: Final = 1 << 20
@@ -24,8 +24,8 @@ _LONGEST_PART: Final = 1 << 24
 
 
 def _check_uri(uri: str) -> str:
-    parts = urlsplit(uri)
     try:
+        parts = urlsplit(uri)
         good = parts.scheme == "tcp" and parts.hostname and parts.port
     except ValueError:
         good = False
@@ -35,7 +35,11 @@ def _check_uri(uri: str) -> str:
 
 
 class WyomingConnection(ConfigModel):
-    uri: Annotated[Text, AfterValidator(_check_uri)]
+    uri: Annotated[
+        Text,
+        AfterValidator(_check_uri),
+        editor_form(r"^[Tt][Cc][Pp]://[^\s/?#]+:[0-9]{1,5}", "must be tcp://host:port"),
+    ]
     """Where the server is: `tcp://host:port`."""
     timeout: Duration = 10.0
     """How long the server may stay without any answer before it counts as failed."""
