@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from tests.fakes.loudness import loud_bytes
 
 JSONDict = dict[str, Any]
-Behaviour = Literal["well", "cut", "malformed", "odd shape", "no handshake", "no begin"]
+Behaviour = Literal["well", "cut", "malformed", "odd shape", "no handshake", "no begin", "silent after a word"]
 
 
 @dataclass
@@ -70,7 +70,7 @@ async def _stream(fake: FakeAssemblyAI, request: web.Request) -> web.StreamRespo
     if fake.behaviour == "no handshake":
         await asyncio.Event().wait()
     if fake.status != 101:
-        return web.json_response({"error": "no"}, status=fake.status)
+        return web.json_response({"error": "no"}, status=fake.status, headers={"Retry-After": "3"})
     socket = web.WebSocketResponse()
     await socket.prepare(request)
     session = _Session(fake, socket, request)
@@ -132,8 +132,10 @@ class _Session:
             return
         if not self.heard:
             await self.say(SpeechStartedEvent, timestamp=1920)
+            if self.fake.behaviour == "silent after a word":
+                await self.turn(self.fake.text[:1], transcript="")
         self.heard += loud
-        if self.heard < self.fake.enough:
+        if self.heard < self.fake.enough or self.fake.behaviour == "silent after a word":
             return
         await self.turn(self.fake.text[:1], transcript="")
         await self.turn(self.fake.text)

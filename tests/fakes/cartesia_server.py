@@ -64,7 +64,7 @@ async def _serve(fake: FakeCartesia, request: web.Request) -> web.StreamResponse
     if fake.key is not None and request.headers.get("X-API-Key") != fake.key:
         return web.json_response(refusal, status=401)
     if fake.status != 101:
-        return web.json_response(refusal, status=fake.status)
+        return web.json_response(refusal, status=fake.status, headers={"Retry-After": "3"})
     socket = web.WebSocketResponse(autoping=False)
     await socket.prepare(request)
     fake.sockets.append(socket)

@@ -30,6 +30,7 @@ Behaviour = Literal[
     "error",
     "silent",
     "silent once",
+    "silent after a word",
     "close 1011",
     "close 1008",
     "no handshake",
@@ -84,7 +85,9 @@ async def _listen(fake: FakeDeepgram, version: type[_Nova] | type[_Flux], reques
         body = {"err_code": "INVALID_AUTH", "err_msg": "Invalid credentials.", "request_id": "r"}
         return web.json_response(body, status=401)
     if fake.status != 101:
-        return web.json_response({"err_code": "ERROR", "err_msg": "no", "request_id": "r"}, status=fake.status)
+        return web.json_response(
+            {"err_code": "ERROR", "err_msg": "no", "request_id": "r"}, status=fake.status, headers={"Retry-After": "3"}
+        )
     socket = web.WebSocketResponse()
     await socket.prepare(request)
     stream = version(fake, socket, int(request.query["sample_rate"]))
@@ -222,6 +225,8 @@ class _Flux(_Stream):
         self.heard += size
         if not started:
             await self.info("StartOfTurn", self.fake.text[:1])
+        if self.fake.behaviour == "silent after a word":
+            return
         if self.heard >= self.fake.enough:
             self.heard = 0
             await self.info("EagerEndOfTurn", self.fake.text)

@@ -80,7 +80,9 @@ async def _speak(fake: FakeDeepgramSpeak, request: web.Request) -> web.StreamRes
         body = {"err_code": "INVALID_AUTH", "err_msg": "Invalid credentials.", "request_id": "r"}
         return web.json_response(body, status=401)
     if fake.status != 101:
-        return web.json_response({"err_code": "ERROR", "err_msg": "no", "request_id": "r"}, status=fake.status)
+        return web.json_response(
+            {"err_code": "ERROR", "err_msg": "no", "request_id": "r"}, status=fake.status, headers={"Retry-After": "3"}
+        )
     socket = web.WebSocketResponse()
     await socket.prepare(request)
     assert request.transport is not None

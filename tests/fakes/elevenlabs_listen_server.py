@@ -79,7 +79,9 @@ async def _listen(fake: FakeScribe, request: web.Request) -> web.StreamResponse:
     if fake.behaviour == "no handshake":
         await asyncio.Event().wait()
     if fake.status != 101:
-        return web.json_response({"detail": {"status": "error", "message": "no"}}, status=fake.status)
+        return web.json_response(
+            {"detail": {"status": "error", "message": "no"}}, status=fake.status, headers={"Retry-After": "3"}
+        )
     socket = web.WebSocketResponse()
     await socket.prepare(request)
     session = _Session(fake, socket, request)

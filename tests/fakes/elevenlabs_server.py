@@ -85,7 +85,9 @@ def _refused(fake: FakeElevenLabs, request: web.Request) -> web.Response | None:
     if fake.key is not None and request.headers.get("xi-api-key") != fake.key:
         return web.json_response({"detail": {"status": "invalid_api_key", "message": "Invalid API key"}}, status=401)
     if fake.status != 101:
-        return web.json_response({"detail": {"status": "error", "message": "no"}}, status=fake.status)
+        return web.json_response(
+            {"detail": {"status": "error", "message": "no"}}, status=fake.status, headers={"Retry-After": "3"}
+        )
     return None
 
 

@@ -1,4 +1,4 @@
-"""The network between a provider and its vendor's server, to be cut or half closed at will."""
+"""The network between a provider and its vendor's server, to be cut, half closed or stalled at will."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class Line:
         self._server: asyncio.Server | None = None
         self._ends: list[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = []
         self._host, self._port = "", 0
+        self._stalled: set[asyncio.StreamWriter] = set()
 
     async def to(self, url: str) -> str:
         """The address that leads to another."""
@@ -31,6 +32,10 @@ class Line:
         for client, _ in self._ends:
             if not client.is_closing() and client.can_write_eof():
                 client.write_eof()
+
+    def stall(self) -> None:
+        """Nothing more of the vendor's arrives on the connections that there are, and nobody is told."""
+        self._stalled.update(client for client, _ in self._ends)
 
     def cut(self) -> None:
         """The connections that there are break, without a word to either side."""
@@ -52,18 +57,19 @@ class Line:
         from_server, to_server = await asyncio.open_connection(self._host, self._port)
         self._ends.append((to_client, to_server))
         async with asyncio.TaskGroup() as group:
-            group.create_task(_copy(from_client, to_server))
-            group.create_task(_copy(from_server, to_client))
+            group.create_task(self._copy(from_client, to_server))
+            group.create_task(self._copy(from_server, to_client))
         to_client.close()
         to_server.close()
 
-
-async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    try:
-        while data := await source.read(65536):
-            target.write(data)
-            await target.drain()
-        if target.can_write_eof():
-            target.write_eof()
-    except (OSError, RuntimeError):  # it broke, or was half closed
-        target.transport.abort()
+    async def _copy(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        try:
+            while data := await source.read(65536):
+                if target in self._stalled:
+                    continue
+                target.write(data)
+                await target.drain()
+            if target.can_write_eof():
+                target.write_eof()
+        except (OSError, RuntimeError):  # it broke, or was half closed
+            target.transport.abort()

@@ -87,7 +87,7 @@ async def _serve(fake: FakeRealtime, request: web.Request) -> web.StreamResponse
     if fake.key is not None and request.headers.get("Authorization") != f"Bearer {fake.key}":
         return web.json_response({"error": {"message": "Incorrect API key", "code": "invalid_api_key"}}, status=401)
     if fake.status != 101:
-        return web.json_response({"error": {"message": "no"}}, status=fake.status)
+        return web.json_response({"error": {"message": "no"}}, status=fake.status, headers={"Retry-After": "3"})
     socket = web.WebSocketResponse()
     await socket.prepare(request)
     session = _Session(fake, socket, request)

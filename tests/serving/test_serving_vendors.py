@@ -143,6 +143,36 @@ async def test_how_long_one_may_take_before_the_next_takes_over_is_the_agents_to
     assert longest_silence(leg) < 2.0
 
 
+@pytest.mark.parametrize("behaviour", ["silent", "silent after a word"])
+async def test_one_that_ends_turns_and_falls_silent_in_one_is_stood_in_for_in_it(
+    premises: VendorPremises, behaviour: str
+) -> None:
+    flux = await premises.serve(fake_deepgram, "deepgram", behaviour=behaviour, **HEARS)
+    ears = [
+        {"provider": flux, "model": "flux-general-en"},
+        await premises.serve(fake_assemblyai, "assemblyai", **HEARS),
+    ]
+    leg = await premises.call(
+        ears, await premises.serve(fake_openai, "openai"), await premises.serve(fake_elevenlabs, "elevenlabs"),
+        patience=3.9,
+    )  # fmt: skip
+    assert premises.said() == (["goodbye"], ["Hello there."])
+    assert longest_silence(leg) < 4.0
+
+
+async def test_assemblyai_falls_silent_in_a_turn(premises: VendorPremises) -> None:
+    ears = [
+        await premises.serve(fake_assemblyai, "assemblyai", behaviour="silent after a word", **HEARS),
+        await premises.serve(fake_deepgram, "deepgram", **HEARS),
+    ]
+    leg = await premises.call(
+        ears, await premises.serve(fake_openai, "openai"), await premises.serve(fake_elevenlabs, "elevenlabs"),
+        patience=3.9,
+    )  # fmt: skip
+    assert premises.said() == (["goodbye"], ["Hello there."])
+    assert longest_silence(leg) < 4.0
+
+
 @pytest.mark.parametrize("alone", [False, True])
 async def test_a_recogniser_that_falls_silent_without_an_error_is_stood_in_for_in_the_same_turn(
     premises: VendorPremises, alone: bool

@@ -1,6 +1,6 @@
 """Websockets for vendors whose SDK has none that can be awaited: opening one, receiving from it, and attending to one.
 
-What a status, a close code or a message of a vendor stands for is told by the vendor's module; nothing here knows one.
+What a close code or a message of a vendor stands for is told by the vendor's module; nothing here knows one.
 """
 
 from __future__ import annotations
@@ -13,15 +13,12 @@ import aiohttp
 
 from voxtrad.providers.base import (
     JSON,
-    BadKey,
-    BadRequest,
     MalformedAnswer,
     ProviderError,
     ProviderTimeout,
-    QuotaExceeded,
-    RateLimited,
     Unreachable,
 )
+from voxtrad.providers.statuses import of_status
 
 _MOST = 16 * 1024 * 1024
 """Bytes of one message; of speech in base64, minutes."""
@@ -68,7 +65,8 @@ class Sockets:
                     max_msg_size=_MOST,
                 )
         except aiohttp.WSServerHandshakeError as error:
-            raise of_status(error.status, self._provider) from None  # it carries the request's headers, so the key
+            # Not chained: it carries the request's headers, and so the key.
+            raise of_status(error.status, self._provider, error.headers) from None
         except TimeoutError as error:
             raise ProviderTimeout("the connection was not answered in time", provider=self._provider) from error
         except (aiohttp.ClientError, OSError) as error:
@@ -149,18 +147,3 @@ async def receive(socket: aiohttp.ClientWebSocketResponse, provider: str, of_clo
     if not isinstance(parsed, dict):
         raise MalformedAnswer("a message that is not an object", provider=provider)
     return parsed
-
-
-def of_status(status: int, provider: str) -> ProviderError:
-    """An HTTP status other than success."""
-    match status:
-        case 401 | 403:
-            return BadKey(f"the credentials were refused ({status})", provider=provider, hint="check api_key")
-        case 402:
-            return QuotaExceeded("the account is out of credit (402)", provider=provider, hint="check the billing")
-        case 429:
-            return RateLimited("too many requests at once (429)", provider=provider)
-        case 400 | 404 | 422:
-            return BadRequest(f"refused ({status})", provider=provider, hint="check the provider's options")
-        case _:
-            return Unreachable(f"the server failed ({status})", provider=provider)

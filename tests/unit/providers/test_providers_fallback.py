@@ -556,8 +556,8 @@ async def test_when_all_recognisers_fail_the_error_is_raised():
     await stt.aclose()
 
 
-@pytest.mark.parametrize("error", [gone, lambda name: BadKey("no", provider=name)])
-async def test_those_who_only_accept_connections_to_close_them_are_not_asked_for_ever(error):
+@pytest.mark.parametrize(("error", "tries"), [(gone, 2), (lambda name: BadKey("no", provider=name), 1)])
+async def test_those_who_only_accept_connections_to_close_them_are_not_asked_for_ever(error, tries):
     class Closing(Ears):
         async def open(self, **asked):
             stream = await super().open(**asked)
@@ -569,7 +569,24 @@ async def test_those_who_only_accept_connections_to_close_them_are_not_asked_for
     stream = await stt.open(rate=8000, language="en")
     with pytest.raises(type(error("a"))):
         await anext(stream.events())
-    assert all(len(ears.streams) <= 2 for ears in every)
+    assert [len(ears.streams) for ears in every] == [tries, tries]
+    await stream.aclose()
+    await stt.aclose()
+
+
+async def test_one_that_has_worked_between_is_connected_to_again_however_often_it_breaks():
+    lone = Ears("a")
+    stt = FallbackSTT([lone])
+    stream = await stt.open(rate=8000, language="en")
+    events = stream.events()
+    for number in range(5):
+        lone.streams[number].says.put_nowait(Transcript(str(number), final=True))
+        assert await anext(events) == Transcript(str(number), final=True)
+        waiting = asyncio.ensure_future(anext(events))
+        lone.streams[number].says.put_nowait(gone())
+        await asyncio.sleep(0.1)
+        lone.streams[number + 1].says.put_nowait(Transcript("on", final=True))
+        assert await waiting == Transcript("on", final=True)
     await stream.aclose()
     await stt.aclose()
 

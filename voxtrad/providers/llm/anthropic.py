@@ -35,6 +35,7 @@ from voxtrad.providers.base import (
 )
 from voxtrad.providers.extras import needs
 from voxtrad.providers.options import NetworkConnection, http_url
+from voxtrad.providers.statuses import retry_after
 
 if TYPE_CHECKING:
     from anthropic import APIStatusError, AsyncStream
@@ -279,7 +280,7 @@ def typed_errors(provider: str) -> Iterator[None]:
             f"the connection failed ({type(cause).__name__})", provider=provider, hint="check base_url and the network"
         ) from error
     except APIStatusError as error:
-        raise _of_status(error, provider) from error
+        raise _of_status(error, provider) from None  # the answer's body may name the key
     except (ValueError, TypeError, AttributeError, KeyError) as error:  # the SDK parses answers as it finds them
         raise MalformedAnswer(f"an answer that the API does not allow: {error}", provider=provider) from error
 
@@ -296,19 +297,14 @@ def _of_status(error: APIStatusError, provider: str) -> ProviderError:
     if kind == "billing_error" or status == 402 or "credit balance" in said:
         return QuotaExceeded(f"the account is out of credit: {said}", provider=provider, hint="check the billing")
     if kind == "rate_limit_error" or status == 429:
-        return RateLimited(f"too many requests: {said}", provider=provider, retry_after=_retry_after(error))
+        return RateLimited(
+            f"too many requests: {said}", provider=provider, retry_after=retry_after(error.response.headers)
+        )
     if kind == "timeout_error" or status in (408, 504):
         return ProviderTimeout("the server gave up waiting", provider=provider)
     if kind in ("invalid_request_error", "not_found_error") or status in (400, 404, 413, 422):
         return BadRequest(f"the request was refused: {said}", provider=provider, hint="check model and options")
     return Unreachable(f"the server failed ({kind or status}): {said}", provider=provider)
-
-
-def _retry_after(error: APIStatusError) -> float | None:
-    try:
-        return max(0.0, float(error.response.headers["retry-after"]))
-    except (KeyError, ValueError):
-        return None
 
 
 def _build(name: str, connection: AnthropicConnection, options: AnthropicOptions) -> LanguageModel:

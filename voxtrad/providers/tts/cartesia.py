@@ -29,7 +29,8 @@ from voxtrad.providers.base import (
     WordTiming,
 )
 from voxtrad.providers.options import NetworkConnection, ws_url
-from voxtrad.providers.websocket import Attended, Sockets, of_status
+from voxtrad.providers.statuses import of_status
+from voxtrad.providers.websocket import Attended, Sockets
 
 OFFICIAL: Final = "https://api.cartesia.ai"
 

@@ -6,7 +6,7 @@ package.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -15,15 +15,16 @@ from voxtrad.providers.base import (
     MalformedAnswer,
     ProviderError,
     ProviderTimeout,
+    RateLimited,
     SpeechChunk,
     TTSCapabilities,
     Unreachable,
 )
 from voxtrad.providers.extras import needs
 from voxtrad.providers.options import http_url
+from voxtrad.providers.statuses import of_status, retry_after
 from voxtrad.providers.tts.elevenlabs import ElevenLabsOptions, Sound
 from voxtrad.providers.vendors.elevenlabs import OFFICIAL, ElevenLabsConnection, of_code
-from voxtrad.providers.websocket import of_status
 
 if TYPE_CHECKING:
     from elevenlabs.core.request_options import RequestOptions
@@ -141,7 +142,7 @@ def typed_errors(provider: str) -> Iterator[None]:
     try:
         yield
     except ApiError as error:
-        raise _of_answer(error.status_code, error.body, provider) from None
+        raise _of_answer(error.status_code, error.body, error.headers or {}, provider) from None
     except TimeoutException as error:
         raise ProviderTimeout("no answer in time", provider=provider) from error
     except HTTPError as error:
@@ -150,12 +151,14 @@ def typed_errors(provider: str) -> Iterator[None]:
         raise MalformedAnswer(f"an answer that the API does not allow: {error}", provider=provider) from error
 
 
-def _of_answer(status: int | None, body: object, provider: str) -> ProviderError:
+def _of_answer(status: int | None, body: object, headers: Mapping[str, str], provider: str) -> ProviderError:
     """By the `detail` of an error's body, which tells more than the status, and else by that."""
     detail = body.get("detail") if isinstance(body, dict) else None
     if isinstance(detail, dict) and status in (400, 401, 403, 422, 429):
         code = str(detail.get("status") or detail.get("code") or "")
         found = of_code(code, " ".join(str(detail.get("message", code)).split())[:300], provider)
+        if isinstance(found, RateLimited):
+            found.retry_after = retry_after(headers)
         if code and not isinstance(found, Unreachable):
             return found
-    return of_status(status or 500, provider)
+    return of_status(status or 500, provider, headers)

@@ -26,6 +26,7 @@ from voxtrad.providers.base import (
     Unreachable,
 )
 from voxtrad.providers.options import NetworkConnection, http_url
+from voxtrad.providers.statuses import retry_after
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient
@@ -116,9 +117,9 @@ def typed_errors(provider: str) -> Iterator[None]:
     except TransportError as error:  # a body that is read piece by piece raises the client's errors as they are
         raise Unreachable(f"the connection broke ({type(error).__name__}: {error})", provider=provider) from error
     except APIStatusError as error:
-        raise _of_status(error, provider) from error
+        raise _of_status(error, provider) from None  # the answer's body may name the key
     except APIError as error:
-        raise of_code(error.code or error.type, _said(error), provider) from error
+        raise of_code(error.code or error.type, _said(error), provider) from None
     except OpenAIError as error:
         raise ProviderError(f"{type(error).__name__}: {error}", provider=provider) from error
     except (ValueError, TypeError, AttributeError, KeyError) as error:  # the SDK parses answers as it finds them
@@ -137,7 +138,9 @@ def _of_status(error: APIStatusError, provider: str) -> ProviderError:
             f"the account is out of credit ({status}): {said}", provider=provider, hint="check the account's billing"
         )
     if status == 429:
-        return RateLimited(f"too many requests: {said}", provider=provider, retry_after=_retry_after(error))
+        return RateLimited(
+            f"too many requests: {said}", provider=provider, retry_after=retry_after(error.response.headers)
+        )
     if status in (408, 504):
         return ProviderTimeout(f"the server gave up waiting ({status})", provider=provider)
     if status >= 500:
@@ -166,13 +169,3 @@ def _said(error: APIError) -> str:
     body = error.body
     words = body.get("message") if isinstance(body, dict) else None
     return " ".join(str(words or error.message).split())[:300]
-
-
-def _retry_after(error: APIStatusError) -> float | None:
-    headers = error.response.headers
-    try:
-        if milliseconds := headers.get("retry-after-ms"):
-            return max(0.0, float(milliseconds) / 1000)
-        return max(0.0, float(headers["retry-after"]))
-    except (KeyError, ValueError):
-        return None
