@@ -47,6 +47,8 @@ class Speech(Protocol):
 
 
 _NOTHING = Spoken("", "", interrupted=True)
+_BREATH = 0.02
+"""Seconds that a method takes once the call is over: a handler that never asks `in_progress` holds up nobody else."""
 
 
 class Call:
@@ -303,15 +305,14 @@ class Call:
         await self.with_caller()
         if not self.in_progress:
             return
-        self.idle_monitor.suspended = True
         self._excuse(True)
         self.transferring = True
         try:
-            await self._handover(self, self._leg, destination)
+            with self.idle_monitor.handing_over():
+                await self._handover(self, self._leg, destination)
         finally:
             self.transferring = False
             if self.in_progress:
-                self.idle_monitor.suspended = False
                 self._excuse(False)
 
     async def leave(self, hears: Hears) -> None:
@@ -338,6 +339,8 @@ class Call:
     async def with_caller(self) -> None:
         """Wait while the caller is with others."""
         await self._together.wait()
+        if self.ending is not None:
+            await asyncio.sleep(_BREATH)
 
     async def fall_silent(self) -> None:
         """Say no more of what is being said."""
@@ -406,6 +409,7 @@ class Call:
         """The call is over. The first reason counts; whoever speaks or listens returns."""
         if not self.fate.end(outcome, reason, state):
             return
+        self.idle_monitor.over()
         self.over.set()
         self._together.set()
         if self._keypad is not None:

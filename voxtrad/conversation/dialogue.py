@@ -38,7 +38,7 @@ async def converse(call: Call) -> None:
 
 async def nudge(call: Call) -> None:
     """Nobody has spoken for a while: ask whether somebody is there, in the end hang up."""
-    if call.idle_monitor.suspended or not call.in_progress:
+    if call.idle_monitor.patient or not call.in_progress:
         return
     prompt = call.idle_monitor.silent()
     if prompt is not None:

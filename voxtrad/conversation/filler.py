@@ -59,7 +59,7 @@ class Filler:
 
     def _text(self) -> str | None:
         call = self._call
-        if not call.in_progress or call.collecting or call.idle_monitor.suspended:
+        if not call.in_progress or call.collecting or call.idle_monitor.patient:
             return None
         told = call.agent.next_filler()
         fillers = call.config.filler

@@ -22,6 +22,7 @@ from voxtrad.conversation.analysis import AnalysisFailed
 from voxtrad.conversation.call import Call
 from voxtrad.conversation.failures import single
 from voxtrad.conversation.fate import Ending
+from voxtrad.conversation.idle import EMPTY, FAREWELL
 from voxtrad.conversation.line import Line, hurried, speech_of
 from voxtrad.conversation.plan import Plan
 from voxtrad.conversation.recorder import Recorder
@@ -34,8 +35,6 @@ from voxtrad.leg import Digit, Leg, LegError, LegGone, MediaPort, NotReached, Re
 
 log = structlog.stdlib.get_logger(__name__)
 
-FAREWELL = 5.0
-"""Seconds that a dialogue has to end by itself after the caller is gone."""
 APOLOGY = 3.0
 """Seconds for synthesizing an apology that was not kept: better none than silence."""
 WRAP_UP = 10.0
@@ -79,6 +78,10 @@ class Session:
         self._hung_up: str | None = None
         self._ringing: asyncio.Timeout | None = None
         self._ending = Ending("failed", "the server stopped")
+        self._talking: asyncio.Task[None] | None = None
+        """The dialogue."""
+        self._stirred = asyncio.Event()
+        """Something has changed for an idle monitor."""
 
     async def run(self) -> None:
         """Carry the call to its end. Cancelling ends the conversation and leaves the leg to its carrier."""
@@ -135,7 +138,7 @@ class Session:
             async with asyncio.TaskGroup() as group:
                 watching: asyncio.Task[None] | None = None
                 try:
-                    async with self._work() as work:
+                    async with self._inhabited(group), self._work() as work:
                         call = self.call = self._call(work)
                         watching = group.create_task(self._watch())
                         await self._conversation(call)
@@ -152,6 +155,38 @@ class Session:
             for call in self._calls:
                 call.agent.toolbox.close()
             await self._clear()
+
+    @contextlib.asynccontextmanager
+    async def _inhabited(self, group: asyncio.TaskGroup) -> AsyncIterator[None]:
+        """What goes on in here ends `EMPTY` seconds after there is nobody left whom it could be for."""
+        watching: asyncio.Task[None] | None = None
+        try:
+            async with asyncio.timeout(None) as presence:
+                watching = group.create_task(self._until_empty(presence))
+                yield
+        except TimeoutError:
+            if not presence.expired():
+                raise
+        finally:
+            if watching is not None:
+                watching.cancel()
+
+    async def _until_empty(self, presence: asyncio.Timeout) -> None:
+        while (left := self.call.idle_monitor.left_of(EMPTY) if self.call is not None else inf) > 0:
+            await self._stirring(left)
+        log.warning("the session is ended: nobody is in it any more", seconds=EMPTY)
+        presence.reschedule(asyncio.get_running_loop().time())
+        while True:  # a handler that swallows its cancellation is told again
+            await asyncio.sleep(FAREWELL)
+            if self._talking is not None:
+                self._talking.cancel()
+
+    async def _stirring(self, seconds: float) -> None:
+        """Wait for so long, or until something has changed for an idle monitor."""
+        self._stirred.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds if seconds < inf else None):
+                await self._stirred.wait()
 
     @contextlib.asynccontextmanager
     async def _work(self) -> AsyncIterator[asyncio.TaskGroup]:
@@ -177,6 +212,7 @@ class Session:
         self._hung_up = reason
         self._stop_ringing()
         if self.call is not None:
+            self.call.idle_monitor.dismiss()
             self.call.ended("failed", reason, state="handed-over")
 
     def hang_up(self, outcome_reason: str) -> None:
@@ -184,6 +220,7 @@ class Session:
         self._hung_up = outcome_reason
         self._stop_ringing()
         if self.call is not None:
+            self.call.idle_monitor.dismiss()
             self.call.ended("completed", outcome_reason)
 
     async def wrap_up(self) -> None:
@@ -237,6 +274,7 @@ class Session:
         call.speech = partial(speech_of, plan)
         call.taking_over = plan.taking_over is not None
         call.has_room = self._has_room
+        call.idle_monitor.on_change = self._stirred.set
         actions.attach(call, self.leg)
         self._calls.append(call)
         return call
@@ -265,7 +303,9 @@ class Session:
                 continue
             if isinstance(event, Digit):
                 await call.key(event.digit)
-            elif event.lost:
+                continue
+            call.idle_monitor.left()
+            if event.lost:
                 call.ended("failed", event.cause, state="handed-over")
             else:
                 call.ended("handed_over" if event.handed_back else "caller_hangup", event.cause)
@@ -309,15 +349,21 @@ class Session:
     async def _converse(self, call: Call, group: asyncio.TaskGroup) -> None:
         limiting = group.create_task(self._limit(call))
         over = group.create_task(call.over.wait())
-        talking = group.create_task(_as_coroutine(self.plan.dialogue(call)))
+        talking = self._talking = group.create_task(_as_coroutine(self.plan.dialogue(call)))
         await asyncio.wait([talking, over], return_when=asyncio.FIRST_COMPLETED)
         if not talking.done():
             await call.fall_silent()
-            await asyncio.wait([talking], timeout=FAREWELL)
-            talking.cancel()
+            await self._see_out(call, talking)
         call.agent.forget_draft()
         limiting.cancel()
         over.cancel()
+
+    async def _see_out(self, call: Call, talking: asyncio.Task[None]) -> None:
+        """The call is over: let a dialogue come to its end, and cancel one that does not."""
+        talking.add_done_callback(lambda _: self._stirred.set())
+        while not talking.done() and (left := call.idle_monitor.left_of(FAREWELL)) > 0:
+            await self._stirring(left)
+        talking.cancel()
 
     async def _limit(self, call: Call) -> None:
         await asyncio.sleep(call.config.max_duration)
@@ -325,6 +371,7 @@ class Session:
         reason = f"the call lasted {call.config.max_duration:g} s"
         if call.ending is None:
             self.reporter.note("max_duration", reason)
+        call.idle_monitor.dismiss()
         call.ended("max_duration", reason)
 
     # --- when it breaks -----------------------------------------------------------------------------------------------

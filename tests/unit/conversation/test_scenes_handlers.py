@@ -9,6 +9,7 @@ import pytest
 from stage import Caller, Job, Model, Recogniser, Synthesis, asks, play, timeline
 
 from voxtrad.conversation.call import Call
+from voxtrad.conversation.idle import EMPTY, FAREWELL
 from voxtrad.events.types import AgentResponse, BargeIn, CallEnded, DeadAir, ToolCompleted, TurnEnded
 from voxtrad.providers.base import JSON, ToolSpec
 from voxtrad.tools.base import Declared, Outcome
@@ -644,3 +645,93 @@ async def test_what_a_handler_makes_of_a_tool_is_told_once(result: JSON, outcome
     assert completed.outcome == outcome
     kinds = [type(event) for event in played.events]
     assert kinds.index(ToolCompleted) < kinds.index(CallEnded)
+
+
+async def test_a_handler_that_does_not_look_whether_the_call_is_over_is_stopped() -> None:
+    rounds = 0
+
+    async def handler(call: Call) -> None:
+        nonlocal rounds
+        await call.answer()
+        while True:
+            await call.listen(timeout=60)
+            await call.say("Hello?")
+            rounds += 1
+
+    async def scene(caller: Caller) -> None:
+        await caller.waits(1)
+
+    played = await play(scene, dialogue=handler)
+    assert played.ended.outcome == "caller_hangup"
+    assert 5 < rounds < 200, "it turns without an end, and leaves the others their time"
+
+
+@pytest.mark.parametrize("released", [20.0, 200.0])
+async def test_a_handler_that_suspends_the_idle_monitor_goes_on_without_a_caller(released: float) -> None:
+    times: list[float] = []
+
+    async def handler(call: Call) -> None:
+        clock = asyncio.get_running_loop().time
+        await call.answer()
+        call.idle_monitor.suspended = True
+        await call.listen()
+        gone = clock()
+        try:
+            await asyncio.sleep(released)
+            call.idle_monitor.suspended = False
+            await asyncio.sleep(1000)
+        finally:
+            times.append(clock() - gone)
+
+    async def scene(caller: Caller) -> None:
+        await caller.waits(1)
+
+    await play(scene, dialogue=handler)
+    assert times == [pytest.approx(released + FAREWELL, abs=0.1)]
+
+
+async def test_what_the_house_ends_is_held_by_nobody() -> None:
+    times: list[float] = []
+
+    async def handler(call: Call) -> None:
+        began = asyncio.get_running_loop().time()
+        await call.answer()
+        call.idle_monitor.suspended = True
+        await call.listen()
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            times.append(asyncio.get_running_loop().time() - began)
+
+    async def stays(caller: Caller) -> None:
+        await caller.waits(200)
+
+    async def leaves(caller: Caller) -> None:
+        await caller.waits(10)
+
+    for scene in (stays, leaves):
+        await play(scene, dialogue=handler, config={"max_duration": 60.0}, dead_air=True)
+    assert times == [pytest.approx(60 + FAREWELL, abs=0.2)] * 2
+
+
+async def test_a_session_that_nobody_is_in_ends_whatever_goes_on_in_it() -> None:
+    times: list[float] = []
+
+    async def handler(call: Call) -> None:
+        clock = asyncio.get_running_loop().time
+        await call.answer()
+        await call.listen()
+        gone = clock()
+        for _ in range(4):
+            try:
+                await asyncio.sleep(1000)
+            except asyncio.CancelledError:  # as a bare `except:` does
+                times.append(clock() - gone)
+
+    async def scene(caller: Caller) -> None:
+        await caller.waits(1)
+
+    await play(scene, dialogue=handler)
+    assert times == [
+        pytest.approx(seconds, abs=0.1) for seconds in (FAREWELL, EMPTY, EMPTY + FAREWELL, EMPTY + 2 * FAREWELL)
+    ]
