@@ -304,6 +304,8 @@ class Pbx:
                 [telephones]
                 exten => _30X,1,Dial(PJSIP/${{EXTEN}},30)
                 exten => 310,1,Hangup(21)
+                exten => _9XXXXX,1,Dial(PJSIP/301/sip:far@127.0.0.1:${{EXTEN:1}},30)
+                 same => n,Hangup(${{HANGUPCAUSE}})
                 [from-internal]
                 exten => 1001,1,Stasis({self.app},support)
                  same => n,NoOp(came back)

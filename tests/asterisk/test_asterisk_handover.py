@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from office import Company, Office, configuration, working
 from pbx import MUSIC_HZ, Pbx, PbxAri
+from refusing import refusing
 from sipcaller import SipCaller, sip_caller, telephone
 from test_asterisk_bridging import hears_tone, write
 from tones import digits_in
@@ -211,6 +212,37 @@ async def test_nobody_takes_the_call(
             await still_talks_with_the_agent(caller, office)
             assert outcomes(office) == [what]
         await ari.nothing_left()
+
+
+REFUSALS = {
+    "603 Decline": "declined",
+    "486 Busy Here": "busy",
+    "480 Temporarily Unavailable": "no_answer",
+    "404 Not Found": "unavailable",
+    "503 Service Unavailable": "unavailable",
+}
+
+
+@pytest.mark.parametrize("way", ["telephone", "local", "dialplan"])
+@pytest.mark.parametrize("status", REFUSALS)
+async def test_the_far_telephone_refuses(
+    pbx: Pbx, ari: PbxAri, company: Company, tmp_path: Path, status: str, way: str
+) -> None:
+    async with refusing(pbx, status) as phone:
+        extension = f"9{phone.port:05d}"
+        destination = {
+            "telephone": f"{{dial: 'PJSIP/301/sip:far@127.0.0.1:{phone.port}'}}",
+            "local": f"{{dial: Local/{extension}@telephones}}",
+            "dialplan": f"{{continue: {{context: voxtrad-transfer, extension: '{extension}', priority: 1}}}}",
+        }[way]
+        async with working(handing_to(destination, pbx, company, tmp_path)) as office:
+            async with sip_caller(pbx) as caller:
+                await asks_for_a_person(caller, office)
+                await still_talks_with_the_agent(caller, office)
+                assert outcomes(office) == [REFUSALS[status]], office.story()
+            await ari.nothing_left()
+        (shown,) = phone.shown()
+        assert '"Caller One" <sip:100@' in shown, shown
 
 
 @pytest.mark.parametrize("when", ["ringing", "briefing", "talking"])

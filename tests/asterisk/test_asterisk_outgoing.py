@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 from office import Company, Office, configuration, working
 from pbx import Pbx, PbxAri
+from refusing import refusing
 from sipcaller import telephone
 from test_asterisk_bridging import write
 from tones import digits_in
@@ -52,6 +53,12 @@ def config(request: Any, pbx: Pbx, company: Company, tmp_path: Path) -> Path:
     path = configuration(pbx, company, tmp_path, AGENT, transport=request.param)
     path.write_text(path.read_text() + OUTBOUND)
     return path
+
+
+def to_telephones(config: Path) -> Path:
+    """The same with another context and prefix for what is called."""
+    config.write_text(config.read_text().replace("@from-voxtrad", "@telephones").replace('["3"]', '["9"]'))
+    return config
 
 
 async def order(office: Office, to: str, **more: object) -> tuple[int, Any]:
@@ -120,6 +127,18 @@ async def test_no_answer_and_nobody_there(pbx: Pbx, ari: PbxAri, config: Path) -
         assert (await order(office, "3999"))[0] == 201  # the dialplan rings a telephone that there is not
         ended = await office.next(CallEnded, 2)
     assert ended.outcome == "unreachable", office.story()  # type: ignore[attr-defined]
+    await ari.nothing_left()
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"), [("603 Decline", "declined"), ("480 Gone", "no_answer"), ("503 Unavailable", "unreachable")]
+)
+async def test_whoever_is_called_refuses(pbx: Pbx, ari: PbxAri, config: Path, status: str, outcome: str) -> None:
+    async with working(to_telephones(config)) as office, refusing(pbx, status) as phone:
+        assert (await order(office, f"9{phone.port:05d}", caller_id="442079460000"))[0] == 201
+        ended = await office.next(CallEnded)
+        assert (ended.outcome, ended.talk_time) == (outcome, 0.0), office.story()  # type: ignore[attr-defined]
+        assert ["442079460000" in shown for shown in phone.shown()] == [True]
     await ari.nothing_left()
 
 

@@ -121,7 +121,7 @@ class ContinueDestination(DestinationBase):
     """A place in the dialplan; caller ID and CDR stay. The channel has `VOXTRAD_CALL_ID`, `VOXTRAD_OUTCOME` and
     `VOXTRAD_SUMMARY`. From the context `voxtrad-transfer` (to be pasted, see `voxtrad doctor`) the caller comes back to
     the same conversation when nobody takes the call; so from any context that has the extension `voxtrad-returns` and
-    enters `Stasis` again, with the dial status in `VOXTRAD_RETURNED`."""
+    enters `Stasis` again, with the dial status, or `DECLINED`, in `VOXTRAD_RETURNED`."""
 
     continue_: ContinueTarget = Field(alias="continue")
     """The place."""

@@ -11,7 +11,8 @@ from voxtrad.telephony.asterisk.dialling import caller_id, refusal_of
     ("status", "cause", "why"),
     [
         ("BUSY", 17, "busy"), ("BUSY", 0, "busy"), ("RINGING", 19, "no_answer"), ("NOANSWER", 16, "no_answer"),
-        ("BUSY", 21, "declined"), ("CONGESTION", 34, "unavailable"), ("", 0, "unavailable"),
+        ("BUSY", 21, "declined"), ("RINGING", 16, "no_answer"), ("RINGING", 1, "unavailable"),
+        ("RINGING", 34, "unavailable"), ("CONGESTION", 34, "unavailable"), ("", 0, "unavailable"),
     ],
 )  # fmt: skip
 def test_why_nobody_answered(status: str, cause: int, why: str) -> None:

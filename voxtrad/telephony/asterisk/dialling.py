@@ -9,16 +9,19 @@ from voxtrad.leg import NotReached, Refusal
 from voxtrad.telephony.asterisk.messages import ChannelOver, StasisStart
 
 _BY_CAUSE: Mapping[int, Refusal] = {17: "busy", 18: "no_answer", 19: "no_answer", 21: "declined"}
-_BY_STATUS: Mapping[str, Refusal] = {"BUSY": "busy", "NOANSWER": "no_answer", "RINGING": "no_answer"}
+_BY_STATUS: Mapping[str, Refusal] = {"BUSY": "busy", "NOANSWER": "no_answer"}
+_ENDED_AS_USUAL = (0, 16)
+"""Causes that say nothing of why."""
 
 
 def refusal_of(status: str, cause: int) -> Refusal:
     """Why nobody answered, from the last dial status and the hang-up cause (Q.850). Pure.
 
     The status says it where a `Local/` channel is between, the cause says it more exactly where none is. What rang to
-    the end, without either, was not answered.
+    the end, without either, was not answered; what rang and then failed was not reached.
     """
-    return _BY_CAUSE.get(cause) or _BY_STATUS.get(status) or "unavailable"
+    rang_to_the_end = status == "RINGING" and cause in _ENDED_AS_USUAL
+    return _BY_CAUSE.get(cause) or _BY_STATUS.get(status) or ("no_answer" if rang_to_the_end else "unavailable")
 
 
 def caller_id(name: str, number: str) -> str | None:

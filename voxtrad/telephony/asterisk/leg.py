@@ -50,7 +50,7 @@ _REASONS = frozenset({"normal", "busy", "congestion", "no_answer"})
 _INDICATIONS: Mapping[Hears, str] = {"ringing": "ring", "music": "moh"}
 _DIAL_STATUS: Mapping[str, Refusal] = {
     "BUSY": "busy", "NOANSWER": "no_answer", "CHANUNAVAIL": "unavailable", "CONGESTION": "unavailable",
-    "DONTCALL": "declined", "TORTURE": "declined",
+    "DECLINED": "declined", "DONTCALL": "declined", "TORTURE": "declined",
 }  # fmt: skip
 
 

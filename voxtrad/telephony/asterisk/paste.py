@@ -8,7 +8,7 @@ from __future__ import annotations
 RETURNS = "voxtrad-returns"
 """An extension that marks a context as one that comes back: `transfer_conf` has it, and a context of one's own may."""
 RETURNED = "VOXTRAD_RETURNED"
-"""The channel variable in which such a context tells why it comes back: a `DIALSTATUS`."""
+"""The channel variable in which such a context tells why it comes back: a `DIALSTATUS`, or `DECLINED`."""
 
 
 def http_conf(port: int = 8088, address: str = "127.0.0.1") -> str:
@@ -55,7 +55,7 @@ def transfer_conf(app: str = "voxtrad", context: str = "from-internal", seconds:
 [voxtrad-transfer]
 exten => {RETURNS},1,NoOp(voxtrad waits for who comes back from here)
 exten => _[0-9*#+]!,1,Dial(Local/${{EXTEN}}@{context},{seconds})
- same => n,Set({RETURNED}=${{DIALSTATUS}})
+ same => n,Set({RETURNED}=${{IF($["${{HANGUPCAUSE}}" = "21"]?DECLINED:${{DIALSTATUS}})}})
  same => n,Stasis({app})
  same => n,GotoIf($["${{STASISSTATUS}}" = "FAILED"]?failed)
  same => n,GotoIf($["${{VOXTRAD_STATUS}}" = "FAILED"]?failed)
