@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from voxtrad.config.models import AgentConfig
 from voxtrad.config.templates import Template
-from voxtrad.conversation.agent import Agent, Reply
+from voxtrad.conversation.agent import Agent
 from voxtrad.conversation.fate import Ending, Fate, State
 from voxtrad.conversation.floor import Turn
 from voxtrad.conversation.idle import IdleMonitor
 from voxtrad.conversation.keypad import KeyPad
 from voxtrad.conversation.recorder import Recorder
+from voxtrad.conversation.reply import Reply
 from voxtrad.conversation.report import Reporter, Thought
 from voxtrad.conversation.speaker import Speaker
 from voxtrad.conversation.spoken import Spoken
@@ -82,6 +83,8 @@ class Call:
         """Whether another agent had the call before."""
         self.successor: Plan | None = None
         """The agent that takes the call over, when this one has ended."""
+        self.privacy = config.privacy
+        """As the strictest agent that the call has had so far wants it."""
         self.has_room: Callable[[AgentConfig], bool] = lambda agent: True
         """Whether another agent may have one more call."""
         self._leg = leg

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from voxtrad.conversation.agent import Reply
 from voxtrad.conversation.call import Call
 from voxtrad.conversation.consent import ask_consent
 from voxtrad.conversation.handover import HandoverFailed, tell
+from voxtrad.conversation.reply import Reply
 from voxtrad.providers.base import MalformedAnswer
 from voxtrad.tools.base import Transfer
 

@@ -138,7 +138,7 @@ class _Handover:
             {
                 "VOXTRAD_CALL_ID": self._call.id,
                 "VOXTRAD_OUTCOME": outcome,
-                "VOXTRAD_SUMMARY": summary if self._call.config.privacy == "full" else "",
+                "VOXTRAD_SUMMARY": summary if self._call.privacy == "full" else "",
             }
         )
 

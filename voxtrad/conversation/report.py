@@ -158,7 +158,8 @@ class Reporter:
             TokensUsed(
                 call_id=self.call_id,
                 agent=self.agent,
-                provider=provider,
+                provider=usage.provider or provider,
+                model=usage.model,
                 prompt_tokens=usage.prompt_tokens,
                 completion_tokens=usage.completion_tokens,
             )

@@ -66,6 +66,7 @@ class Session:
         """
         self._whom = leg
         self.plan = plan
+        self._privacy = plan.config.privacy
         self._publish = publish
         self._clock = clock
         self._has_room = has_room
@@ -274,6 +275,7 @@ class Session:
         call.speech = partial(speech_of, plan)
         call.taking_over = plan.taking_over is not None
         call.has_room = self._has_room
+        call.privacy = self._privacy
         call.idle_monitor.on_change = self._stirred.set
         actions.attach(call, self.leg)
         self._calls.append(call)
@@ -281,8 +283,8 @@ class Session:
 
     def _hand_over(self, plan: Plan, group: asyncio.TaskGroup) -> Call:
         """Another agent takes the call over."""
-        privacy = strictest(self.plan.config.privacy, plan.config.privacy)
-        structlog.contextvars.bind_contextvars(privacy=privacy)  # see observability/log.py
+        self._privacy = strictest(self._privacy, plan.config.privacy)
+        structlog.contextvars.bind_contextvars(privacy=self._privacy)  # see observability/log.py
         self.plan = plan
         self._analyst = plan.analyst or self._analyst
         self.reporter.hand_to(plan.config.name, _names(plan))

@@ -11,9 +11,10 @@ from typing import Protocol
 
 from voxtrad.config.models import AgentDestination, ContinueDestination, Destination, DialDestination
 from voxtrad.config.templates import Template
-from voxtrad.conversation.agent import Agent, Reply
+from voxtrad.conversation.agent import Agent
 from voxtrad.conversation.handover import Planner, take_over
 from voxtrad.conversation.plan import Plan
+from voxtrad.conversation.reply import Reply
 from voxtrad.conversation.spoken import Spoken
 from voxtrad.events.types import Event
 from voxtrad.leg import LegInfo

@@ -193,6 +193,10 @@ class Usage:
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    provider: str = ""
+    """The name of the provider that answered: one of several may have. Empty: the one that was asked."""
+    model: str = ""
+    """As the configuration names it."""
 
 
 LLMEvent = TextDelta | ToolCall | Usage

@@ -5,6 +5,7 @@ Pure: no schema is ever fetched. Whether a tool may be called at all is the runn
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 
 from jsonschema import Draft202012Validator, SchemaError, ValidationError
@@ -68,7 +69,11 @@ class ArgumentCheck:
                 raise ToolError("The arguments are not a JSON object.")
             arguments = {}
         try:
-            wrong = sorted(self._validator.iter_errors(_plain(arguments)), key=lambda slip: list(map(str, slip.path)))
+            plain = _plain(arguments)
+            json.dumps(plain, allow_nan=False)
+            wrong = sorted(self._validator.iter_errors(plain), key=lambda slip: list(map(str, slip.path)))
+        except ValueError as error:
+            raise ToolError("The arguments are not a JSON object.") from error
         except (Unresolvable, RecursionError) as error:
             raise ToolError("The arguments cannot be checked.") from error
         for slip in wrong:

@@ -100,7 +100,7 @@ class HttpTool:
             return value
         try:
             return cast("JSON", self._select.search(value))
-        except (JMESPathError, TypeError, ValueError) as error:  # its functions raise Python's own errors too
+        except (JMESPathError, TypeError, ValueError, ArithmeticError, RecursionError) as error:  # its functions' too
             log.warning("an answer does not suit `select`", tool=self.spec.name, reason=str(error)[:200])
             raise ToolUnavailable from error
 

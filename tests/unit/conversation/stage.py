@@ -43,6 +43,7 @@ from voxtrad.providers.base import (
     TTSCapabilities,
     TurnSignal,
     Unreachable,
+    Usage,
     WordTiming,
 )
 from voxtrad.telephony.simulated import SimulatedLeg, SimulatedPort
@@ -149,8 +150,8 @@ class Recogniser:
         self.events_out.put_nowait(None)
 
 
-Answer = str | ToolCall | Exception | float
-"""Text, a tool call, a failure, or seconds to wait."""
+Answer = str | ToolCall | Usage | Exception | float
+"""Text, a tool call, how many tokens it took, a failure, or seconds to wait."""
 
 
 @dataclass
@@ -186,7 +187,7 @@ class Model:
                         await asyncio.Event().wait()
                     case float():
                         await asyncio.sleep(item)
-                    case ToolCall():
+                    case ToolCall() | Usage():
                         yield item
                     case Exception():
                         raise item

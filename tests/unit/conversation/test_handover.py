@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 
 import pytest
+import structlog
 from stage import RATE, Caller, Job, LoudIsSpeech, Model, Recogniser, Synthesis, agent_config
 
 from voxtrad.config.models import AgentDestination, ContinueDestination, Destination, DialDestination
@@ -111,14 +112,17 @@ async def run(
     dialogue: Callable[[Call], Awaitable[None]] = converse,
     tools: Sequence[Tool] = (),
     told: list[tuple[str, str]] | None = None,
+    desk: Mapping[str, object] | None = None,
 ) -> Done:
-    """`told` gets what each agent says, as it is said."""
+    """`told` gets what each agent says, as it is said. `desk` is a second destination, a place in the dialplan."""
     clock = asyncio.get_running_loop().time
     kinds: dict[str, type[DialDestination | ContinueDestination | AgentDestination]] = {
         "dial": DialDestination, "continue": ContinueDestination, "agent": AgentDestination,
     }  # fmt: skip
     kind = next(kind for key, kind in kinds.items() if key in destination)
     destinations: dict[str, Destination] = {"reception": kind.model_validate(destination)}
+    if desk is not None:
+        destinations["desk"] = ContinueDestination.model_validate({**desk, "name": "desk"})
     events: list[Event] = []
     stt = Ears()
     leg = SimulatedLeg(
@@ -129,7 +133,7 @@ async def run(
     )
     leg.dialer, leg.visits = reception, visits
     cache = SpeechCache(None)
-    box: dict[str, Tool] = {tool.spec.name: tool for tool in (TransferTool({"reception": ""}), *tools)}
+    box: dict[str, Tool] = {tool.spec.name: tool for tool in (TransferTool(dict.fromkeys(destinations, "")), *tools)}
 
     def publish(event: Event) -> None:
         events.append(event)
@@ -137,7 +141,9 @@ async def run(
             told.append((event.agent, event.text))
 
     def toolbox(facts: Mapping[str, JSON], actions: CallActions, group: asyncio.TaskGroup) -> ToolRunner:
-        return ToolRunner(box, call=facts, destinations=["reception"], actions=actions, group=group, publish=publish)
+        return ToolRunner(
+            box, call=facts, destinations=list(destinations), actions=actions, group=group, publish=publish
+        )
 
     def plan(agent: str, call_id: str, variables: Mapping[str, JSON]) -> Plan:
         own = {"greeting": "I am sales.", **({} if agent == "sales" else (config or {}))}
@@ -481,6 +487,36 @@ async def test_what_is_private_is_not_left_on_the_channel(privacy: str) -> None:
     model = Model([["Hold on.", TO_RECEPTION], ["SUMMARY: secret"]])
     done = await run(scene, PLACE, model, config={"privacy": privacy, "greeting": ""})
     assert done.leg.variables["VOXTRAD_SUMMARY"] == ""
+
+
+async def test_a_call_stays_as_private_as_the_strictest_agent_that_it_has_had() -> None:
+    bound: list[object] = []
+
+    async def dialogue(call: Call) -> None:
+        bound.append(structlog.contextvars.get_contextvars().get("privacy"))
+        await converse(call)
+
+    async def scene(caller: Caller) -> None:
+        await asks_for_a_person(caller)
+        for number in (1, 2):
+            await caller.leg.until(lambda number=number: said.count(("sales", "I am sales.")) == number)
+            await caller.quiet(1.5)
+            await caller.says("somebody else")
+        await caller.waits(60)
+
+    said: list[tuple[str, str]] = []
+    to_desk = ToolCall("t3", "transfer", {"destination": "desk"})
+    model = Model([["To sales.", TO_RECEPTION], ["SUMMARY: secret"]])
+    second = Model(
+        [["To sales again.", TO_RECEPTION], ["SUMMARY: secret"], ["To the desk.", to_desk], ["SUMMARY: secret"]]
+    )
+    destination = {"name": "reception", "agent": "sales"}
+    done = await run(
+        scene, destination, model, second=second, told=said, desk=PLACE, dialogue=dialogue, config={"privacy": "none"}
+    )
+    assert done.ended.outcome == "handed_over" and done.leg.proceeded == Place("voxtrad-transfer", "200", 1)
+    assert done.leg.variables["VOXTRAD_SUMMARY"] == ""
+    assert bound[1:] == ["none", "none"], "of what the log may keep, too"
 
 
 @pytest.mark.parametrize("what", ["answered", "busy", "gone"])

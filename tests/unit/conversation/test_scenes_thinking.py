@@ -23,13 +23,22 @@ from stage import (
 )  # fmt: skip
 
 from tests.figures import tells
-from voxtrad.conversation.agent import LATE
 from voxtrad.conversation.call import Call
 from voxtrad.conversation.dialogue import converse
 from voxtrad.conversation.handover import HandoverFailed
-from voxtrad.events.types import AgentResponse, BargeIn, CallFailed, DeadAir, DtmfReceived, ToolCompleted, TurnEnded
+from voxtrad.conversation.reply import LATE, MAX_CALLS
+from voxtrad.events.types import (
+    AgentResponse,
+    BargeIn,
+    CallFailed,
+    DeadAir,
+    DtmfReceived,
+    TokensUsed,
+    ToolCompleted,
+    TurnEnded,
+)
 from voxtrad.leg import Leg, LegError
-from voxtrad.providers.base import Unreachable
+from voxtrad.providers.base import Unreachable, Usage
 from voxtrad.tools.base import CallActions, EndCall, Outcome, Proceed, ToolError, Transfer
 from voxtrad.tools.builtin.play import PlayTool
 
@@ -868,3 +877,44 @@ async def test_model_that_has_nothing_to_say_of_a_late_result_keeps_the_call() -
     played = await play(scene, tools=[answers_late(3.0, result="sent")], model=model, dead_air=True)
     assert played.said() == ["Later.", "Bye."]
     assert played.ended.outcome == "caller_hangup"
+
+
+# --- a model that is not to be trusted --------------------------------------------------------------------------------
+
+
+async def test_of_fifty_calls_at_once_most_are_not_run() -> None:
+    job = Job()
+    model = Model([[asks(call_id=f"t{number}") for number in range(50)], ["It was sent."]])
+    played = await play(asks_once, tools=[job], model=model)
+    assert job.done == MAX_CALLS == len(played.of(ToolCompleted))
+    results = {m.tool_call_id: m.content for m in played.call.agent.history if m.role == "tool"}
+    assert len(results) == 50
+    refused = {name for name, text in results.items() if "at most 16" in text}
+    assert refused == {f"t{number}" for number in range(MAX_CALLS, 50)}
+    assert played.said() == ["It was sent."]
+
+
+@pytest.mark.parametrize("call_id", ["call_0", ""])
+async def test_calls_that_bear_one_id_are_told_apart(call_id: str) -> None:
+    async def scene(caller: Caller) -> None:
+        for _ in range(2):
+            await caller.says("where is my order")
+            await caller.answered(1.0)
+
+    first, second = Job("first", outcome=Outcome("one")), Job("second", outcome=Outcome("two"))
+    round_ = [asks("first", call_id=call_id), asks("second", call_id=call_id)]
+    model = Model([round_, ["It was sent."], round_, ["It was sent again."]])
+    played = await play(scene, tools=[first, second], model=model)
+    calls = [call for message in played.call.agent.history for call in message.tool_calls]
+    assert [call.name for call in calls] == ["first", "second"] * 2
+    assert len({call.id for call in calls}) == 4 and all(call.id for call in calls)
+    results = {m.tool_call_id: m.content for m in played.call.agent.history if m.role == "tool"}
+    assert [results[call.id] for call in calls] == ["one", "two"] * 2
+
+
+async def test_tokens_are_counted_for_whoever_answered() -> None:
+    answer = ["It was sent.", Usage(30, 5, "ollama", "qwen3")]
+    played = await play(asks_once, model=Model([answer]))
+    assert [(e.provider, e.model, e.prompt_tokens, e.completion_tokens) for e in played.of(TokensUsed)] == [
+        ("ollama", "qwen3", 30, 5)
+    ]

@@ -43,7 +43,11 @@ async def test_text_and_usage_come_as_they_are_written():
     async with fake_anthropic(key=KEY) as server:
         llm = build(server, model="claude-x", thinking="disabled")
         await llm.warm()
-        assert await events_of(llm) == [TextDelta("Hello"), TextDelta(" there."), Usage(30, 15)]
+        assert await events_of(llm) == [
+            TextDelta("Hello"),
+            TextDelta(" there."),
+            Usage(30, 15, "anthropic", "claude-x"),
+        ]
         assert len(server.connections) == 1
         [asked] = server.requests
         assert asked["system"] == [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}]

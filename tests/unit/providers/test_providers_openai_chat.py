@@ -48,7 +48,9 @@ async def events_of(llm, messages=HELLO, tools=()):
 
 async def test_text_comes_as_it_is_written_and_usage_last():
     async with fake_openai(Text(["Hel", "lo", " there."], usage=(11, 4)), key=KEY) as fake:
-        assert await events_of(build(fake)) == [TextDelta("Hel"), TextDelta("lo"), TextDelta(" there."), Usage(11, 4)]
+        llm = build(fake, model="gpt-x")
+        said = [TextDelta("Hel"), TextDelta("lo"), TextDelta(" there.")]
+        assert await events_of(llm) == [*said, Usage(11, 4, "openai", "gpt-x")]
 
 
 async def test_the_first_text_is_handed_on_before_the_answer_is_complete():
@@ -64,11 +66,11 @@ async def test_the_first_text_is_handed_on_before_the_answer_is_complete():
 async def test_tool_calls_are_put_together_from_odd_pieces():
     calls = [("call_1", "lookup", ['{"', 'id": ', '"A1', '7"}']), ("call_2", "other", ["", "{}"])]
     async with fake_openai(Tools(calls, text="One moment.")) as fake:
-        assert await events_of(build(fake), tools=[LOOKUP]) == [
+        assert await events_of(build(fake, model="gpt-x"), tools=[LOOKUP]) == [
             TextDelta("One moment."),
             ToolCall("call_1", "lookup", {"id": "A17"}),
             ToolCall("call_2", "other", {}),
-            Usage(30, 9),
+            Usage(30, 9, "openai", "gpt-x"),
         ]
         assert fake.requests[0]["tools"][0]["function"]["parameters"] == LOOKUP.parameters
 
@@ -77,6 +79,13 @@ async def test_arguments_that_are_no_object_are_given_as_text():
     async with fake_openai(Tools([("a", "lookup", ['{"id": ']), ("b", "lookup", ["[1]"])])) as fake:
         first, second, _ = await events_of(build(fake), tools=[LOOKUP])
         assert (first.arguments, second.arguments) == ('{"id": ', "[1]")
+
+
+@pytest.mark.parametrize("text", ['{"id": NaN}', '{"id": -Infinity}', '{"id": ' + "[" * 100_000, "9" * 5000])
+async def test_arguments_that_no_json_parser_reads_are_given_as_text(text):
+    async with fake_openai(Tools([("a", "lookup", [text])])) as fake:
+        call, _ = await events_of(build(fake), tools=[LOOKUP])
+        assert call.arguments == text
 
 
 def piece(index, id=None, name=None, arguments=None):

@@ -5,7 +5,6 @@ Source: the `anthropic` package and Anthropic's API reference, "Create a Message
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from voxtrad.providers.base import (
     Usage,
 )
 from voxtrad.providers.extras import needs
+from voxtrad.providers.llm.arguments import written_arguments
 from voxtrad.providers.options import NetworkConnection, http_url
 from voxtrad.providers.statuses import retry_after
 
@@ -142,8 +142,8 @@ class Anthropic:
         if not finished:
             raise Unreachable("the answer broke off", provider=self.name)
         for tool in building.values():
-            yield ToolCall(tool.id, tool.name, _arguments(tool.arguments))
-        yield Usage(prompt, completion)
+            yield ToolCall(tool.id, tool.name, written_arguments(tool.arguments))
+        yield Usage(prompt, completion, self.name, self._options.model)
 
     async def warm(self) -> None:
         """Costs nothing and says nothing: the path has no resource."""
@@ -196,17 +196,6 @@ class _Building:
     id: str
     name: str
     arguments: str = ""
-
-
-def _arguments(text: str) -> dict[str, JSON] | str:
-    """The object that the model wrote; its text where it is none (cut off by `max_tokens`)."""
-    if not text.strip():
-        return {}
-    try:
-        parsed = json.loads(text)
-    except ValueError:
-        return text
-    return cast("dict[str, JSON]", parsed) if isinstance(parsed, dict) else text
 
 
 def split(messages: Sequence[Message]) -> tuple[str, list[MessageParam]]:

@@ -26,6 +26,7 @@ from voxtrad.providers.base import (
     Unreachable,
     Usage,
 )
+from voxtrad.providers.llm.arguments import written_arguments
 from voxtrad.providers.vendors.openai import OpenAIConnection, make_client, make_http, typed_errors, warm_up
 
 if TYPE_CHECKING:
@@ -99,7 +100,8 @@ class OpenAIChat:
             async with await self._request(messages, tools) as chunks:
                 async for chunk in chunks:
                     if chunk.usage is not None:
-                        usage = Usage(chunk.usage.prompt_tokens or 0, chunk.usage.completion_tokens or 0)
+                        tokens = chunk.usage.prompt_tokens or 0, chunk.usage.completion_tokens or 0
+                        usage = Usage(*tokens, self.name, self._options.model)
                     for choice in chunk.choices or ():
                         delta = cast("ChoiceDelta | None", choice.delta)  # null in some servers' last chunk
                         finished = finished or choice.finish_reason is not None
@@ -176,7 +178,8 @@ class ToolCalls:
         """The calls, whole. What has no name is no call."""
         for building in self._building:
             if building.name:
-                yield ToolCall(building.id or f"call_{uuid4().hex}", building.name, _arguments(building.arguments))
+                arguments = written_arguments(building.arguments)
+                yield ToolCall(building.id or f"call_{uuid4().hex}", building.name, arguments)
 
     def _at(self, index: int | None, id: str, name: str) -> _Building:
         same = [building for building in self._building if building.index == index]
@@ -195,18 +198,7 @@ class _Building:
 
     def complete(self, name: str) -> bool:
         """Whether a piece with this name cannot belong to it: it has its own, and arguments that are whole."""
-        return bool(self.name) and (name != self.name or isinstance(_arguments(self.arguments or "?"), dict))
-
-
-def _arguments(text: str) -> dict[str, JSON] | str:
-    """The object that the model wrote; its text where it is none; nothing at all is no arguments."""
-    if not text.strip():
-        return {}
-    try:
-        parsed = json.loads(text)
-    except ValueError:
-        return text
-    return cast("dict[str, JSON]", parsed) if isinstance(parsed, dict) else text
+        return bool(self.name) and (name != self.name or isinstance(written_arguments(self.arguments or "?"), dict))
 
 
 def _param(message: Message) -> Iterator[ChatCompletionMessageParam]:
