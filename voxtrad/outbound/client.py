@@ -34,6 +34,9 @@ _KEEP_ALIVE = 4.0  # common servers drop idle connections after 5 s; a request m
 class OutboundError(VoxtradError):
     """A request brought no usable answer. Messages name the host at most: paths and queries can hold secrets."""
 
+    head: Answer | None = None
+    """What there was of an answer, without its body: for whom its status is enough."""
+
 
 class NotSendable(OutboundError):
     """Nothing was sent, as the request cannot be made (a malformed URL or header)."""
@@ -122,6 +125,7 @@ class OutboundClient:
         """
         target = _target(url)
         where = f"{target.host}:{target.port}"
+        head: Answer | None = None
         try:
             async with (
                 asyncio.timeout(timeout),
@@ -129,11 +133,17 @@ class OutboundClient:
                     method, target, headers=headers, data=body, allow_redirects=False
                 ) as response,
             ):
+                head = Answer(response.status, response.headers, b"")
                 return Answer(response.status, response.headers, await _read(response, max_bytes))
+        except BadAnswer as error:
+            error.head = head
+            raise
         except aiohttp.ConnectionTimeoutError as error:
             raise ConnectFailed(f"no connection to {where} within {CONNECT_TIMEOUT:g} s") from error
         except TimeoutError as error:
-            raise DeadlineExceeded(f"no answer from {where} within {timeout:g} s") from error
+            late = DeadlineExceeded(f"no whole answer from {where} within {timeout:g} s")
+            late.head = head
+            raise late from error
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, _Refused):
                 raise AddressRefused(f"{where} is refused: {error.os_error.strerror}") from error

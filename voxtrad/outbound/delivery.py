@@ -17,7 +17,7 @@ from typing import Protocol, Self
 import structlog
 
 from voxtrad.config.server import WebhookConfig
-from voxtrad.outbound.client import BadAnswer, OutboundClient, OutboundError
+from voxtrad.outbound.client import OutboundClient, OutboundError
 from voxtrad.outbound.schedule import Answer, Dead, Delivered, Gone, Outcome, Progress, Verdict, judge
 from voxtrad.outbound.signing import Signer
 
@@ -242,16 +242,16 @@ class _Worker:
         self.wake()
 
     async def _post(self, endpoint: Endpoint, message: Message) -> Answer:
-        """A 2xx counts once its status line came: whatever is wrong with the body behind it, the message arrived."""
+        """An answer counts once its head came: whatever is wrong with the body behind it, and however long it takes."""
         headers = {"Content-Type": "application/json", **self._signer.headers(message.id, self._clock(), message.body)}
         try:
             answer = await self._client.request(
                 "POST", endpoint.url, timeout=self._timeout, max_bytes=MAX_ANSWER, headers=headers, body=message.body
             )
-        except BadAnswer as error:
-            return Answer(status=error.status, error="" if error.status else error.message)
         except OutboundError as error:
-            return Answer(error=error.message)
+            if error.head is None:
+                return Answer(error=error.message)
+            answer = error.head
         return Answer(answer.status, answer.headers.get("Retry-After"))
 
     def _report(self, endpoint: str, message: Message, verdict: Verdict, seconds: float) -> None:

@@ -404,6 +404,26 @@ async def test_an_answer_of_500_mb_is_not_read(tmp_path: Path, serve: Serve) -> 
     assert sent < 50_000_000
 
 
+@pytest.mark.parametrize(("status", "outcome"), [("200 OK", "delivered"), ("503 Busy", "retry")])
+@pytest.mark.parametrize("body", ["drips", "floods"])
+async def test_of_an_answer_the_head_is_enough(
+    tmp_path: Path, serve: Serve, status: str, outcome: str, body: str
+) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"HTTP/1.1 {status}\r\nRetry-After: 7200\r\nContent-Length: 900000\r\n\r\n".encode())
+        writer.write(b"." if body == "drips" else b"." * 100_000)
+        await reader.read()
+
+    clock = Clock()
+    endpoint = Endpoint("crm", await serve(handle), (SECRET,), ("*",))
+    async with house(tmp_path, endpoint, clock=clock, timeout=0.3) as here:
+        here.ledger.record(started())
+        await here.settled()
+        assert here.outcomes == [("crm", outcome)]
+        due = await here.ledger.read(lambda db: db.execute("SELECT due FROM outbox WHERE state = 'waiting'").fetchall())
+        assert [row["due"] - clock.now for row in due] == ([] if outcome == "delivered" else [pytest.approx(7200)])
+
+
 async def test_no_answer_in_time_and_nobody_there(tmp_path: Path, serve: Serve) -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -422,7 +442,7 @@ async def test_no_answer_in_time_and_nobody_there(tmp_path: Path, serve: Serve) 
             for item in (await here.ledger.read(lambda db: list_messages(db, MessageFilter()))).items
         }
     assert sorted(here.outcomes) == [("absent", "retry"), ("silent", "retry")]
-    assert "no answer" in answers["silent"]
+    assert "no whole answer" in answers["silent"]
     assert "cannot connect" in answers["absent"]
 
 
