@@ -21,7 +21,6 @@ Outcome = Literal[
     "transferred",
     "idle",
     "max_duration",
-    "rejected",
     "failed",
     "crashed",
     "busy",

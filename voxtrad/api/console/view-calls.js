@@ -4,7 +4,7 @@ import { get, getText } from "./api.js";
 import { duration, every, h, ms, parties, setText, when } from "./dom.js";
 import { Figures } from "./metrics.js";
 
-const OUTCOMES = "completed caller_hangup handed_over transferred idle max_duration rejected failed crashed".split(" ");
+const OUTCOMES = "completed caller_hangup handed_over transferred idle max_duration failed crashed busy no_answer declined unreachable".split(" ");
 const PAGE = 50;
 const MOST = 500; // rows in the page; who looks for more narrows the search
 
