@@ -20,6 +20,7 @@ from voxtrad.events.types import (
     CallEnded,
     CallStarted,
     CallTransferred,
+    DtmfReceived,
     TransferCompleted,
     TransferFailed,
     UserTranscript,
@@ -292,8 +293,11 @@ async def test_into_the_dialplan_and_back(own_pbx: Pbx, company: Company, tmp_pa
                 case _:
                     if what == "busy":
                         phone.refuse()
+                    elif what == "no_answer":
+                        await caller.press("42")
                     await still_talks_with_the_agent(caller, office)
                     assert outcomes(office) == [what]
+                    assert not office.of(DtmfReceived), "keys that the dialplan was told are not ours"
         await ari.nothing_left()
         mine = [r for r in await records(own_pbx, 1) if r["channel"].startswith("PJSIP/100")]
         (event,) = office.of(CallEnded)

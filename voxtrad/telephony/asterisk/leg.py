@@ -149,7 +149,8 @@ class AsteriskLeg:
         )
 
     def pressed(self, digit: str) -> None:
-        if not self._ended and self._events.qsize() < _MOST_DIGITS:
+        """A key; in the dialplan it is others who are told."""
+        if not self._ended and self._visit is None and self._events.qsize() < _MOST_DIGITS:
             self._events.put_nowait(Digit(digit))
 
     def left(self, cause: str, *, hung_up: bool = True) -> None:
