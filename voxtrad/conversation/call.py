@@ -18,7 +18,7 @@ from voxtrad.conversation.agent import Agent
 from voxtrad.conversation.fate import Ending, Fate, State
 from voxtrad.conversation.floor import Turn
 from voxtrad.conversation.idle import IdleMonitor
-from voxtrad.conversation.keypad import KeyPad
+from voxtrad.conversation.keypad import KeyPad, Keys
 from voxtrad.conversation.recorder import Recorder
 from voxtrad.conversation.reply import Reply
 from voxtrad.conversation.report import Reporter, Thought
@@ -88,14 +88,12 @@ class Call:
         self.has_room: Callable[[AgentConfig], bool] = lambda agent: True
         """Whether another agent may have one more call."""
         self._leg = leg
-        self._clock = clock
         self.reporter = reporter
         self.recorder = recorder
         self._handover = handover
         self._together = asyncio.Event()
         self._together.set()
-        self._keypad: KeyPad | None = None
-        self._filled: KeyPad | None = None
+        self._keys = Keys(clock)
         self._speaker: Speaker | None = None
         self._listener: Listener | None = None
         self._turn: Turn | None = None
@@ -147,7 +145,7 @@ class Call:
     @property
     def collecting(self) -> bool:
         """Keys are awaited, and are no turn."""
-        return self._keypad is not None
+        return self._keys.collecting
 
     @property
     def greeting(self) -> str:
@@ -275,16 +273,14 @@ class Call:
         `prompt` is said first, as by `interject`; keys count from its beginning. Raises `LegGone` when the call ends
         meanwhile.
         """
-        keypad = self._keypad = KeyPad(length, terminator, sensitive=sensitive)
         self._excuse(True)
         try:
-            async with self.recorder.without("sensitive") if sensitive else contextlib.nullcontext():
-                if prompt and not keypad.digits:
-                    await self.interject(prompt)
-                digits = await keypad.collect(timeout)
+            with self._keys.into(KeyPad(length, terminator, sensitive=sensitive)) as keypad:
+                async with self.recorder.without("sensitive") if sensitive else contextlib.nullcontext():
+                    if prompt and not keypad.digits:
+                        await self.interject(prompt)
+                    digits = await keypad.collect(timeout)
         finally:
-            keypad.done(self._clock())
-            self._keypad, self._filled = None, keypad
             self._excuse(False)
         if not self.in_progress:
             raise LegGone("the call is over")
@@ -382,20 +378,17 @@ class Call:
     async def key(self, digit: str) -> None:
         """The caller pressed a key."""
         self.idle_monitor.heard()
-        if self._keypad is not None:
-            self.reporter.key("*" if self._keypad.sensitive else digit)
-            self._keypad.press(digit)
-            if self._speaker is not None:
-                await self._speaker.hush()
-            return
         if self.state == "handed-over":
             return  # what the caller tells others is not ours
-        if self._filled is not None and self._filled.swallows(self._clock()):
-            self.reporter.key("*" if self._filled.sensitive else digit)
-            return
-        self.reporter.key(digit)
-        if self._listener is not None:
-            await self._listener.key(digit)
+        pad = self._keys.owner()
+        self.reporter.key("*" if pad is not None and pad.sensitive else digit)
+        if pad is None:
+            if self._listener is not None:
+                await self._listener.key(digit)
+        elif self.collecting:
+            pad.press(digit)
+            if self._speaker is not None:
+                await self._speaker.hush()
 
     def prompt(self) -> None:
         """The agent is to say something that nobody asks for, as soon as nobody speaks: `listen` gives it a turn."""
@@ -415,8 +408,7 @@ class Call:
         self.idle_monitor.over()
         self.over.set()
         self._together.set()
-        if self._keypad is not None:
-            self._keypad.close()
+        self._keys.close()
         if self._listener is not None:
             self._close(self._listener)
 

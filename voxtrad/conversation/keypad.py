@@ -1,8 +1,10 @@
-"""Digits that a tool collects from the caller's keypad, instead of their being a turn of the conversation."""
+"""The caller's keys: digits that a tool collects are no turn of the conversation, and nobody is told sensitive ones."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 SURPLUS = 3.0
 """Seconds after the last key of a number in which one more still belongs to it: the terminator, a key too many."""
@@ -54,3 +56,38 @@ class KeyPad:
             except TimeoutError:
                 break
         return self.digits
+
+
+class Keys:
+    """Where a key goes: into the number that is being collected, to the one before, or into the conversation."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._pad: KeyPad | None = None
+        self._filled: KeyPad | None = None
+
+    @property
+    def collecting(self) -> bool:
+        """Keys are awaited."""
+        return self._pad is not None
+
+    @contextmanager
+    def into(self, pad: KeyPad) -> Iterator[KeyPad]:
+        """Keys that are pressed in the block are the number's."""
+        self._pad = pad
+        try:
+            yield pad
+        finally:
+            pad.done(self._clock())
+            self._pad, self._filled = None, pad
+
+    def owner(self) -> KeyPad | None:
+        """Whose a key is that is pressed now; None where it is the conversation's."""
+        if self._pad is not None:
+            return self._pad
+        return self._filled if self._filled is not None and self._filled.swallows(self._clock()) else None
+
+    def close(self) -> None:
+        """No more keys come."""
+        if self._pad is not None:
+            self._pad.close()

@@ -40,6 +40,7 @@ from voxtrad.events.types import (
 from voxtrad.leg import Leg, LegError
 from voxtrad.providers.base import Unreachable, Usage
 from voxtrad.tools.base import CallActions, EndCall, Outcome, Proceed, ToolError, Transfer
+from voxtrad.tools.builtin.collect_digits import CollectDigitsTool
 from voxtrad.tools.builtin.play import PlayTool
 
 pytestmark = pytest.mark.virtual_time
@@ -918,3 +919,26 @@ async def test_tokens_are_counted_for_whoever_answered() -> None:
     assert [(e.provider, e.model, e.prompt_tokens, e.completion_tokens) for e in played.of(TokensUsed)] == [
         ("ollama", "qwen3", 30, 5)
     ]
+
+
+@pytest.mark.parametrize("first", ["pin", "account"])
+async def test_two_numbers_that_are_asked_for_at_once_are_keyed_in_one_after_the_other(first: str) -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.says("where is my order")
+        await caller.waits(2)
+        caller.presses("1234" if first == "pin" else "5678")
+        await caller.waits(5)
+        caller.presses("5678" if first == "pin" else "1234")
+        await caller.answered(2.0)
+
+    tools = {
+        "pin": CollectDigitsTool(length=4, sensitive=True, name="pin"),
+        "account": CollectDigitsTool(length=4, name="account"),
+    }
+    other = "account" if first == "pin" else "pin"
+    model = Model([[asks(first, call_id="t1"), asks(other, call_id="t2")], ["Thank you."]])
+    played = await play(scene, tools=list(tools.values()), model=model, dead_air=True)
+    assert played.call.agent.variables["pin"] == "1234"
+    told = [repr(event) for event in played.events]
+    assert any("5678" in text for text in told) and not any("1234" in text for text in told)
+    assert [event.digit for event in played.of(DtmfReceived)].count("*") == 4

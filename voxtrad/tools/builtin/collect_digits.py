@@ -18,7 +18,8 @@ class CollectDigitsTool:
 
     `length` digits are complete, and so is what `terminator` (a key; empty: none) ends. `digit_timeout` is the longest
     wait for the next key, in seconds. Sensitive digits come as the variable that is named like the tool: templates
-    (`fixed:`) and webhooks have them, but no model, event, transcript or log.
+    (`fixed:`) and webhooks have them, but no model, event, transcript or log. There is one keypad: a second number that
+    a model asks for at once is collected after the first.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class CollectDigitsTool:
                 "additionalProperties": False,
             },
         )
-        self.options = replace(options or ToolOptions(timeout=30.0), sensitive=sensitive)
+        self.options = replace(options or ToolOptions(timeout=30.0), sensitive=sensitive, sequential=True)
         self._length = length
         self._terminator = terminator
         self._digit_timeout = digit_timeout
