@@ -22,8 +22,8 @@ from voxtrad.ledger.ledger import ask
 from voxtrad.ledger.schema import FILE_NAME
 
 PATIENCE = 120.0
-LONGEST = 4.0
-"""Seconds of a call: its greeting, and a turn or two."""
+LONGEST = 3.0
+"""Seconds of a call: its greeting, and a turn."""
 
 
 @contextlib.asynccontextmanager

@@ -228,7 +228,7 @@ class Reply:
     def _refuse(self, calls: Sequence[ToolCall], why: str, told: str) -> None:
         """Nothing of these is run, and the model is told."""
         self.tools_ran = True
-        log.warning("tools are not run", reason=why, calls=len(calls), tool=calls[0].name[:64])
+        log.warning("tools are not run", reason=why, calls=len(calls))
         for call in calls:
             self._agent.writer.tool_result(call.id, told)
 
