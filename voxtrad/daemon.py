@@ -455,8 +455,6 @@ def asterisk_settings(config: Config, instance: str | None = None, recorder: str
     if asterisk is None:
         raise ValueError("the configuration has no PBX")
     media = asterisk.media
-    if media.transport == "rtp":
-        raise ValueError("rtp is refused by the configuration's checks")
     return AsteriskSettings(
         instance=instance or secrets.token_hex(4),
         recorder=recorder,
@@ -465,8 +463,12 @@ def asterisk_settings(config: Config, instance: str | None = None, recorder: str
         password=asterisk.password.get_secret_value(),
         app=asterisk.app,
         transport=media.transport,
-        rate=16000 if media.format == "slin16" else None if media.format == "auto" else 8000,
+        format=media.format,
+        buffer=media.buffer_size_ms / 1000,
         audiosocket_listen=media.audiosocket.listen,
         audiosocket_advertise=media.audiosocket.advertise,
+        rtp_listen=media.rtp.listen,
+        rtp_ports=(media.rtp.ports.first, media.rtp.ports.last) if media.rtp.ports else None,
+        rtp_advertise=media.rtp.advertise,
         variables=tuple(sorted(variables_needed(config))),
     )

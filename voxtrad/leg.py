@@ -3,7 +3,8 @@
 A leg is one party's connection (an Asterisk channel, a browser, a simulated caller); its media port moves audio. Only
 Protocols and value types live here. Telephony implements them, the conversation uses them, and neither knows the other.
 
-Audio on a port is always mono 16-bit little-endian linear PCM at `MediaPort.rate`, in frames of 20 ms.
+Audio on a port is always mono 16-bit little-endian linear PCM at `MediaPort.rate`, in frames of 20 ms; what it is on
+the line, `MediaPort.codec` tells.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
+from voxtrad.audio.codec import Codec
 from voxtrad.audio.frames import FRAME_MS as FRAME_MS
 from voxtrad.errors import VoxtradError
 
@@ -99,6 +101,11 @@ class MediaPort(Protocol):
         ...
 
     @property
+    def codec(self) -> Codec:
+        """What the line carries, in both directions: audio that was in it loses nothing more on its way."""
+        ...
+
+    @property
     def queued(self) -> int:
         """Samples taken by `play` and not thrown away by `flush`."""
         ...
@@ -151,10 +158,11 @@ class Leg(Protocol):
 
     async def answer(self) -> None: ...
 
-    async def open_media(self) -> MediaPort:
+    async def open_media(self, *, wideband: bool = True) -> MediaPort:
         """Connect audio. Allowed before `answer`, so that media is warm when the call is answered; again after `hold`.
 
-        What a port gave before `hold` is closed; another call without a `hold` before it is refused.
+        `wideband` says whether more than 8,000 samples per second are of use. What a port gave before `hold` is closed;
+        another call without a `hold` before it is refused.
         """
         ...
 

@@ -38,7 +38,8 @@ func_callerid func_channel func_cdr func_logic func_strings func_global func_tim
 res_http_websocket res_websocket_client res_stasis res_stasis_answer res_stasis_playback res_stasis_recording
 res_stasis_snoop res_ari res_ari_applications res_ari_asterisk res_ari_bridges res_ari_channels res_ari_events
 res_ari_model res_ari_playbacks res_ari_recordings res_ari_sounds res_ari_endpoints
-res_cdrel_custom cdr_custom res_audiosocket chan_audiosocket chan_websocket res_musiconhold res_clialiases
+res_cdrel_custom cdr_custom res_audiosocket chan_audiosocket chan_websocket
+res_rtp_multicast chan_rtp res_musiconhold res_clialiases
 """.split()
 
 PHONES = ("301", "302")
@@ -289,6 +290,10 @@ class Pbx:
                 rtp_symmetric = yes
                 [100](narrow)
                 callerid = "Caller One" <100>
+                [101](narrow)
+                callerid = "A-law" <101>
+                disallow = all
+                allow = alaw
                 [200](narrow)
                 callerid = "Wideband" <200>
                 disallow = all

@@ -53,7 +53,7 @@ async def end_of(leg: AsteriskLeg, timeout: float = 10.0) -> tuple[str, str]:
 def settings_for(pbx: Pbx, **changes: Any) -> AsteriskSettings:
     values: dict[str, Any] = {
         "instance": f"t{uuid.uuid4().hex[:8]}", "url": pbx.url, "username": USERNAME, "password": PASSWORD,
-        "audiosocket_listen": "127.0.0.1:0", "retry_after": 0.1, "retry_at_most": 0.5,
+        "audiosocket_listen": "127.0.0.1:0", "rtp_listen": "127.0.0.1", "retry_after": 0.1, "retry_at_most": 0.5,
     }  # fmt: skip
     return AsteriskSettings(**{**values, **changes})
 

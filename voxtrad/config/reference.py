@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from importlib.resources import files
 from typing import cast
 
@@ -21,6 +21,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`asterisk`", server.AsteriskConfig),
     ("`asterisk.media`", server.MediaConfig),
     ("`asterisk.media.audiosocket`", server.AudioSocketConfig),
+    ("`asterisk.media.rtp`", server.RtpConfig),
     ("`server`", server.ServerConfig),
     ("`server.tokens[]`", server.TokenConfig),
     ("`server.tls`", server.TlsConfig),
@@ -55,7 +56,7 @@ def reference(types: ProviderTypes) -> str:
     for marker, lines in (
         ("keys", _keys()),
         ("providers", _providers(types)),
-        ("not yet", (f"- {_not_yet(entry)}" for entry in NOT_YET)),
+        ("not yet", not_available(NOT_YET)),
     ):
         text = text.replace(f"<!-- {marker} -->\n", "".join(f"{line}\n" for line in lines))
     return text
@@ -243,6 +244,13 @@ def _default(info: FieldInfo) -> str:
 
 def _written(model: BaseModel) -> object:
     return model.model_dump(by_alias=True, exclude_defaults=True, mode="json")
+
+
+def not_available(not_yet: Sequence[NotYet]) -> Iterator[str]:
+    """What the language has and this version has not; nothing, where it has all of it."""
+    if not_yet:
+        yield from ("", "## Not available in this version", "", "`check` refuses these:", "")
+        yield from (f"- {_not_yet(entry)}" for entry in not_yet)
 
 
 def _not_yet(entry: NotYet) -> str:

@@ -7,7 +7,17 @@ import ssl
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, JsonValue, SecretStr, Tag
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    JsonValue,
+    SecretStr,
+    Tag,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from voxtrad.config.numbers import COUNTRIES
@@ -19,10 +29,13 @@ from voxtrad.config.types import (
     ConfigModel,
     Duration,
     FilePath,
+    HostText,
     HttpUrl,
     Integer,
+    IpText,
     Matching,
     Name,
+    Ports,
     Secret,
     Text,
     editor_form,
@@ -40,17 +53,41 @@ class AudioSocketConfig(ConfigModel):
     """The address that Asterisk is told to connect to, where it is another one."""
 
 
+class RtpConfig(ConfigModel):
+    """Where Asterisk sends audio to, with the transport `rtp`: a UDP port for each call."""
+
+    listen: IpText | None = None
+    """The IP address to listen at; by default the address that the PBX is reached from."""
+    ports: Ports | None = None
+    """The ports to use, `first-last`, for a firewall to let through; every second one is for a call. By default any."""
+    advertise: HostText | None = None
+    """The host that Asterisk is told to send to, where it is another one."""
+
+
 class MediaConfig(ConfigModel):
     """How audio comes and goes."""
 
     transport: Literal["auto", "websocket", "audiosocket", "rtp"] = "auto"
-    """`auto` asks the PBX and takes websocket where it can."""
+    """`auto` asks the PBX and takes the first that it has and that carries `format`: websocket, audiosocket, rtp."""
     format: Literal["auto", "ulaw", "alaw", "slin", "slin16"] = "auto"
-    """`auto`: the caller's own codec where the STT takes it; never upsampled without a reason."""
+    """`auto`: a caller's own ulaw or alaw as it is; for others linear PCM, at 16 kHz (`slin16`) where their codec has
+    it and the STT takes it, else at 8 kHz (`slin`). AudioSocket carries linear PCM alone, rtp no 16 kHz."""
     buffer_size_ms: Annotated[Integer, Field(ge=20, le=2000)] = 200
-    """The jitter buffer of transports that need one, in milliseconds."""
+    """How much a jitter buffer may hold back at most, in milliseconds, for the transport that needs one: rtp."""
     audiosocket: AudioSocketConfig = Field(default_factory=AudioSocketConfig)
     """The AudioSocket listener."""
+    rtp: RtpConfig = Field(default_factory=RtpConfig)
+    """The UDP ports for RTP."""
+
+    @field_validator("format")
+    @classmethod
+    def _carried(cls, value: str, info: ValidationInfo) -> str:
+        match value, info.data.get("transport"):
+            case (("ulaw" | "alaw"), "audiosocket"):
+                raise PydanticCustomError("format", "audiosocket carries linear PCM alone: auto, slin or slin16")
+            case "slin16", "rtp":
+                raise PydanticCustomError("format", "Asterisk takes no 16 kHz over rtp: auto, ulaw, alaw or slin")
+        return value
 
 
 class AsteriskConfig(ConfigModel):

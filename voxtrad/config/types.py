@@ -11,6 +11,7 @@ import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal, Self, TypeVar
@@ -29,6 +30,7 @@ from pydantic import (
     PlainSerializer,
     SecretStr,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic_core import PydanticCustomError, core_schema
@@ -360,6 +362,61 @@ AddressText = Annotated[
     editor_form(f"{_ADDRESS}:{_PORT}$", "must be an address and a port, like 127.0.0.1:8090"),
 ]
 """`host:port`; the value is an `Address`."""
+
+
+_PORTS = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
+
+
+@dataclass(frozen=True, slots=True)
+class PortRange:
+    """The first port and the last, both included."""
+
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"
+
+
+def _ports(value: object) -> object:
+    if isinstance(value, PortRange):
+        return value
+    found = _PORTS.fullmatch(str.__str__(value).strip()) if isinstance(value, str) else None
+    if not found or not 1 <= int(found[1]) < int(found[2]) <= 65535:
+        raise PydanticCustomError("ports", "must be a range of ports, like 20000-20999")
+    return PortRange(int(found[1]), int(found[2]))
+
+
+Ports = Annotated[
+    PortRange,
+    BeforeValidator(_ports),
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string", "pattern": f"^{_PORTS.pattern}$"}),
+]
+"""A range of ports, of two at least."""
+
+
+def _ip(value: str) -> str:
+    try:
+        return str(ip_address(value))
+    except ValueError:
+        raise PydanticCustomError("ip", "must be an IP address, like 192.0.2.10") from None
+
+
+IpText = Annotated[
+    str,
+    BeforeValidator(read_text),
+    Matching(r"^[0-9A-Fa-f:.%\w]+$", "an IP address, like 192.0.2.10"),
+    AfterValidator(_ip),
+]
+"""An address of this machine or another; IPv6 without brackets."""
+
+HostText = Annotated[
+    str,
+    BeforeValidator(read_text),
+    Matching(r"^([^\s:/@\[\]]+|[0-9A-Fa-f]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)$", "a host without a port, like 192.0.2.10"),
+]
+"""A name or an IP address; IPv6 without brackets."""
 
 
 # --- URLs -------------------------------------------------------------------------------------------------------------

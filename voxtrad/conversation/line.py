@@ -24,6 +24,7 @@ from voxtrad.conversation.speech_text import SpeechText
 from voxtrad.conversation.turns import TurnMachine
 from voxtrad.leg import Leg, LegError, MediaPort
 from voxtrad.providers.base import STTCapabilities, Substitutes, TranscriptStream, Voice
+from voxtrad.providers.opening import open_stream, open_voice
 
 T = TypeVar("T")
 
@@ -76,14 +77,15 @@ class Line:
         """Seconds that the agent has until the caller has heard nothing for too long; unlimited where it can fill."""
         if self._listener is None or self.port is None:
             return inf
-        kept = self._plan.kept(self._plan.providers.tts.fingerprint, self.port.rate)
+        kept = self._plan.kept(self._plan.providers.tts.fingerprint, self.port.rate, self.port.codec)
         return inf if self._filler.ready(kept) else self._listener.silence_left()
 
     async def _run(self, ready: asyncio.Future[None]) -> None:
         call = self._call
         try:
-            port = self.port = await self._leg.open_media()
-            async with self._opened(port.rate) as (stt, voice):
+            wideband = self._plan.providers.stt.capabilities.wideband
+            port = self.port = await self._leg.open_media(wideband=wideband)
+            async with self._opened(port) as (stt, voice):
                 listener, speaker = self._attach(port, stt, voice)
                 self._listener = listener
                 ready.set_result(None)
@@ -98,18 +100,22 @@ class Line:
                 ready.cancel()
 
     @contextlib.asynccontextmanager
-    async def _opened(self, rate: int) -> AsyncIterator[tuple[TranscriptStream, Voice]]:
+    async def _opened(self, port: MediaPort) -> AsyncIterator[tuple[TranscriptStream, Voice]]:
         """Everything that a turn needs is connected before the call is answered."""
         providers, config = self._plan.providers, self._plan.config
+        rate, codec = port.rate, port.codec
         async with contextlib.AsyncExitStack() as stack:
 
             async def hear() -> TranscriptStream:
-                stt = await providers.stt.open(rate=rate, language=config.language, hints=self._plan.hints)
+                stt = await open_stream(
+                    providers.stt, rate=rate, language=config.language, hints=self._plan.hints, codec=codec
+                )
                 stack.push_async_callback(stt.aclose)
                 return stt
 
             async def speak() -> Voice:
-                voice = await hurried(providers.tts, self.silence_left).open(rate=rate, language=config.language)
+                tts = hurried(providers.tts, self.silence_left)
+                voice = await open_voice(tts, rate=rate, language=config.language, codec=codec)
                 stack.push_async_callback(voice.aclose)
                 return voice
 
@@ -125,7 +131,7 @@ class Line:
             port,
             voice,
             language=config.language,
-            kept=self._plan.kept(providers.tts.fingerprint, port.rate),
+            kept=self._plan.kept(providers.tts.fingerprint, port.rate, port.codec),
             audience=audience,
             clock=self._clock,
         )
@@ -189,7 +195,7 @@ async def speech_of(plan: Plan, text: str, rate: int, *, within: float) -> bytes
     Raises `ProviderError`, and `TimeoutError`.
     """
     tts, language = plan.providers.tts, plan.config.language
-    pcm = plan.kept(tts.fingerprint, rate).get(text)
+    pcm = plan.kept(tts.fingerprint, rate, "linear").get(text)
     if pcm is not None:
         return pcm
     cutter = SpeechText(language)

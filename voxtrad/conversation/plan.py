@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from voxtrad.audio.codec import Codec
 from voxtrad.config.models import AgentConfig
 from voxtrad.conversation.agent import Agent, Toolbox
 from voxtrad.conversation.analysis import Analyst
@@ -38,8 +39,8 @@ class Plan:
     config: AgentConfig
     providers: Providers
     dialogue: Dialogue
-    kept: Callable[[str, int], SpokenAudio]
-    """Audio kept from before, for a synthesis' fingerprint and a sample rate."""
+    kept: Callable[[str, int, Codec], SpokenAudio]
+    """Audio kept from before, for a synthesis' fingerprint, and the sample rate and the codec of the line."""
     toolbox: Callable[[Mapping[str, JSON], CallActions, asyncio.TaskGroup], Toolbox]
     """Makes the agent's tools for a call, from its facts (`call.`), what they may do with the caller, and where
     they run."""

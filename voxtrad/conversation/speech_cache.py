@@ -16,6 +16,7 @@ from pathlib import Path
 
 import structlog
 
+from voxtrad.audio.codec import Codec
 from voxtrad.audio.frames import Framer
 from voxtrad.conversation.speech_text import SpeechText
 from voxtrad.providers.base import ProviderError, TextToSpeech, Voice
@@ -37,15 +38,9 @@ class SpeechCache:
         self._prepared = _Memory(memory)
         self._said = _Memory(memory)
 
-    def voice(self, fingerprint: str, rate: int) -> KeptVoice:
-        """What was said by one voice, at a sample rate."""
-        return KeptVoice(self, f"{fingerprint}\0{rate}")
-
-    def get(self, key: str) -> bytes | None:
-        return self._prepared.get(key) or self._said.get(key)
-
-    def put(self, key: str, pcm: bytes) -> None:
-        self._said.put(key, pcm)
+    def voice(self, fingerprint: str, rate: int, codec: Codec = "linear") -> KeptVoice:
+        """What was said by one voice, at a sample rate, on lines that carry `codec`."""
+        return KeptVoice(self._prepared, self._said, f"{fingerprint}\0{rate}", codec)
 
     async def prepare(self, tts: TextToSpeech, language: str, rate: int, texts: Iterable[str]) -> None:
         """Have these sentences ready in memory and on disk. What cannot be synthesized is logged, and said live."""
@@ -156,17 +151,24 @@ class _Memory:
 
 
 class KeptVoice:
-    """The audio of one voice, by text."""
+    """The audio of one voice, by text.
 
-    def __init__(self, cache: SpeechCache, voice: str) -> None:
-        self._cache = cache
+    What was prepared is linear PCM from its synthesis on and good for every line. What was said in a call may have been
+    G.711 on its way, and is said again on lines of that codec only.
+    """
+
+    def __init__(self, prepared: _Memory, said: _Memory, voice: str, codec: Codec) -> None:
+        self._prepared = prepared
+        self._said = said
         self._voice = voice
+        self._codec = codec
 
     def key(self, text: str) -> str:
         return hashlib.sha256(f"{self._voice}\0{text}".encode()).hexdigest()
 
     def get(self, text: str) -> bytes | None:
-        return self._cache.get(self.key(text))
+        key = self.key(text)
+        return self._prepared.get(key) or self._said.get(f"{key} {self._codec}")
 
     def put(self, text: str, pcm: bytes) -> None:
-        self._cache.put(self.key(text), pcm)
+        self._said.put(f"{self.key(text)} {self._codec}", pcm)

@@ -13,6 +13,7 @@ from typing import Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 from pydantic import BaseModel
 
+from voxtrad.audio.codec import Codec
 from voxtrad.errors import VoxtradError
 
 JSON = None | bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"]
@@ -110,6 +111,11 @@ class STTCapabilities:
     """Seconds of silence in a turn in which one that ends turns itself may say nothing at all."""
     continuous: bool = True
     """Wants all audio, silence too. False: only speech (with pre-roll) is sent, `finalize` ends each utterance."""
+    wideband: bool = True
+    """Recognises more in 16,000 samples per second than in 8,000, where a caller's telephone has them."""
+    codecs: frozenset[Codec] = frozenset()
+    """G.711 that the vendor takes. Where the caller's line carries one of these, `open` is told so by an argument more,
+    `codec`: encoded so, the audio is what it was on the line, to the bit. `send` gets linear PCM all the same."""
 
 
 class TranscriptStream(Protocol):
@@ -252,6 +258,9 @@ class SpeechChunk:
 class TTSCapabilities:
     alignment: bool = False
     """Chunks carry timings."""
+    codecs: frozenset[Codec] = frozenset()
+    """G.711 that the vendor makes. Where the caller's line carries one of these, `open` is told so by an argument more,
+    `codec`: it then goes out as the vendor made it, to the bit. Chunks are linear PCM all the same."""
 
 
 class Voice(Protocol):

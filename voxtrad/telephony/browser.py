@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol
 
+from voxtrad.audio.codec import Codec
 from voxtrad.audio.frames import frame_bytes
 from voxtrad.audio.resample import Resampler
 from voxtrad.leg import Dialer, Digit, Ended, Hears, Leg, LegError, LegEvent, LegGone, LegInfo, MediaPort, Visit
@@ -130,6 +131,10 @@ class BrowserPort:
     @property
     def rate(self) -> int:
         return RATE
+
+    @property
+    def codec(self) -> Codec:
+        return "linear"
 
     @property
     def queued(self) -> int:
@@ -281,7 +286,7 @@ class BrowserLeg:
     async def answer(self) -> None:
         await self._tell("answered")
 
-    async def open_media(self) -> MediaPort:
+    async def open_media(self, *, wideband: bool = True) -> MediaPort:
         self._check()
         if self._port is not None:
             raise LegError("audio is connected already")

@@ -12,7 +12,9 @@ from voxtrad.leg import FRAME_MS
 
 FRAME = FRAME_MS / 1000
 
-_GRACE = 3 * FRAME  # a frame may be this late before silence stands in for it
+GRACE = 3 * FRAME
+"""Seconds that a frame may be late before silence stands in for it."""
+
 _INBOX_FRAMES = 250  # a consumer that is 5 s behind is broken: then the oldest frames go
 
 
@@ -20,11 +22,11 @@ class Metronome:
     """One tick of 20 ms for all ports: one timer, not one per call. Drift-free, and at rest while there is no port."""
 
     def __init__(self) -> None:
-        self._ticks: dict[object, Callable[[float], None]] = {}
+        self._ticks: dict[object, Callable[[float], object]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
 
-    def add(self, owner: object, tick: Callable[[float], None]) -> None:
+    def add(self, owner: object, tick: Callable[[float], object]) -> None:
         """Call `tick(now)` every 20 ms. It must not raise."""
         self._ticks[owner] = tick
         if self._timer is None:
@@ -82,15 +84,17 @@ class Inbox:
             self._push(pcm[start : start + size])
         self._rest = pcm[whole:]
 
-    def tick(self, now: float) -> None:
-        """Make silence for the time in which nothing came."""
+    def tick(self, now: float, grace: float = GRACE) -> bool:
+        """Make silence for the time in which nothing came, where that is `grace` seconds; says whether it did."""
         gap = now - self._covered
-        if gap >= (FRAME if self._silent else _GRACE) - 0.001:
+        making = gap >= (FRAME if self._silent else max(GRACE, grace)) - 0.001
+        if making:
             frames = int((gap + 0.001) / FRAME)
             self._covered += frames * FRAME
             self._silent = True
             for _ in range(min(frames, _INBOX_FRAMES)):
                 self._push(self._silence)
+        return making
 
     def close(self) -> None:
         self._closed = True

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxtrad.audio._audioop import audioop
+from voxtrad.audio.codec import Codec
 from voxtrad.audio.frames import FRAME_MS, Framer, frame_bytes, silence
 from voxtrad.leg import Dialer, Digit, Ended, Hears, Leg, LegError, LegEvent, LegGone, LegInfo, Visit
 from voxtrad.telephony.recordings import write_tracks
@@ -51,6 +52,10 @@ class SimulatedPort:
     @property
     def rate(self) -> int:
         return self._rate
+
+    @property
+    def codec(self) -> Codec:
+        return "linear"
 
     @property
     def queued(self) -> int:
@@ -245,7 +250,7 @@ class SimulatedLeg:
             self.failure = error
         await self.end("the caller hung up")
 
-    async def open_media(self) -> SimulatedPort:
+    async def open_media(self, *, wideband: bool = True) -> SimulatedPort:
         if self.hears is not None:
             self.hears = self.talks_with = None
             self.port.reconnect()

@@ -11,9 +11,11 @@ from jsonschema import Draft7Validator
 from provider_models import TYPES
 
 from voxtrad.config.availability import NotYet, refusals
+from voxtrad.config.diagnostics import ConfigError
+from voxtrad.config.loader import load
 from voxtrad.config.providers import ProviderTypes
 from voxtrad.config.reading import read_document
-from voxtrad.config.reference import reference
+from voxtrad.config.reference import not_available, reference
 from voxtrad.config.schema import json_schema
 from voxtrad.config.tree import values
 from voxtrad.config.written import plain
@@ -41,6 +43,7 @@ UNSEEN = (
     "wrong-duration-range", "wrong-order-of-silences", "include-itself", "never-asked",
     "template-several", "template-many", "template-condition", "token-twice",
     "tool-built-in-without-entry", "unreachable-route-wider",
+    "media-format-over-audiosocket", "media-format-over-rtp", "media-ports-backwards",
 )  # fmt: skip
 """Broken configurations whose error an editor cannot see. In all others it is in one value, and flagged."""
 
@@ -76,8 +79,7 @@ def test_it_flags_what_check_flags(case: str) -> None:
     if document.tree is None or document.diagnostics:
         assert case.startswith(("syntax-", "indentation-")), "no YAML: an editor needs no schema to see that"
         return
-    validator = Draft7Validator(json_schema(TYPES)) if case == "not-available" else VALIDATOR
-    flagged = bool(list(validator.iter_errors(plain(values(document.tree)))))
+    flagged = bool(list(VALIDATOR.iter_errors(plain(values(document.tree)))))
     assert flagged is (case not in UNSEEN), "an editor sees it; or it belongs in UNSEEN"
 
 
@@ -153,6 +155,33 @@ def test_what_is_not_available_is_flagged_and_not_offered(text: str, refused: bo
     assert bool(list(Draft7Validator(schema).iter_errors(written))) is refused
     assert bool(list(refusals(document.tree, NOT_YET))) is refused
     assert isinstance(schema["properties"], dict) and "outbound" not in schema["properties"]
+
+
+def test_what_is_not_available_is_refused_where_it_stands(tmp_path: Path) -> None:
+    path = tmp_path / "voxtrad.yaml"
+    path.write_text(
+        "asterisk: {password: x, media: {transport: rtp, buffer_size_ms: 100}}\n"
+        "agents: {a: {stt: sphinx, llm: scripted, tts: espeak}}\nroutes: [{agent: a}]\n"
+    )
+    with pytest.raises(ConfigError) as refused:
+        load(path, provider_types=TYPES, environment={}, not_yet=NOT_YET)
+    said = [(each.path, each.message) for each in refused.value.diagnostics]
+    assert said == [
+        ("asterisk.media.transport", "not available in this version"),
+        ("asterisk.media.buffer_size_ms", "not available in this version"),
+    ]
+    load(path, provider_types=TYPES, environment={})  # this version has it
+
+
+def test_what_is_not_available_stands_in_the_reference() -> None:
+    assert list(not_available(())) == []
+    assert list(not_available(NOT_YET))[-5:] == [
+        "- `asterisk.media.transport`: `rtp`",
+        "- `asterisk.media.buffer_size_ms`",
+        "- `outbound`",
+        "- `tools.NAME.mcp`",
+        "- `agents.NAME.record`: anything but `false`",
+    ]
 
 
 def built_in() -> ProviderTypes:

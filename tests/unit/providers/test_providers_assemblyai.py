@@ -99,7 +99,7 @@ def test_no_piece_of_audio_is_shorter_or_longer_than_the_api_takes(pieces, rate)
 
     async def run():
         socket = Socket()
-        stream = AssemblyAIStream("assemblyai", socket, rate, AssemblyAIOptions(ends_turns=False))
+        stream = AssemblyAIStream("assemblyai", socket, rate, "linear", AssemblyAIOptions(ends_turns=False))
         for size in pieces:
             await stream.send(bytes(2 * size))
         await stream.finalize()

@@ -12,8 +12,9 @@ from voxtrad.leg import LegError, LegGone
 from voxtrad.telephony.asterisk import audiosocket_frames as frames
 from voxtrad.telephony.asterisk.ari import Ari, open_session
 from voxtrad.telephony.asterisk.audiosocket import AudioSocketTransport
+from voxtrad.telephony.asterisk.formats import FORMATS
 from voxtrad.telephony.asterisk.media import MediaChannel
-from voxtrad.telephony.asterisk.settings import AsteriskSettings
+from voxtrad.telephony.asterisk.settings import AsteriskSettings, FormatName
 from voxtrad.telephony.pacing import Metronome
 
 
@@ -62,9 +63,9 @@ async def listening() -> AsyncIterator[tuple[AudioSocketTransport, PbxSide, tupl
             await runner.cleanup()
 
 
-async def opened(transport: AudioSocketTransport, rate: int = 8000) -> tuple[MediaChannel, asyncio.Event]:
+async def opened(transport: AudioSocketTransport, name: FormatName = "slin") -> tuple[MediaChannel, asyncio.Event]:
     lost = asyncio.Event()
-    return await transport.open("voxtrad-t-media-1", rate, lost.set), lost
+    return await transport.open("voxtrad-t-media-1", FORMATS[name], lost.set), lost
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ async def test_one_frame_every_20_ms_from_the_start_and_all_that_is_played_in_or
 
 async def test_wideband_has_its_own_kind_of_frame() -> None:
     async with listening() as (transport, pbx, _):
-        port, _ = await opened(transport, 16000)
+        port, _ = await opened(transport, "slin16")
         assert await pbx.frame() == (0x12, bytes(640))
         await port.close()
 

@@ -7,7 +7,7 @@ next, is decided in `stt.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 
 from voxtrad.audio.levels import dbfs
@@ -79,9 +79,9 @@ class Line:
     def proven(self) -> bool:
         return self.spoke or _now() - self._since >= _PROVEN
 
-    async def open(self, *, rate: int, language: str, hints: Sequence[str]) -> None:
+    async def open(self, stream_of: Callable[[SpeechToText], Awaitable[TranscriptStream]]) -> None:
         """Connect. Raises `ProviderError`."""
-        self.stream = await self.provider.open(rate=rate, language=language, hints=hints)
+        self.stream = await stream_of(self.provider)
 
     async def catch_up(self, carried: Carried) -> None:
         """Give it the audio of the utterance under way, and what comes meanwhile."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
+from voxtrad.audio.codec import Codec
 from voxtrad.providers.base import (
     ProviderError,
     ProviderTimeout,
@@ -19,11 +20,13 @@ from voxtrad.providers.base import (
     STTCapabilities,
     STTEvent,
     Transcript,
+    TranscriptStream,
     TurnSignal,
     Unreachable,
 )
 from voxtrad.providers.fallback.circle import Circle, Deadlines, Nobody, Observer, again, within
 from voxtrad.providers.fallback.lines import Carried, Line
+from voxtrad.providers.opening import open_stream
 
 _PROBED = 8000
 """Samples per second of a probe, and the bytes of it: half a second."""
@@ -56,11 +59,19 @@ class FallbackSTT:
             every[0],
             punctuates=all(each.punctuates for each in every),
             final_delay=max(each.final_delay for each in every),
+            wideband=any(each.wideband for each in every),
+            codecs=frozenset().union(*(each.codecs for each in every)),
         )
 
-    async def open(self, *, rate: int, language: str, hints: Sequence[str] = ()) -> FallbackStream:
+    async def open(
+        self, *, rate: int, language: str, hints: Sequence[str] = (), codec: Codec = "linear"
+    ) -> FallbackStream:
         """Connect to the first that answers. Raises the error of the last that was tried."""
-        stream = FallbackStream(self._circle, self._deadlines, self.capabilities, rate, language, hints)
+
+        async def stream_of(provider: SpeechToText) -> TranscriptStream:
+            return await open_stream(provider, rate=rate, language=language, hints=hints, codec=codec)
+
+        stream = FallbackStream(self._circle, self._deadlines, self.capabilities, rate, stream_of)
         await stream.connect()
         return stream
 
@@ -82,15 +93,12 @@ class FallbackStream:
         deadlines: Deadlines,
         capabilities: STTCapabilities,
         rate: int,
-        language: str,
-        hints: Sequence[str],
+        stream_of: Callable[[SpeechToText], Awaitable[TranscriptStream]],
     ) -> None:
         self._circle = circle
         self._deadlines = deadlines
         self._declared = capabilities
-        self._rate = rate
-        self._language = language
-        self._hints = hints
+        self._stream_of = stream_of
         self._line: Line | None = None
         self._second: Line | None = None
         """Whose opinion is asked, while the other is doubted."""
@@ -211,7 +219,7 @@ class FallbackStream:
 
     async def _connect_and_read(self, line: Line) -> None:
         async with within(self._deadlines.connect, line.provider.name, "connecting"):
-            await line.open(rate=self._rate, language=self._language, hints=self._hints)
+            await line.open(self._stream_of)
         await self._catch_up(line)
         await self._read(line)
 
@@ -286,7 +294,7 @@ class FallbackStream:
             name = line.provider.name
             try:
                 async with within(None if then is None else self._deadlines.connect, name, "connecting"):
-                    await line.open(rate=self._rate, language=self._language, hints=self._hints)
+                    await line.open(self._stream_of)
             except ProviderError as error:
                 self._circle.failed(index, error, then=then)
                 if then is None:

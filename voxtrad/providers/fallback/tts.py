@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import cast
 
+from voxtrad.audio.codec import Codec
 from voxtrad.providers.base import ProviderError, SpeechChunk, TextToSpeech, TTSCapabilities, Voice
 from voxtrad.providers.fallback.circle import (
     AUDIO_THEN,
@@ -19,6 +20,7 @@ from voxtrad.providers.fallback.circle import (
     attempts,
     within,
 )
+from voxtrad.providers.opening import open_voice
 
 
 class FallbackTTS:
@@ -40,7 +42,9 @@ class FallbackTTS:
 
     @property
     def capabilities(self) -> TTSCapabilities:
-        return self._circle.providers[0].capabilities
+        """The first one's, and whatever one of them makes of G.711."""
+        every = [provider.capabilities for provider in self._circle.providers]
+        return replace(every[0], codecs=frozenset().union(*(each.codecs for each in every)))
 
     @property
     def fingerprint(self) -> str:
@@ -52,9 +56,13 @@ class FallbackTTS:
         mine._deadlines = self._deadlines.for_call(left)
         return mine
 
-    async def open(self, *, rate: int, language: str) -> FallbackVoice:
+    async def open(self, *, rate: int, language: str, codec: Codec = "linear") -> FallbackVoice:
         """Connect to the first that answers. Raises the error of the last that was tried."""
-        voice = FallbackVoice(self._circle, self._deadlines, rate, language)
+
+        async def voice_of(provider: TextToSpeech) -> Voice:
+            return await open_voice(provider, rate=rate, language=language, codec=codec)
+
+        voice = FallbackVoice(self._circle, self._deadlines, voice_of)
         await voice.connect()
         return voice
 
@@ -66,11 +74,15 @@ class FallbackTTS:
 class FallbackVoice:
     """One call's synthesis. The voices of a call are opened when they are first needed and kept."""
 
-    def __init__(self, circle: Circle[TextToSpeech], deadlines: Deadlines, rate: int, language: str) -> None:
+    def __init__(
+        self,
+        circle: Circle[TextToSpeech],
+        deadlines: Deadlines,
+        voice_of: Callable[[TextToSpeech], Awaitable[Voice]],
+    ) -> None:
         self._circle = circle
         self._deadlines = deadlines
-        self._rate = rate
-        self._language = language
+        self._voice_of = voice_of
         self._voices: dict[int, Voice] = {}
 
     async def connect(self) -> None:
@@ -125,7 +137,7 @@ class FallbackVoice:
             provider = self._circle.providers[index]
             limit = self._limit(self._deadlines.connect, None if last else index)
             async with within(limit, provider.name, "connecting"):
-                self._voices[index] = await provider.open(rate=self._rate, language=self._language)
+                self._voices[index] = await self._voice_of(provider)
         return self._voices[index]
 
     def _limit(self, usual: float, then: int | None) -> float | None:

@@ -17,6 +17,7 @@ from annotated_types import Len, MaxLen
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from voxtrad.audio.codec import CODINGS, Codec
 from voxtrad.config.types import Boolean, ConfigModel, Duration, Name, Number, Secret
 from voxtrad.providers.base import (
     BadKey,
@@ -41,6 +42,7 @@ OFFICIAL: Final = "https://streaming.assemblyai.com"
 
 _VERSION = "2025-05-12"
 """The version of the API whose messages are read here."""
+_ENCODINGS: Final[Mapping[Codec, str]] = {"linear": "pcm_s16le", "ulaw": "pcm_mulaw"}
 _SHORTEST, _LONGEST = 0.05, 1.0
 """Seconds of audio in one message; the API refuses less and more."""
 _MOST_KEYTERMS = 100
@@ -104,20 +106,23 @@ class AssemblyAI:
             punctuates=options.format_turns,
             final_delay=0.42,
             turn_silence=_TURN_SILENCE if options.max_turn_silence is None else options.max_turn_silence,
+            codecs=frozenset(_ENCODINGS),
         )
 
-    async def open(self, *, rate: int, language: str, hints: Sequence[str] = ()) -> AssemblyAIStream:
+    async def open(
+        self, *, rate: int, language: str, hints: Sequence[str] = (), codec: Codec = "linear"
+    ) -> AssemblyAIStream:
         """Connect, and wait until the session has begun: a refused key is said after the handshake."""
         socket = await self._sockets.open(
             f"{ws_url(self._connection.base_url or OFFICIAL)}/v3/ws",
-            query=self._query(rate, language, hints),
+            query=self._query(rate, codec, language, hints),
             headers={
                 "Authorization": self._connection.api_key.get_secret_value(),
                 "AssemblyAI-Version": _VERSION,
             },
             heartbeat=_HEARTBEAT,
         )
-        stream = AssemblyAIStream(self.name, socket, rate, self._options)
+        stream = AssemblyAIStream(self.name, socket, rate, codec, self._options)
         try:
             async with asyncio.timeout(self._connection.timeout):
                 await stream.begin()
@@ -132,14 +137,14 @@ class AssemblyAI:
     async def aclose(self) -> None:
         await self._sockets.aclose()
 
-    def _query(self, rate: int, language: str, hints: Sequence[str]) -> dict[str, str]:
+    def _query(self, rate: int, codec: Codec, language: str, hints: Sequence[str]) -> dict[str, str]:
         options = self._options
         english = language.lower().partition("-")[0] == "en"
         terms = [t for t in dict.fromkeys([*options.keyterms, *hints]) if 2 < len(t) <= _LONGEST_KEYTERM]
         sure = options.end_of_turn_confidence if options.ends_turns else 1.0
         query: dict[str, object] = {
             "sample_rate": rate,
-            "encoding": "pcm_s16le",
+            "encoding": _ENCODINGS[codec],
             "speech_model": options.model or f"universal-streaming-{'english' if english else 'multilingual'}",
             "format_turns": _flag(options.format_turns),
             "language_codes": json.dumps(options.languages) if options.languages else None,
@@ -165,13 +170,19 @@ class AssemblyAIStream:
     """One call's session: every message tells the whole turn so far."""
 
     def __init__(
-        self, name: str, socket: aiohttp.ClientWebSocketResponse, rate: int, options: AssemblyAIOptions
+        self,
+        name: str,
+        socket: aiohttp.ClientWebSocketResponse,
+        rate: int,
+        codec: Codec,
+        options: AssemblyAIOptions,
     ) -> None:
         self._name = name
         self._socket = socket
         self._shortest = int(rate * _SHORTEST) * 2
         self._longest = int(rate * _LONGEST) * 2
         self._options = options
+        self._encode = CODINGS[codec].encode
         self._audio = bytearray()
         self._turn = Turn(signals=options.ends_turns, formatted=options.format_turns)
         self._closed = False
@@ -219,9 +230,9 @@ class AssemblyAIStream:
             await self._socket.send_json({"type": "Terminate"})
         await self._socket.close()
 
-    async def _send(self, audio: bytes) -> None:
+    async def _send(self, pcm: bytes) -> None:
         with contextlib.suppress(ConnectionError):
-            await self._socket.send_bytes(audio)
+            await self._socket.send_bytes(self._encode(pcm))
 
     async def _receive(self) -> Mapping[str, object]:
         message = await receive(self._socket, self._name, self._of_error)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,6 +16,7 @@ from annotated_types import Len
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from voxtrad.audio.codec import CODINGS, Codec
 from voxtrad.config.types import Boolean, ConfigModel, Duration, Name, Number
 from voxtrad.providers.base import (
     BadRequest,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 _KEEP_ALIVE = 4.0
 """Seconds without audio after which the stream is kept open; Deepgram closes it after some ten."""
 _MOST_KEYTERMS = 100
+_ENCODINGS: Mapping[Codec, str] = {"linear": "linear16", "ulaw": "mulaw", "alaw": "alaw"}
 _NOVAS = ("punctuate", "smart_format", "endpointing")
 _FLUXES = ("eot_threshold", "eager_eot_threshold", "eot_timeout")
 """Options of one generation alone."""
@@ -105,10 +107,20 @@ class Deepgram:
     def capabilities(self) -> STTCapabilities:
         options = self._options
         if options.flux:
-            return STTCapabilities(partials=True, end_of_turn=True, punctuates=True, final_delay=0.35)
-        return STTCapabilities(partials=True, punctuates=options.punctuate or options.smart_format, final_delay=0.35)
+            return STTCapabilities(
+                partials=True, end_of_turn=True, punctuates=True, final_delay=0.35, codecs=frozenset(_ENCODINGS)
+            )
+        return STTCapabilities(
+            partials=True,
+            punctuates=options.punctuate or options.smart_format,
+            final_delay=0.35,
+            wideband=not options.model.endswith("phonecall"),
+            codecs=frozenset(_ENCODINGS),
+        )
 
-    async def open(self, *, rate: int, language: str, hints: Sequence[str] = ()) -> NovaStream | FluxStream:
+    async def open(
+        self, *, rate: int, language: str, hints: Sequence[str] = (), codec: Codec = "linear"
+    ) -> NovaStream | FluxStream:
         """Connect. Raises `ProviderError`."""
         terms = [term for term in dict.fromkeys([*self._options.keyterms, *hints]) if len(term) > 2][:_MOST_KEYTERMS]
         stack = AsyncExitStack()
@@ -116,8 +128,10 @@ class Deepgram:
             with typed_errors(self.name):
                 async with asyncio.timeout(self._connection.timeout):
                     if self._options.flux:
-                        return FluxStream(self.name, stack, await self._flux(stack, rate, language, terms), rate)
-                    return NovaStream(self.name, stack, await self._nova(stack, rate, language, terms))
+                        return FluxStream(
+                            self.name, stack, await self._flux(stack, rate, codec, language, terms), codec, rate
+                        )
+                    return NovaStream(self.name, stack, await self._nova(stack, rate, codec, language, terms), codec)
         except BaseException:
             await stack.aclose()
             raise
@@ -125,14 +139,16 @@ class Deepgram:
     async def aclose(self) -> None:
         """Sockets belong to their calls."""
 
-    async def _nova(self, stack: AsyncExitStack, rate: int, language: str, terms: Sequence[str]) -> AsyncV1SocketClient:
+    async def _nova(
+        self, stack: AsyncExitStack, rate: int, codec: Codec, language: str, terms: Sequence[str]
+    ) -> AsyncV1SocketClient:
         options = self._options
         wait = options.endpointing
         return await stack.enter_async_context(
             self._client.listen.v1.connect(
                 model=options.model,
                 language=options.language or language,
-                encoding="linear16",
+                encoding=_ENCODINGS[codec],
                 sample_rate=rate,
                 channels=1,
                 interim_results=_flag(True),
@@ -146,13 +162,15 @@ class Deepgram:
             )
         )
 
-    async def _flux(self, stack: AsyncExitStack, rate: int, language: str, terms: Sequence[str]) -> AsyncV2SocketClient:
+    async def _flux(
+        self, stack: AsyncExitStack, rate: int, codec: Codec, language: str, terms: Sequence[str]
+    ) -> AsyncV2SocketClient:
         options = self._options
         multilingual = options.model == "flux-general-multi"
         return await stack.enter_async_context(
             self._client.listen.v2.connect(
                 model=options.model,
-                encoding="linear16",
+                encoding=_ENCODINGS[codec],
                 sample_rate=rate,
                 eot_threshold=options.eot_threshold,
                 eager_eot_threshold=options.eager_eot_threshold,
@@ -178,11 +196,13 @@ class _Stream:
         name: str,
         stack: AsyncExitStack,
         socket: AsyncV1SocketClient | AsyncV2SocketClient,
+        codec: Codec,
         keep_alive: Callable[[], Awaitable[None]],
     ) -> None:
         self._name = name
         self._stack = stack
         self._audio_socket = socket
+        self._encode = CODINGS[codec].encode
         self._closed = False
         self._keep_alive = keep_alive
         self._sent_at = asyncio.get_running_loop().time()
@@ -192,7 +212,7 @@ class _Stream:
         """A socket that is gone shows in `events`."""
         self._sent_at = asyncio.get_running_loop().time()
         with contextlib.suppress(ProviderError), typed_errors(self._name):
-            await self._audio_socket.send_media(pcm)
+            await self._audio_socket.send_media(self._encode(pcm))
 
     async def aclose(self) -> None:
         if self._closed:
@@ -218,8 +238,8 @@ class _Stream:
 class NovaStream(_Stream):
     """One call by v1. A final piece of the utterance comes at each pause; `finalize` asks for what is left of it."""
 
-    def __init__(self, name: str, stack: AsyncExitStack, socket: AsyncV1SocketClient) -> None:
-        super().__init__(name, stack, socket, socket.send_keep_alive)
+    def __init__(self, name: str, stack: AsyncExitStack, socket: AsyncV1SocketClient, codec: Codec) -> None:
+        super().__init__(name, stack, socket, codec, socket.send_keep_alive)
         self._socket = socket
 
     async def finalize(self) -> None:
@@ -256,9 +276,9 @@ class NovaStream(_Stream):
 class FluxStream(_Stream):
     """One call by v2: every message tells the whole turn so far, and what became of it."""
 
-    def __init__(self, name: str, stack: AsyncExitStack, socket: AsyncV2SocketClient, rate: int) -> None:
-        silence = bytes(rate // 10 * 2)  # v2 has no message that keeps the stream open
-        super().__init__(name, stack, socket, lambda: socket.send_media(silence))
+    def __init__(self, name: str, stack: AsyncExitStack, socket: AsyncV2SocketClient, codec: Codec, rate: int) -> None:
+        silence = CODINGS[codec].encode(bytes(rate // 10 * 2))  # v2 has no message that keeps the stream open
+        super().__init__(name, stack, socket, codec, lambda: socket.send_media(silence))
         self._socket = socket
 
     async def finalize(self) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Final
 
 import aiohttp
 from annotated_types import Len, MaxLen
 
+from voxtrad.audio.codec import CODINGS, Codec
 from voxtrad.audio.resample import Resampler
 from voxtrad.config.types import Boolean, ConfigModel, Name
 from voxtrad.providers.base import (
@@ -33,6 +34,7 @@ from voxtrad.providers.options import ws_url
 from voxtrad.providers.vendors.elevenlabs import OFFICIAL, ElevenLabsConnection, of_close, of_code
 from voxtrad.providers.websocket import Sockets, receive
 
+_ENCODINGS: Final[Mapping[Codec, str]] = {"linear": "pcm", "ulaw": "ulaw"}
 _RATES: Final = (8000, 16000, 22050, 24000, 44100, 48000)
 _PIECE = 0.1
 """Seconds of audio in one message."""
@@ -67,7 +69,7 @@ class ScribeOptions(ConfigModel):
 class Scribe:
     """The provider: the options, and a session that calls' sockets come from."""
 
-    capabilities = STTCapabilities(partials=True, punctuates=True, final_delay=0.5)
+    capabilities = STTCapabilities(partials=True, punctuates=True, final_delay=0.5, codecs=frozenset(_ENCODINGS))
 
     def __init__(self, name: str, connection: ElevenLabsConnection, options: ScribeOptions) -> None:
         self.name = name
@@ -75,16 +77,18 @@ class Scribe:
         self._options = options
         self._sockets = Sockets(name, connection.timeout)
 
-    async def open(self, *, rate: int, language: str, hints: Sequence[str] = ()) -> ScribeStream:
+    async def open(
+        self, *, rate: int, language: str, hints: Sequence[str] = (), codec: Codec = "linear"
+    ) -> ScribeStream:
         """Connect, and wait until the session has begun: a refusal is a message after the handshake."""
         known = rate if rate in _RATES else 16000
         socket = await self._sockets.open(
             f"{ws_url(self._connection.base_url or OFFICIAL)}/v1/speech-to-text/realtime",
-            query=self._query(known, language, hints),
+            query=self._query(f"{_ENCODINGS[codec]}_{known}", language, hints),
             headers=self._connection.headers(),
             heartbeat=_HEARTBEAT,
         )
-        stream = ScribeStream(self.name, socket, rate, known)
+        stream = ScribeStream(self.name, socket, rate, known, codec)
         try:
             async with asyncio.timeout(self._connection.timeout):
                 await stream.begin()
@@ -99,13 +103,13 @@ class Scribe:
     async def aclose(self) -> None:
         await self._sockets.aclose()
 
-    def _query(self, rate: int, language: str, hints: Sequence[str]) -> list[tuple[str, str]]:
+    def _query(self, audio_format: str, language: str, hints: Sequence[str]) -> list[tuple[str, str]]:
         options = self._options
         spoken = options.language or language.partition("-")[0]
         terms = [term for term in dict.fromkeys([*options.keyterms, *hints]) if _is_keyterm(term)][:_MOST_KEYTERMS]
         return [
             ("model_id", options.model),
-            ("audio_format", f"pcm_{rate}"),
+            ("audio_format", audio_format),
             ("commit_strategy", "manual"),
             *([("language_code", spoken)] if spoken != "auto" else []),
             *(("secondary_languages", other) for other in options.languages),
@@ -123,8 +127,11 @@ def _is_keyterm(term: str) -> bool:
 class ScribeStream:
     """One call's session. A partial tells the whole utterance so far; a commit makes it final."""
 
-    def __init__(self, name: str, socket: aiohttp.ClientWebSocketResponse, rate: int, sent_rate: int) -> None:
+    def __init__(
+        self, name: str, socket: aiohttp.ClientWebSocketResponse, rate: int, sent_rate: int, codec: Codec
+    ) -> None:
         self._name = name
+        self._encode = CODINGS[codec].encode
         self._socket = socket
         self._rate = sent_rate
         self._resampler = Resampler(rate, sent_rate)
@@ -196,13 +203,13 @@ class ScribeStream:
             raise of_code(kind, str(message["error"])[:300], self._name)
         return message
 
-    async def _send(self, audio: bytes, *, commit: bool = False) -> None:
+    async def _send(self, pcm: bytes, *, commit: bool = False) -> None:
         self._sent_at = asyncio.get_running_loop().time()
-        self._uncommitted = 0 if commit else self._uncommitted + len(audio)
+        self._uncommitted = 0 if commit else self._uncommitted + len(pcm)
         self._commits += commit
         chunk = {
             "message_type": "input_audio_chunk",
-            "audio_base_64": base64.b64encode(audio).decode(),
+            "audio_base_64": base64.b64encode(self._encode(pcm)).decode(),
             "commit": commit,
             "sample_rate": self._rate,
         }

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 import aiohttp
 
-from voxtrad.audio.g711 import encode_ulaw
+from voxtrad.audio.codec import CODINGS, Codec
 from voxtrad.audio.resample import Resampler
 from voxtrad.providers.base import (
     JSON,
@@ -32,7 +32,12 @@ from voxtrad.providers.vendors.openai import OFFICIAL, OpenAIConnection, of_code
 from voxtrad.providers.websocket import Sockets, receive
 
 _PCM_RATE = 24000
-"""The one rate of PCM that the API takes; telephone calls go as u-law, as they came."""
+"""The one rate of PCM that the API takes; what has the telephone's 8,000 samples per second goes as G.711."""
+_FORMATS: Mapping[Codec, JSON] = {
+    "linear": {"type": "audio/pcm", "rate": _PCM_RATE},
+    "ulaw": {"type": "audio/pcmu"},
+    "alaw": {"type": "audio/pcma"},
+}
 _PIECE = 0.06
 """Seconds of audio in one message."""
 _SHORTEST = 0.1
@@ -44,7 +49,9 @@ _TRANSCRIPTION = "conversation.item.input_audio_transcription."
 class OpenAIRealtime:
     """The provider: the options, and a session that calls' sockets come from."""
 
-    capabilities = STTCapabilities(partials=True, punctuates=True, final_delay=1.0, continuous=False)
+    capabilities = STTCapabilities(
+        partials=True, punctuates=True, final_delay=1.0, continuous=False, codecs=frozenset(_FORMATS)
+    )
 
     def __init__(self, name: str, connection: OpenAIConnection, options: OpenAITranscriptionOptions) -> None:
         self.name = name
@@ -52,7 +59,9 @@ class OpenAIRealtime:
         self._options = options
         self._sockets = Sockets(name, connection.timeout)
 
-    async def open(self, *, rate: int, language: str, hints: Sequence[str] = ()) -> OpenAIRealtimeStream:
+    async def open(
+        self, *, rate: int, language: str, hints: Sequence[str] = (), codec: Codec = "linear"
+    ) -> OpenAIRealtimeStream:
         """Connect, and wait until the session is as it was asked for. Raises `ProviderError`."""
         connection = self._connection
         key = connection.api_key.get_secret_value() if connection.api_key else None
@@ -66,10 +75,12 @@ class OpenAIRealtime:
             },
             heartbeat=_HEARTBEAT,
         )
-        stream = OpenAIRealtimeStream(self.name, socket, rate)
+        if codec == "linear" and rate == 8000:
+            codec = "ulaw"
+        stream = OpenAIRealtimeStream(self.name, socket, rate, codec)
         try:
             async with asyncio.timeout(connection.timeout):
-                await stream.begin(self._session(rate, language, hints))
+                await stream.begin(self._session(codec, language, hints))
         except TimeoutError as error:
             await stream.aclose()
             raise ProviderTimeout("the session did not begin in time", provider=self.name) from error
@@ -81,7 +92,7 @@ class OpenAIRealtime:
     async def aclose(self) -> None:
         await self._sockets.aclose()
 
-    def _session(self, rate: int, language: str, hints: Sequence[str]) -> dict[str, JSON]:
+    def _session(self, codec: Codec, language: str, hints: Sequence[str]) -> dict[str, JSON]:
         options = self._options
         model = options.model or "gpt-live-transcribe"
         prompt, keywords = options.knowledge(model, hints)
@@ -91,10 +102,9 @@ class OpenAIRealtime:
             **({"prompt": prompt} if prompt else {}),
             **({"keywords": keywords} if keywords else {}),
         }
-        pcm: dict[str, JSON] = {"type": "audio/pcm", "rate": _PCM_RATE}
         noise = options.noise_reduction
         heard: dict[str, JSON] = {
-            "format": {"type": "audio/pcmu"} if rate == 8000 else pcm,
+            "format": _FORMATS[codec],
             "transcription": told,
             "turn_detection": None,
             **({"noise_reduction": {"type": noise}} if noise else {}),
@@ -105,11 +115,11 @@ class OpenAIRealtime:
 class OpenAIRealtimeStream:
     """One call's session: audio is added to a buffer, and each commit makes an item of it, with its text."""
 
-    def __init__(self, name: str, socket: aiohttp.ClientWebSocketResponse, rate: int) -> None:
+    def __init__(self, name: str, socket: aiohttp.ClientWebSocketResponse, rate: int, codec: Codec) -> None:
         self._name = name
         self._socket = socket
-        self._ulaw = rate == 8000
-        self._resampler = Resampler(rate, rate if self._ulaw else _PCM_RATE)
+        self._encode = CODINGS[codec].encode
+        self._resampler = Resampler(rate, _PCM_RATE if codec == "linear" else rate)
         self._rate = self._resampler.target
         self._piece = int(self._rate * _PIECE) * 2
         self._audio = bytearray()
@@ -157,7 +167,7 @@ class OpenAIRealtimeStream:
 
     async def _append(self, pcm: bytes) -> None:
         self._uncommitted += len(pcm)
-        audio = encode_ulaw(pcm) if self._ulaw else pcm
+        audio = self._encode(pcm)
         await self._say({"type": "input_audio_buffer.append", "audio": base64.b64encode(audio).decode()})
 
     async def _say(self, event: Mapping[str, JSON]) -> None:

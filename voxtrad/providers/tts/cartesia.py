@@ -13,6 +13,7 @@ from typing import Final
 
 from pydantic import Field
 
+from voxtrad.audio.codec import CODINGS, Codec
 from voxtrad.audio.resample import Resampler
 from voxtrad.config.types import ConfigModel, Name, Number, Secret
 from voxtrad.providers.base import (
@@ -36,6 +37,7 @@ OFFICIAL: Final = "https://api.cartesia.ai"
 
 _VERSION: Final = "2026-03-01"
 """The version of the API whose messages are read here."""
+_ENCODINGS: Mapping[Codec, str] = {"linear": "pcm_s16le", "ulaw": "pcm_mulaw", "alaw": "pcm_alaw"}
 _RATES = (8000, 16000, 22050, 24000, 44100, 48000)
 _MOST_CANCELLED = 32
 """Interrupted sentences whose last messages may still come; with more the socket is opened anew."""
@@ -66,7 +68,7 @@ class CartesiaOptions(ConfigModel):
 class Cartesia:
     """The provider: the options, and a session that calls' sockets come from."""
 
-    capabilities = TTSCapabilities(alignment=True)
+    capabilities = TTSCapabilities(alignment=True, codecs=frozenset(_ENCODINGS))
 
     def __init__(self, name: str, connection: CartesiaConnection, options: CartesiaOptions) -> None:
         self.name = name
@@ -78,9 +80,9 @@ class Cartesia:
     def fingerprint(self) -> str:
         return f"cartesia {self.options.model_dump_json()}"
 
-    async def open(self, *, rate: int, language: str) -> CartesiaVoice:
+    async def open(self, *, rate: int, language: str, codec: Codec = "linear") -> CartesiaVoice:
         """Connect. Raises `ProviderError`."""
-        voice = CartesiaVoice(self, rate, language)
+        voice = CartesiaVoice(self, rate, language, codec)
         await voice.connect()
         return voice
 
@@ -103,9 +105,10 @@ class Cartesia:
 class CartesiaVoice:
     """One call's synthesis, one sentence at a time."""
 
-    def __init__(self, provider: Cartesia, rate: int, language: str) -> None:
+    def __init__(self, provider: Cartesia, rate: int, language: str, codec: Codec) -> None:
         self._provider = provider
         self._rate = rate
+        self._codec = codec
         self._pcm_rate = rate if rate in _RATES else 24000
         self._language = (provider.options.language or language).partition("-")[0]
         self._socket: Attended | None = None
@@ -190,7 +193,7 @@ class CartesiaVoice:
             "voice": {"mode": "id", "id": options.voice},
             "language": self._language,
             "context_id": context,
-            "output_format": {"container": "raw", "encoding": "pcm_s16le", "sample_rate": self._pcm_rate},
+            "output_format": {"container": "raw", "encoding": _ENCODINGS[self._codec], "sample_rate": self._pcm_rate},
             "add_timestamps": True,
             "continue": False,
             **({"generation_config": tuning} if tuning else {}),
@@ -211,9 +214,10 @@ class CartesiaVoice:
         match message.get("type"):
             case "chunk":
                 try:
-                    return base64.b64decode(str(message.get("data")), validate=True), (), False
+                    audio = base64.b64decode(str(message.get("data")), validate=True)
                 except ValueError as error:
                     raise MalformedAnswer("audio that is not base64", provider=self._provider.name) from error
+                return CODINGS[self._codec].decode(audio), (), False
             case "timestamps":
                 return b"", words.timings(message.get("word_timestamps")), False
             case "done":

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
+from voxtrad.audio.codec import CODINGS, Codec
 from voxtrad.audio.resample import Resampler
 from voxtrad.config.types import Boolean, ConfigModel, Name, Number
 from voxtrad.providers.base import (
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from deepgram.speak.v1.socket_client import AsyncV1SocketClient
     from deepgram.speak.v1.types import SpeakV1Text
 
+_ENCODINGS: Mapping[Codec, str] = {"linear": "linear16", "ulaw": "mulaw", "alaw": "alaw"}
 _RATES = (8000, 16000, 24000, 48000)
 _LONGEST: Final = 2000
 """Characters that one message may have."""
@@ -51,7 +53,7 @@ class DeepgramSpeechOptions(ConfigModel):
 class DeepgramSpeech:
     """The provider: a client and the options; each call has a socket of its own."""
 
-    capabilities = TTSCapabilities()
+    capabilities = TTSCapabilities(codecs=frozenset(_ENCODINGS))
 
     def __init__(self, name: str, connection: DeepgramConnection, options: DeepgramSpeechOptions) -> None:
         self.name = name
@@ -63,23 +65,23 @@ class DeepgramSpeech:
     def fingerprint(self) -> str:
         return f"deepgram {self._options.model_dump_json()}"
 
-    async def open(self, *, rate: int, language: str) -> DeepgramVoice:
+    async def open(self, *, rate: int, language: str, codec: Codec = "linear") -> DeepgramVoice:
         """Connect. Raises `ProviderError`."""
-        voice = DeepgramVoice(self, rate)
+        voice = DeepgramVoice(self, rate, codec)
         await voice.connect()
         return voice
 
     async def aclose(self) -> None:
         """Sockets belong to their calls."""
 
-    async def connect(self, stack: AsyncExitStack, pcm_rate: int) -> AsyncV1SocketClient:
+    async def connect(self, stack: AsyncExitStack, pcm_rate: int, codec: Codec) -> AsyncV1SocketClient:
         options = self._options
         with typed_errors(self.name):
             async with asyncio.timeout(self.timeout):
                 return await stack.enter_async_context(
                     self._client.speak.v1.connect(
                         model=options.model,
-                        encoding="linear16",
+                        encoding=_ENCODINGS[codec],
                         sample_rate=str(pcm_rate),
                         speed=options.speed,
                         mip_opt_out="true" if options.mip_opt_out else "false",
@@ -90,8 +92,10 @@ class DeepgramSpeech:
 class DeepgramVoice:
     """One call's synthesis, one sentence at a time."""
 
-    def __init__(self, provider: DeepgramSpeech, rate: int) -> None:
+    def __init__(self, provider: DeepgramSpeech, rate: int, codec: Codec) -> None:
         self._provider = provider
+        self._codec = codec
+        self._decode = CODINGS[codec].decode
         self._rate = rate
         self._pcm_rate = rate if rate in _RATES else 24000
         self._stack: AsyncExitStack | None = None
@@ -104,7 +108,7 @@ class DeepgramVoice:
         if self._socket is None:
             stack = AsyncExitStack()
             try:
-                self._socket = await self._provider.connect(stack, self._pcm_rate)
+                self._socket = await self._provider.connect(stack, self._pcm_rate, self._codec)
             except BaseException:
                 await stack.aclose()
                 raise
@@ -119,7 +123,7 @@ class DeepgramVoice:
             socket, piece = await self._ask(text)
             while piece is not None:
                 heard = heard or bool(piece)
-                if ready := resampler.push(piece):
+                if ready := resampler.push(self._decode(piece)):
                     yield SpeechChunk(ready)
                 piece = await self._receive(socket)
             whole = True

@@ -18,6 +18,7 @@ from annotated_types import Len
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from voxtrad.audio.codec import Codec
 from voxtrad.audio.g711 import decode_ulaw
 from voxtrad.audio.resample import Resampler
 from voxtrad.config.types import Boolean, ConfigModel, Integer, Name, Number
@@ -62,8 +63,9 @@ class ElevenLabsOptions(ConfigModel):
     """The model's id."""
     transport: Literal["websocket", "http"] = "websocket"
     """`websocket` tells when each word is spoken; `http` asks for each sentence and needs the extra `elevenlabs`."""
-    encoding: Literal["pcm", "ulaw"] = "pcm"
-    """What comes over the network. `ulaw` is half as much, for calls at 8000 samples per second; others stay PCM."""
+    encoding: Literal["auto", "pcm", "ulaw"] = "auto"
+    """What comes over the network: `auto` is u-law where the caller's line carries that, and PCM elsewhere; `ulaw` is
+    for all calls at 8000 samples per second, and half as much as PCM."""
     language: Name | None = None
     """A language code to hold the model to, for models that take one."""
     stability: Number | None = Field(default=None, ge=0, le=1)
@@ -111,7 +113,9 @@ class ElevenLabsOptions(ConfigModel):
 class Sound:
     """The audio of one sentence as the vendor sends it, chosen so that as little as can be is converted."""
 
-    def __init__(self, encoding: Literal["pcm", "ulaw"], rate: int) -> None:
+    def __init__(self, options: ElevenLabsOptions, rate: int, codec: Codec) -> None:
+        """`codec` is what the caller's line carries."""
+        encoding = codec if options.encoding == "auto" else options.encoding
         self._ulaw = encoding == "ulaw" and rate == 8000
         self.rate = rate if rate in _RATES else 24000
         """Samples per second of what comes."""
@@ -134,7 +138,7 @@ class Sound:
 class ElevenLabs:
     """The provider: the options, and a session that calls' sockets come from."""
 
-    capabilities = TTSCapabilities(alignment=True)
+    capabilities = TTSCapabilities(alignment=True, codecs=frozenset({"ulaw"}))
 
     def __init__(self, name: str, connection: ElevenLabsConnection, options: ElevenLabsOptions) -> None:
         self.name = name
@@ -146,9 +150,9 @@ class ElevenLabs:
     def fingerprint(self) -> str:
         return f"elevenlabs {self.options.model_dump_json()}"
 
-    async def open(self, *, rate: int, language: str) -> ElevenLabsVoice:
+    async def open(self, *, rate: int, language: str, codec: Codec = "linear") -> ElevenLabsVoice:
         """Connect. Raises `ProviderError`."""
-        voice = ElevenLabsVoice(self, rate)
+        voice = ElevenLabsVoice(self, rate, codec)
         await voice.connect()
         return voice
 
@@ -181,10 +185,11 @@ class ElevenLabs:
 class ElevenLabsVoice:
     """One call's synthesis, one sentence at a time."""
 
-    def __init__(self, provider: ElevenLabs, rate: int) -> None:
+    def __init__(self, provider: ElevenLabs, rate: int, codec: Codec) -> None:
         self._provider = provider
         self._rate = rate
-        self._format = Sound(provider.options.encoding, rate).format
+        self._codec = codec
+        self._format = Sound(provider.options, rate, codec).format
         self._socket: Attended | None = None
         self._under_way: set[str] = set()
         self._numbers = count(1)
@@ -200,7 +205,7 @@ class ElevenLabsVoice:
         """Speak one sentence in a context of its own; what comes for one that was interrupted is passed over."""
         name = self._provider.name
         context = f"s{next(self._numbers)}"
-        sound = Sound(self._provider.options.encoding, self._rate)
+        sound = Sound(self._provider.options, self._rate, self._codec)
         alignment = Alignment(text)
         came = 0
         socket, message = await self._ask(context, text)

@@ -11,6 +11,7 @@ from contextlib import aclosing, contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from voxtrad.audio.codec import Codec
 from voxtrad.providers.base import (
     MalformedAnswer,
     ProviderError,
@@ -38,7 +39,7 @@ _PIECE = 1600
 class ElevenLabsOverHttp:
     """The provider: one client, and so one pool of connections, for all calls."""
 
-    capabilities = TTSCapabilities()
+    capabilities = TTSCapabilities(codecs=frozenset({"ulaw"}))
 
     def __init__(self, name: str, connection: ElevenLabsConnection, options: ElevenLabsOptions) -> None:
         """Raises `MissingExtra` where the SDK is not installed."""
@@ -62,19 +63,19 @@ class ElevenLabsOverHttp:
     def fingerprint(self) -> str:
         return f"elevenlabs {self._options.model_dump_json()}"
 
-    async def open(self, *, rate: int, language: str) -> ElevenLabsHttpVoice:
+    async def open(self, *, rate: int, language: str, codec: Codec = "linear") -> ElevenLabsHttpVoice:
         """Open a connection that the first sentence will find; what is wrong with it that one will tell."""
         from httpx import HTTPError
 
         with suppress(HTTPError):
             await self._http.head(self._url)
-        return ElevenLabsHttpVoice(self, rate)
+        return ElevenLabsHttpVoice(self, rate, codec)
 
     async def aclose(self) -> None:
         await self._http.aclose()
 
-    def sound(self, rate: int) -> Sound:
-        return Sound(self._options.encoding, rate)
+    def sound(self, rate: int, codec: Codec) -> Sound:
+        return Sound(self._options, rate, codec)
 
     async def speak(self, text: str, output_format: str) -> AsyncGenerator[bytes, None]:
         """The vendor's audio in pieces of any length. Raises `ProviderError`."""
@@ -116,12 +117,13 @@ class ElevenLabsOverHttp:
 class ElevenLabsHttpVoice:
     """One call's synthesis; the connections are the provider's."""
 
-    def __init__(self, provider: ElevenLabsOverHttp, rate: int) -> None:
+    def __init__(self, provider: ElevenLabsOverHttp, rate: int, codec: Codec) -> None:
         self._provider = provider
         self._rate = rate
+        self._codec = codec
 
     async def synthesize(self, text: str) -> AsyncIterator[SpeechChunk]:
-        sound = self._provider.sound(self._rate)
+        sound = self._provider.sound(self._rate, self._codec)
         async with aclosing(self._provider.speak(text, sound.format)) as pieces:
             async for piece in pieces:
                 if pcm := sound.push(piece):

@@ -21,7 +21,7 @@ from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused
 from voxtrad.telephony.asterisk.audiosocket import AudioSocketTransport
 from voxtrad.telephony.asterisk.connection import EventsConnection, State
 from voxtrad.telephony.asterisk.dialling import Ringing, caller_id
-from voxtrad.telephony.asterisk.facts import AUDIOSOCKET_MODULE, WEBSOCKET_MODULE, Choice, Facts, choose
+from voxtrad.telephony.asterisk.facts import MODULES, Choice, Facts, choose
 from voxtrad.telephony.asterisk.leg import AsteriskLeg
 from voxtrad.telephony.asterisk.media import MediaTransport
 from voxtrad.telephony.asterisk.messages import (
@@ -35,6 +35,7 @@ from voxtrad.telephony.asterisk.messages import (
 )
 from voxtrad.telephony.asterisk.orphans import OWN, sweep
 from voxtrad.telephony.asterisk.recording import Track, waiting
+from voxtrad.telephony.asterisk.rtp import RtpTransport
 from voxtrad.telephony.asterisk.settings import AsteriskSettings
 from voxtrad.telephony.asterisk.websocket import WebSocketTransport
 from voxtrad.telephony.pacing import Metronome, Pulse
@@ -63,6 +64,7 @@ class AsteriskTelephony:
         self._metronome = Metronome()
         self._websocket = WebSocketTransport(self._ari, settings, self._metronome)
         self._audiosocket = AudioSocketTransport(self._ari, settings, self._metronome)
+        self._rtp = RtpTransport(self._ari, settings, self._metronome, reachable=lambda: self.connected)
         self._legs: dict[str, AsteriskLeg] = {}
         self._leg_over = Pulse()
         self._entering: dict[str, asyncio.Future[None]] = {}
@@ -162,7 +164,13 @@ class AsteriskTelephony:
 
     @property
     def transport(self) -> MediaTransport:
-        return self._websocket if self.choice.transport == "websocket" else self._audiosocket
+        match self.choice.transport:
+            case "websocket":
+                return self._websocket
+            case "audiosocket":
+                return self._audiosocket
+            case "rtp":
+                return self._rtp
 
     @property
     def choice(self) -> Choice:
@@ -343,12 +351,13 @@ class AsteriskTelephony:
                     del self._legs[leg.info.id]
                     self._leg_over.fire()
 
-    async def _connected(self, own_address: str) -> None:
+    async def _connected(self, own_host: str, pbx_host: str) -> None:
         """A new connection: is it the same PBX, can it do what we need, and who is still there?"""
         facts = await self._ask_facts()
-        choice = choose(self.settings.transport, facts)
+        choice = choose(self.settings.transport, facts, self.settings.format)
         if choice.transport == "audiosocket":
-            await self._audiosocket.listen(own_address)
+            await self._audiosocket.listen(own_host)
+        self._rtp.located(own_host, pbx_host)
         if (facts, choice) != (self._facts, self._choice):
             log.info("media transport", transport=choice.transport, why=choice.why, asterisk=facts.version)
         self._facts, self._choice = facts, choice
@@ -362,7 +371,7 @@ class AsteriskTelephony:
         version = system.get("version") if isinstance(system, Mapping) else None
         if not isinstance(version, str):
             raise AriError("Asterisk does not tell its version", hint="load res_ari_asterisk.so")
-        modules = {name for name in (WEBSOCKET_MODULE, AUDIOSOCKET_MODULE) if await self._runs(name)}
+        modules = {name for name in MODULES if await self._runs(name)}
         return Facts(version, frozenset(modules))
 
     async def _runs(self, module: str) -> bool:

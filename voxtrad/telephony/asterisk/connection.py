@@ -36,13 +36,13 @@ class EventsConnection:
         ari: Ari,
         settings: AsteriskSettings,
         *,
-        on_connected: Callable[[str], Awaitable[None]],
+        on_connected: Callable[[str, str], Awaitable[None]],
         on_event: Callable[[AriEvent], None],
         while_deaf: Callable[[], Awaitable[None]],
         heartbeat: float = HEARTBEAT,
     ) -> None:
-        """`on_connected` gets our own address as Asterisk sees it, and may raise `LegError`: then we are not connected.
-        `while_deaf` runs every few seconds while no events come."""
+        """`on_connected` gets our own host as Asterisk sees it and its host as we see it, and may raise `LegError`:
+        then we are not connected. `while_deaf` runs every few seconds while no events come."""
         self._ari = ari
         self._settings = settings
         self._on_connected = on_connected
@@ -75,8 +75,9 @@ class EventsConnection:
         self.attempts += 1
         try:
             async with await self._open() as socket:
-                own_address = socket.get_extra_info("sockname", ("127.0.0.1", 0))[0]
-                await self._on_connected(own_address)
+                own_host = socket.get_extra_info("sockname", ("127.0.0.1", 0))[0]
+                pbx_host = socket.get_extra_info("peername", ("", 0))[0]
+                await self._on_connected(own_host, pbx_host)
                 await self._is("connected", "")
                 self._backoff.reset()
                 replaced = await self._listen(socket)

@@ -20,6 +20,7 @@ from voxtrad.leg import LegError
 from voxtrad.remarks import Remark, Tell
 from voxtrad.telephony.asterisk.app import AsteriskTelephony
 from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused
+from voxtrad.telephony.asterisk.formats import format_for
 from voxtrad.telephony.asterisk.recording import ChannelRecording
 from voxtrad.telephony.asterisk.settings import AsteriskSettings
 
@@ -116,7 +117,8 @@ async def _with_media(
         return
     channel = telephony.new_id("doctor")
     try:
-        port = await telephony.transport.open(channel, 8000, lambda: None)
+        format = format_for("", telephony.choice.formats, wanted=telephony.settings.format)
+        port = await telephony.transport.open(channel, format, lambda: None)
     except LegError as error:
         tell(Remark(path, f"{telephony.choice.transport}: {error.message}", "error", error.hint))
         return

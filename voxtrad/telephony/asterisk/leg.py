@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import replace
-from typing import Literal, Protocol
+from typing import Protocol
 
 import structlog
 
@@ -32,7 +32,8 @@ from voxtrad.leg import (
 )
 from voxtrad.telephony.asterisk import paste
 from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused
-from voxtrad.telephony.asterisk.facts import Choice, rate_for
+from voxtrad.telephony.asterisk.facts import Choice
+from voxtrad.telephony.asterisk.formats import Format, format_for
 from voxtrad.telephony.asterisk.media import MediaChannel, MediaTransport
 from voxtrad.telephony.asterisk.messages import StasisStart
 from voxtrad.telephony.asterisk.recording import ChannelRecording, Track
@@ -45,7 +46,7 @@ _ENTER_TIMEOUT = 5.0
 _IN_CDR = frozenset({"VOXTRAD_CALL_ID", "VOXTRAD_OUTCOME", "VOXTRAD_SUMMARY"})
 _HANDED_BACK = "handed back to the dialplan"
 _OWN_VARIABLES = ("VOXTRAD_AGENT", "AI_AGENT", "AI_GREETING", "DIALED_NUMBER", "FROM_DID")
-_LINKED_ID, _FORMATS = "CHANNEL(linkedid)", "CHANNEL(audionativeformat)"
+_LINKED_ID, _NATIVE = "CHANNEL(linkedid)", "CHANNEL(audionativeformat)"
 _REASONS = frozenset({"normal", "busy", "congestion", "no_answer"})
 _INDICATIONS: Mapping[Hears, str] = {"ringing": "ring", "music": "moh"}
 _DIAL_STATUS: Mapping[str, Refusal] = {
@@ -100,7 +101,8 @@ class AsteriskLeg:
             start.channel.id, start.channel.name, start.channel.caller, start.channel.extension,
             start.channel.caller_name,
         )  # fmt: skip
-        self._formats = ""
+        self._native = ""
+        """The codecs of the caller's own leg, as the PBX tells them."""
         self._events: asyncio.Queue[LegEvent] = asyncio.Queue()
         self._ended = False
         self._gone = False
@@ -119,7 +121,7 @@ class AsteriskLeg:
 
     async def describe(self) -> None:
         """Ask for the channel variables that tell who calls, and mark the channel as ours."""
-        names = (*_OWN_VARIABLES, _LINKED_ID, _FORMATS, *self._exchange.settings.variables)
+        names = (*_OWN_VARIABLES, _LINKED_ID, _NATIVE, *self._exchange.settings.variables)
         found: dict[str, str] = {}
 
         async def ask(name: str) -> None:
@@ -131,7 +133,7 @@ class AsteriskLeg:
                 group.create_task(ask(name))
             group.create_task(self._set("VOXTRAD_OWNER", self._exchange.settings.instance))
         channel, arguments = self._start.channel, self._start.arguments
-        self._formats = found.get(_FORMATS, "")
+        self._native = found.get(_NATIVE, "")
         if self._known is not None:
             linkedid = found.get(_LINKED_ID) or self._known.linkedid
             self._info = replace(self._known, channel=channel.name, linkedid=linkedid)
@@ -208,16 +210,16 @@ class AsteriskLeg:
     async def answer(self) -> None:
         await self._do(f"{self._channel}/answer")
 
-    async def open_media(self) -> MediaPort:
+    async def open_media(self, *, wideband: bool = True) -> MediaPort:
         self._check()
         if self._media_id is not None:
             raise LegError("audio is connected already")
         exchange = self._exchange
         media_id = self._media_id = exchange.new_id("media")
-        rate = self._rate
+        format = self._format(wideband=wideband)
         entered = exchange.entered(media_id)
         joining = await self._bridge()
-        self._media = await exchange.transport.open(media_id, rate, lambda: self._media_lost(media_id))
+        self._media = await exchange.transport.open(media_id, format, lambda: self._media_lost(media_id))
         try:
             async with asyncio.timeout(_ENTER_TIMEOUT):
                 await entered
@@ -252,7 +254,7 @@ class AsteriskLeg:
         """See `Recordable`."""
         self._check()
         recording = ChannelRecording(self._ari, self._exchange, self._exchange.recording(name))
-        await recording.begin(self.info.id, app=self._exchange.settings.app, rate=self._rate)
+        await recording.begin(self.info.id, app=self._exchange.settings.app, rate=self._format().rate)
         return recording
 
     async def play_sound(self, name: str) -> None:
@@ -395,11 +397,10 @@ class AsteriskLeg:
                 self._gone = True  # `Ended` comes with `release`: whoever visits is told the outcome first
         return outcome
 
-    @property
-    def _rate(self) -> Literal[8000, 16000]:
-        """Samples per second of the leg's audio."""
+    def _format(self, *, wideband: bool = True) -> Format:
+        """What the leg's audio is carried in."""
         exchange = self._exchange
-        return rate_for(self._formats, wideband=exchange.choice.wideband, forced=exchange.settings.rate)
+        return format_for(self._native, exchange.choice.formats, wanted=exchange.settings.format, wideband=wideband)
 
     @property
     def _source(self) -> str:

@@ -1,4 +1,4 @@
-"""What both media transports are to `leg.py`, as Protocols."""
+"""What every media transport is to `leg.py`, as Protocols."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from voxtrad.leg import MediaPort
+from voxtrad.telephony.asterisk.formats import Format
 from voxtrad.telephony.asterisk.settings import TransportName
 
 AHEAD_FRAMES = 400
@@ -30,7 +31,7 @@ class MediaTransport(Protocol):
     @property
     def name(self) -> TransportName: ...
 
-    async def open(self, channel_id: str, rate: int, on_closed: Callable[[], None]) -> MediaChannel:
+    async def open(self, channel_id: str, format: Format, on_closed: Callable[[], None]) -> MediaChannel:
         """Make the media channel `channel_id` and connect to it.
 
         The channel enters the Stasis application a moment later. `on_closed` is called when the far side closes it.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-TransportName = Literal["websocket", "audiosocket"]
+TransportName = Literal["websocket", "audiosocket", "rtp"]
+FormatName = Literal["ulaw", "alaw", "slin", "slin16"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +25,20 @@ class AsteriskSettings:
     app: str = "voxtrad"
     """The Stasis application that the dialplan names."""
     transport: TransportName | Literal["auto"] = "auto"
-    rate: Literal[8000, 16000] | None = None
-    """Samples per second of all media; `None` follows each caller's codec."""
+    format: FormatName | Literal["auto"] = "auto"
+    """Of all media; `auto` follows each caller's codec."""
+    buffer: float = 0.2
+    """Seconds that a jitter buffer may hold audio back at most, on transports that need one."""
     audiosocket_listen: str = "0.0.0.0:9092"
     """`HOST:PORT` to listen on, only where AudioSocket is used. Port 0 takes a free one."""
     audiosocket_advertise: str | None = None
     """`HOST:PORT` that Asterisk connects to; by default our own address as seen from the ARI connection."""
+    rtp_listen: str | None = None
+    """The host to take RTP at; by default our own address as seen from the ARI connection."""
+    rtp_ports: tuple[int, int] | None = None
+    """The first and the last port for RTP, one a call; by default any free one."""
+    rtp_advertise: str | None = None
+    """The host that Asterisk sends RTP to; by default where we listen."""
     variables: tuple[str, ...] = ()
     """Channel variables that are read for `LegInfo.variables`."""
     retry_after: float = 0.5

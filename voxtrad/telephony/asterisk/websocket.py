@@ -17,10 +17,12 @@ from dataclasses import dataclass
 import aiohttp
 import structlog
 
+from voxtrad.audio.codec import Codec
 from voxtrad.leg import FRAME_MS, LegError, LegGone
 from voxtrad.telephony.asterisk import control
 from voxtrad.telephony.asterisk.ari import Ari, AriError, describe
 from voxtrad.telephony.asterisk.control import ControlError, DriverError, FlowControl, MarkProcessed, MediaStart, Status
+from voxtrad.telephony.asterisk.formats import Format
 from voxtrad.telephony.asterisk.media import AHEAD_FRAMES, MediaChannel
 from voxtrad.telephony.asterisk.playhead import Playhead
 from voxtrad.telephony.asterisk.settings import AsteriskSettings, TransportName
@@ -34,7 +36,6 @@ _SILENCE_LEFT = 0.08
 _START_TIMEOUT = 5.0
 _STATUS_TIMEOUT = 1.0
 _HEARTBEAT = 20.0
-_FORMATS: Mapping[int, str] = {8000: "slin", 16000: "slin16"}
 
 
 class WebSocketTransport:
@@ -47,13 +48,13 @@ class WebSocketTransport:
         self._settings = settings
         self._metronome = metronome
 
-    async def open(self, channel_id: str, rate: int, on_closed: Callable[[], None]) -> MediaChannel:
+    async def open(self, channel_id: str, format: Format, on_closed: Callable[[], None]) -> MediaChannel:
         made = await self._ari.post(
             "channels/externalMedia",
             {
                 "channelId": channel_id, "app": self._settings.app, "external_host": "INCOMING",
                 "transport": "websocket", "encapsulation": "none", "connection_type": "server",
-                "format": _FORMATS[rate], "transport_data": "f(json)",
+                "format": format.name, "transport_data": "f(json)",
                 "variables": {"VOXTRAD_OWNER": self._settings.instance},
             },
         )  # fmt: skip
@@ -73,11 +74,10 @@ class WebSocketTransport:
             # The connection id is all that protects the audio: the address that holds it is not for a message.
             reason = f"status {error.status}" if isinstance(error, aiohttp.WSServerHandshakeError) else describe(error)
             raise LegError(f"the media websocket could not be opened: {reason}") from None
-        frame_bytes = rate * FRAME_MS // 1000 * 2
-        if first != MediaStart(frame_bytes, FRAME_MS):
+        if first != MediaStart(format.frame_bytes, FRAME_MS):
             await socket.close()
             raise LegError(f"the media websocket has frames we cannot use: {first}")
-        return WebSocketPort(socket, rate, self._metronome, on_closed)
+        return WebSocketPort(socket, format, self._metronome, on_closed)
 
     async def _connect(self, secret: str) -> aiohttp.ClientWebSocketResponse:
         return await self._ari.http.ws_connect(
@@ -110,21 +110,22 @@ class WebSocketPort:
     def __init__(
         self,
         socket: aiohttp.ClientWebSocketResponse,
-        rate: int,
+        format: Format,
         metronome: Metronome,
         on_closed: Callable[[], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._socket = socket
-        self._rate = rate
-        self._frame_bytes = rate * FRAME_MS // 1000 * 2
-        self._frame_samples = self._frame_bytes // 2
-        self._piece_bytes = _PIECE_BYTES - _PIECE_BYTES % self._frame_bytes
+        self._rate = format.rate
+        self._codec = format.codec
+        self._coding = format.coding
+        self._frame_samples = format.frame_samples
+        self._piece_samples = _PIECE_BYTES // format.frame_bytes * format.frame_samples
         self._ahead = AHEAD_FRAMES * self._frame_samples
         self._metronome = metronome
         self._on_closed = on_closed
-        self._playhead = Playhead(rate)
-        self._inbox = Inbox(self._frame_bytes, self._loop.time())
+        self._playhead = Playhead(format.rate)
+        self._inbox = Inbox(format.pcm_bytes, self._loop.time())
         self._progress = Pulse()
         self._sending = asyncio.Lock()
         self._may_send = True
@@ -134,7 +135,7 @@ class WebSocketPort:
         self._marks: deque[int] = deque()  # ids of the marks in `_playhead`, as they will report
         self._last_mark = 0
         self._inquiries: deque[_Inquiry] = deque()
-        self._silence = bytes(_SILENCE_FRAMES * self._frame_bytes)
+        self._silence = self._coding.encode(bytes(_SILENCE_FRAMES * format.pcm_bytes))
         self._silent_until = 0.0  # Asterisk's queue holds silence, and nothing else, until then
         metronome.add(self, self._inbox.tick)
         self._reader = asyncio.create_task(self._read(), name="media-websocket")
@@ -143,6 +144,10 @@ class WebSocketPort:
     @property
     def rate(self) -> int:
         return self._rate
+
+    @property
+    def codec(self) -> Codec:
+        return self._codec
 
     @property
     def queued(self) -> int:
@@ -161,11 +166,11 @@ class WebSocketPort:
         return self._inbox.frames()
 
     async def play(self, pcm: bytes) -> None:
-        if len(pcm) % self._frame_bytes:
-            raise ValueError(f"{len(pcm)} bytes are no whole number of {self._frame_bytes}-byte frames")
+        if len(pcm) % (2 * self._frame_samples):
+            raise ValueError(f"{len(pcm)} bytes are no whole number of {2 * self._frame_samples}-byte frames")
         epoch = self._epoch
-        for start in range(0, len(pcm), self._piece_bytes):
-            piece = pcm[start : start + self._piece_bytes]
+        for start in range(0, len(pcm), 2 * self._piece_samples):
+            piece = pcm[start : start + 2 * self._piece_samples]
             while not self._has_room(len(piece) // 2) and not self._closed and epoch == self._epoch:
                 await self._progress.wait()
             async with self._sending:
@@ -176,7 +181,7 @@ class WebSocketPort:
                     await self._send(control.command("FLUSH_MEDIA"))
                 self._silent_until = 0.0
                 self._playhead.add(len(piece) // 2, now)
-                await self._send(piece)
+                await self._send(self._coding.encode(piece))
                 if self._playhead.unmarked >= self._rate // 2:
                     await self._send_mark()
         if self._closed:
@@ -257,11 +262,11 @@ class WebSocketPort:
     # --- from Asterisk ------------------------------------------------------------------------------------------------
 
     async def _read(self) -> None:
-        time, put = self._loop.time, self._inbox.put
+        time, put, decode = self._loop.time, self._inbox.put, self._coding.decode
         try:
             async for message in self._socket:
                 if message.type is aiohttp.WSMsgType.BINARY:
-                    put(message.data, time())
+                    put(decode(message.data), time())
                 elif message.type is aiohttp.WSMsgType.TEXT:
                     self._obey(message.data)
         finally:

@@ -1,0 +1,312 @@
+"""Media over RTP: a UDP port of ours for each call, and one of Asterisk's, which we pace the playout to.
+
+Measured on Asterisk 22.10: it sends nothing before the caller does, tells by channel variables where it listens, sends
+neither RTCP nor markers, and numbers u-law 0, A-law 8 and linear PCM at 8 kHz 10, most significant byte first. It takes
+what we send by the same numbers, but nothing by a dynamic one, which is what wider PCM has: there is no 16 kHz here.
+Its port refuses what comes after the channel's end. Source: "External Media and ARI" in the Asterisk documentation, RFC
+3550 and RFC 3551.
+
+RTP has no authentication. We send where Asterisk said it listens, and where that is the host that ARI is on, nothing is
+taken from anywhere else. Where it is another, there may be a NAT between: then the first packet from one of the two
+hosts settles it. UDP tells nothing of the far side's end either; most often ARI does. Where it does not, what is
+refused at the far port, or nothing that comes while ARI is away, ends the port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from voxtrad.audio._audioop import audioop
+from voxtrad.leg import LegError
+from voxtrad.telephony.asterisk.ari import Ari, AriError
+from voxtrad.telephony.asterisk.formats import Format
+from voxtrad.telephony.asterisk.jitter import JitterBuffer
+from voxtrad.telephony.asterisk.media import MediaChannel
+from voxtrad.telephony.asterisk.paced import PacedPort
+from voxtrad.telephony.asterisk.rtp_packets import Packer, Packet, RtpError, parse
+from voxtrad.telephony.asterisk.settings import AsteriskSettings, FormatName, TransportName
+from voxtrad.telephony.pacing import FRAME, Inbox, Metronome
+
+log = structlog.stdlib.get_logger(__name__)
+
+_TYPES: Mapping[FormatName, tuple[int, ...]] = {"ulaw": (0,), "alaw": (8,), "slin": (10, 11)}
+"""Payload types by which Asterisk knows a format. We send the first, or what it sends."""
+_LARGEST = 4096
+_AT_ONCE = 64
+"""Datagrams that are read before others have their turn."""
+_REFUSED_FOR = 1.0
+"""Seconds for which a port that refuses what we send may come back."""
+_QUIET_FOR = 20.0
+"""Seconds without a packet after which a PBX that ARI does not reach either has vanished."""
+_TRAFFIC_CLASS = 0xB8
+"""DSCP EF: audio goes first, where networks heed it."""
+
+
+class RtpTransport:
+    """Opens a port for each call. `reachable` tells whether ARI is connected."""
+
+    name: TransportName = "rtp"
+
+    def __init__(
+        self, ari: Ari, settings: AsteriskSettings, metronome: Metronome, *, reachable: Callable[[], bool]
+    ) -> None:
+        self._ari = ari
+        self._settings = settings
+        self._metronome = metronome
+        self._reachable = reachable
+        self._own_host = ""
+        self._pbx_host = ""
+        self._tried = 0
+
+    def located(self, own_host: str, pbx_host: str) -> None:
+        """Where we are as Asterisk sees us, and where it is, by the ARI connection."""
+        self._own_host, self._pbx_host = own_host, pbx_host
+
+    async def open(self, channel_id: str, format: Format, on_closed: Callable[[], None]) -> MediaChannel:
+        own = self._bind()
+        try:
+            made = await self._ari.post(
+                "channels/externalMedia",
+                {
+                    "channelId": channel_id, "app": self._settings.app, "external_host": self._advertised(own),
+                    "transport": "udp", "encapsulation": "rtp", "connection_type": "client",
+                    "format": format.name, "variables": {"VOXTRAD_OWNER": self._settings.instance},
+                },
+            )  # fmt: skip
+            far = _told(made)
+        except BaseException:
+            own.close()
+            raise
+        ears = RtpEars(format, self._settings.buffer, asyncio.get_running_loop().time())
+        peer = _Peer(own, far, self._pbx_host, format, ears, self._reachable)
+        port = PacedPort(peer, ears, format, self._metronome, on_closed)
+        peer.attach(port.lost)
+        return port
+
+    def _advertised(self, own: socket.socket) -> str:
+        host, port = self._settings.rtp_advertise or self._host, own.getsockname()[1]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
+    def _host(self) -> str:
+        """Where we listen, or, where that is everywhere, where ARI sees us."""
+        listen = self._settings.rtp_listen
+        return listen if listen not in (None, "0.0.0.0", "::") else self._own_host
+
+    def _bind(self) -> socket.socket:
+        """A socket on a free port. With a range they are taken in turn, so that one that was in use rests; the odd
+        ones are left out: there RTCP would be expected."""
+        host = self._settings.rtp_listen or self._own_host
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        first, last = self._settings.rtp_ports or (0, 0)
+        ports = range(first + first % 2, last + 1, 2)
+        failure: OSError | None = None
+        for _ in ports:
+            self._tried += 1
+            own = socket.socket(family, socket.SOCK_DGRAM)
+            try:
+                own.setblocking(False)
+                own.bind((host, ports[self._tried % len(ports)]))
+            except OSError as error:
+                own.close()
+                failure = error
+            else:
+                with contextlib.suppress(OSError):  # not everybody may
+                    own.setsockopt(
+                        socket.IPPROTO_IPV6 if family is socket.AF_INET6 else socket.IPPROTO_IP,
+                        socket.IPV6_TCLASS if family is socket.AF_INET6 else socket.IP_TOS,
+                        _TRAFFIC_CLASS,
+                    )
+                return own
+        raise LegError(
+            f"no port for RTP at {host}: {failure.strerror if failure else 'there is none in the range'}",
+            hint="asterisk.media.rtp.ports are all in use, or asterisk.media.rtp.listen is not of this machine",
+        ) from failure
+
+
+@dataclass(slots=True)
+class RtpCounts:
+    """What came and was no audio of the call, and what did not go."""
+
+    strangers: int = 0
+    """Datagrams from elsewhere than Asterisk."""
+    useless: int = 0
+    """Datagrams that are no RTP, or carry something else than the call's audio."""
+    unsent: int = 0
+    """Frames that the network did not take."""
+
+
+class RtpEars:
+    """The far side's packets as frames, in order and without gaps: the `Ears` of a port."""
+
+    def __init__(self, format: Format, buffer: float, now: float) -> None:
+        self._swapped = format.codec == "linear"
+        self._decode = format.coding.decode
+        self._inbox = Inbox(format.pcm_bytes, now)
+        self.buffer = JitterBuffer(format.rate, buffer)
+
+    @property
+    def dropped(self) -> int:
+        return self._inbox.dropped
+
+    def put(self, packet: Packet, audio: bytes, now: float) -> None:
+        """A packet came, with this audio in it, or with none."""
+        pcm = audioop.byteswap(audio, 2) if self._swapped else self._decode(audio)
+        for frame in self.buffer.put(packet.source, packet.sequence, packet.timestamp, pcm, now):
+            self._inbox.put(frame, now)
+
+    def tick(self, now: float) -> None:
+        """Silence is made only where nothing is held that will be given soon."""
+        for frame in self.buffer.due(now):
+            self._inbox.put(frame, now)
+        if not self.buffer.holding and self._inbox.tick(now, self.buffer.patience + FRAME):
+            self.buffer.stood_in()
+
+    def frames(self) -> AsyncIterator[bytes]:
+        return self._inbox.frames()
+
+    def close(self) -> None:
+        self._inbox.close()
+
+
+class _Peer:
+    """The UDP socket of one call, and who is at its far end: the `Wire` of a port."""
+
+    def __init__(
+        self,
+        own: socket.socket,
+        far: tuple[str, int],
+        pbx_host: str,
+        format: Format,
+        ears: RtpEars,
+        reachable: Callable[[], bool],
+    ) -> None:
+        """`far` is where Asterisk says it listens, `pbx_host` where ARI is."""
+        self._loop = asyncio.get_running_loop()
+        self._own = own
+        self._far = far
+        self._trusted = (far[0], pbx_host)
+        self._ears = ears
+        self._reachable = reachable
+        self._types = _TYPES[format.name]
+        self._type = self._types[0]
+        self._swapped = format.codec == "linear"
+        self._packer = Packer(
+            format.frame_samples,
+            source=secrets.randbits(32),
+            sequence=secrets.randbits(16),
+            timestamp=secrets.randbits(32),
+        )
+        self._connected = False
+        self._came = self._loop.time()
+        """When the last packet came."""
+        self._refused: float | None = None
+        """Since when what we send is refused."""
+        self._lost: Callable[[], None] = _nothing
+        self._closed = False
+        self.counts = RtpCounts()
+        if far[0] == pbx_host:
+            self._connect(far)
+        self._loop.add_reader(own.fileno(), self._readable)
+
+    def attach(self, lost: Callable[[], None]) -> None:
+        """`lost` is told when there is no far side any more."""
+        self._lost = lost
+
+    @property
+    def writable(self) -> bool:
+        return True
+
+    def send(self, frame: bytes) -> None:
+        packet = self._packer.pack(audioop.byteswap(frame, 2) if self._swapped else frame, self._type)
+        try:
+            if self._connected:
+                self._own.send(packet)
+            else:
+                self._own.sendto(packet, self._far)
+        except ConnectionRefusedError:
+            self._was_refused()
+        except OSError:
+            self.counts.unsent += 1
+        if self._loop.time() - self._came > _QUIET_FOR and not self._reachable():
+            self._lost()
+
+    def skip(self, count: int) -> None:
+        self._packer.skip(count)
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._loop.remove_reader(self._own.fileno())
+        self._own.close()
+        buffer, counts = self._ears.buffer, self.counts
+        log.debug(
+            "RTP ended", lost=buffer.lost, late=buffer.late, twice=buffer.twice, strays=buffer.strays,
+            strangers=counts.strangers, useless=counts.useless, unsent=counts.unsent,
+        )  # fmt: skip
+
+    def _readable(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                datagram, address = self._own.recvfrom(_LARGEST)
+            except ConnectionRefusedError:
+                self._was_refused()
+                return
+            except OSError:  # nothing there, most often
+                return
+            self._take(datagram, (address[0], address[1]))
+
+    def _take(self, datagram: bytes, address: tuple[str, int]) -> None:
+        if address != self._far and (self._connected or address[0] not in self._trusted):
+            self.counts.strangers += 1
+            return
+        now = self._loop.time()
+        try:
+            packet = parse(datagram)
+        except RtpError:
+            self.counts.useless += 1
+            return
+        self._came, self._refused = now, None
+        if packet.payload_type in self._types and not (self._swapped and len(packet.payload) % 2):
+            self._type = packet.payload_type
+            self._ears.put(packet, packet.payload, now)
+            if not self._connected:
+                self._connect(address)
+        else:
+            self.counts.useless += 1
+            self._ears.put(packet, b"", now)  # digits, which ARI tells, and comfort noise, which is made here
+
+    def _connect(self, address: tuple[str, int]) -> None:
+        """From now on the kernel lets nothing through from elsewhere, and tells when nobody listens there."""
+        with contextlib.suppress(OSError):
+            self._own.connect(address)
+            self._far, self._connected = address, True
+
+    def _was_refused(self) -> None:
+        now = self._loop.time()
+        if self._refused is None:
+            self._refused = now
+        elif now - self._refused >= _REFUSED_FOR:
+            self._lost()
+
+
+def _told(made: object) -> tuple[str, int]:
+    """Where Asterisk says it listens. Raises `AriError`."""
+    variables = made.get("channelvars") if isinstance(made, Mapping) else None
+    if isinstance(variables, Mapping):
+        host, port = variables.get("UNICASTRTP_LOCAL_ADDRESS"), str(variables.get("UNICASTRTP_LOCAL_PORT"))
+        if isinstance(host, str) and host and port.isdecimal() and 0 < int(port) <= 0xFFFF:
+            return host, int(port)
+    raise AriError("Asterisk made a media channel without telling where it listens")
+
+
+def _nothing() -> None:
+    pass
