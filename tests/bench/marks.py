@@ -1,7 +1,7 @@
 """Audio that says of itself what it is: each frame carries the number of its utterance, the sentence and its position.
 
-The first four samples of a frame are the mark. Media is passed on bit by bit at 8 kHz, so a mark comes out as it went
-in, and both ends of a call know without any recognition what they hear. Words carry the numbers in the same way.
+The first nine samples of a frame are the mark: digits, each a level that G.711 does not change. So a mark comes out as
+it went in, and both ends of a call know without any recognition what they hear. Words carry numbers in the same way.
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from voxtrad.audio.g711 import decode_ulaw
+
 RATE = 8000
 FRAME = 0.02
 FRAME_BYTES = 320
-_MAGIC = 3571
-_MARK = struct.Struct("<4h")
+_LEVELS = struct.unpack("<64h", decode_ulaw(bytes(range(255, 191, -1))))
+_DIGITS = {level: digit for digit, level in enumerate(_LEVELS)}
+_MAGIC = tuple(_LEVELS[digit] for digit in (37, 11, 52))
+_MARK = struct.Struct("<9h")
 
 
 class Mark(NamedTuple):
@@ -32,19 +36,21 @@ def marked(pcm: bytes, utterance: int, sentence: int = 0, first: int = 0) -> lis
     frames = []
     for index, start in enumerate(range(0, len(pcm) - FRAME_BYTES + 1, FRAME_BYTES)):
         position = first + index
-        if position > 999 or sentence > 3 or utterance > 8000 * 8:
+        if position >= 64**2 or sentence >= 64 or utterance >= 64**3:
             raise ValueError("out of range for a mark")
-        head = _MARK.pack(_MAGIC, utterance % 8000 - 4000, utterance // 8000 * 4 + sentence, position)
+        digits = (*(utterance // 64**place % 64 for place in range(3)), sentence, position % 64, position // 64)
+        head = _MARK.pack(*_MAGIC, *(_LEVELS[digit] for digit in digits))
         frames.append(head + pcm[start + _MARK.size : start + FRAME_BYTES])
     return frames
 
 
 def read(frame: bytes) -> Mark | None:
     """The mark of a frame; None where it has none."""
-    magic, low, high, position = _MARK.unpack_from(frame)
-    if magic != _MAGIC:
+    levels = _MARK.unpack_from(frame)
+    if levels[:3] != _MAGIC:
         return None
-    return Mark(low + 4000 + high // 4 * 8000, high % 4, position)
+    ones, tens, hundreds, sentence, low, high = (_DIGITS.get(level, 0) for level in levels[3:])
+    return Mark(ones + 64 * tens + 64**2 * hundreds, sentence, low + 64 * high)
 
 
 _CONSONANTS, _VOWELS = "bdfgklmnprstvz", "aiou"

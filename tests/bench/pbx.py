@@ -1,8 +1,9 @@
 """A simulated PBX, in a process of its own: speaks ARI and chan_websocket as voxtrad uses them, and makes calls.
 
 Source: "Asterisk REST Interface (ARI)" and "WebSocket Channel Driver" in the Asterisk documentation. The playout queue
-is paced here, as chan_websocket does, and each call has its own phase within the 20 ms of a frame. `/bench/…` is for
-the benchmark: make calls, hang them up, tell what the callers noted.
+is paced here, as chan_websocket does, and each call has its own phase within the 20 ms of a frame. Callers are on u-law
+lines; media is carried so, or as linear PCM, as asked. `/bench/…` is for the benchmark: make calls, hang them up, tell
+what the callers noted.
 
     python -m tests.bench.pbx SPEECH.raw        prints its port
 """
@@ -26,6 +27,7 @@ from aiohttp import WSMsgType, web
 
 from tests.bench.caller import Caller
 from tests.bench.marks import FRAME, FRAME_BYTES, line_noise
+from voxtrad.audio.g711 import decode_ulaw, encode_ulaw
 
 VERSION = "22.10.1"
 _XOFF, _XON, _MOST = 900, 800, 1000
@@ -34,9 +36,10 @@ _XOFF, _XON, _MOST = 900, 800, 1000
 class Media:
     """One media channel: its socket, the playout queue and the caller at the other end."""
 
-    def __init__(self, call: Call, id: str) -> None:
+    def __init__(self, call: Call, id: str, form: str) -> None:
         self.call = call
         self.id = id
+        self.form = form
         self.connection = f"m-{id}"
         self.queue: deque[bytes | str] = deque()
         self.frames = 0
@@ -49,7 +52,8 @@ class Media:
     async def serve(self, request: web.Request, pbx: PBX) -> web.WebSocketResponse:
         socket = self.socket = web.WebSocketResponse(protocols=("media",), compress=False)
         await socket.prepare(request)
-        start = {"event": "MEDIA_START", "optimal_frame_size": FRAME_BYTES, "ptime": 20, "format": "slin"}
+        start = {"event": "MEDIA_START", "optimal_frame_size": len(self._encode(bytes(FRAME_BYTES)))}
+        start |= {"ptime": 20, "format": self.form}
         await socket.send_str(json.dumps(start))
         pbx.tell({"type": "StasisStart", "args": [], "channel": {"id": self.id, "name": f"WebSocket/{self.id}"}})
         playing = asyncio.create_task(self._play())
@@ -63,7 +67,12 @@ class Media:
             playing.cancel()
         return socket
 
+    def _encode(self, pcm: bytes) -> bytes:
+        return encode_ulaw(pcm) if self.form == "ulaw" else pcm
+
     def _take(self, audio: bytes) -> None:
+        if self.form == "ulaw":
+            audio = decode_ulaw(audio)
         self.call.caller.received(audio[:FRAME_BYTES], monotonic())
         if self.frames >= _MOST:
             return
@@ -103,7 +112,7 @@ class Media:
             now = monotonic()
             self.late = max(self.late, now - due)
             due += FRAME
-            await socket.send_bytes(caller.next_frame(now))
+            await socket.send_bytes(self._encode(caller.next_frame(now)))
             caller.heard(None if self.paused else await self._next(), now)
             if self.frames > _XOFF and not self.off:
                 self.off = True
@@ -201,7 +210,10 @@ class PBX:
     async def external_media(self, request: web.Request) -> web.Response:
         asked = await request.json()
         waiting = [call for call in self.calls.values() if call.media is None]
-        media = Media(waiting[0], asked["channelId"])  # channels of other kinds are not made here
+        form = asked.get("format", "slin")
+        if form not in ("slin", "ulaw"):
+            return web.json_response({"message": f"no channel of format {form} is made here"}, status=400)
+        media = Media(waiting[0], asked["channelId"], form)
         waiting[0].media = self.media[media.id] = media
         variables = {"MEDIA_WEBSOCKET_CONNECTION_ID": media.connection}
         return web.json_response({"id": media.id, "channelvars": variables})
@@ -287,7 +299,12 @@ def application(pbx: PBX) -> web.Application:
 async def main(speech: Path) -> None:
     from tests.bench.process import serve_until_told
 
-    await serve_until_told(application(PBX(speech.read_bytes(), line_noise(500))))  # noqa: ASYNC240 - at start
+    said = _by_telephone(speech.read_bytes())  # noqa: ASYNC240 - at start
+    await serve_until_told(application(PBX(said, [_by_telephone(frame) for frame in line_noise(500)])))
+
+
+def _by_telephone(pcm: bytes) -> bytes:
+    return decode_ulaw(encode_ulaw(pcm))
 
 
 if __name__ == "__main__":
