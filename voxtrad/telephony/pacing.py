@@ -96,6 +96,11 @@ class Inbox:
                 self._push(self._silence)
         return making
 
+    @property
+    def due(self) -> float:
+        """When silence is to be made, if nothing comes until then."""
+        return self._covered + (FRAME if self._silent else GRACE)
+
     def close(self) -> None:
         self._closed = True
         self._wake()
@@ -119,6 +124,23 @@ class Inbox:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+class Watchdog:
+    """Has an inbox make silence where nothing else ticks. Its timer is set when it rings, not when audio comes: as long
+    as audio comes it wakes the loop up for every third frame only."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._inbox = inbox
+        self._timer = self._loop.call_at(inbox.due, self._look)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        self._inbox.tick(self._loop.time())
+        self._timer = self._loop.call_at(self._inbox.due, self._look)
 
 
 class Pulse:

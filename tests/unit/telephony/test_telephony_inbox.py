@@ -2,10 +2,11 @@
 
 import asyncio
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxtrad.telephony.pacing import Inbox, Metronome, Pulse
+from voxtrad.telephony.pacing import FRAME, Inbox, Metronome, Pulse, Watchdog
 
 SIZE = 320
 
@@ -89,6 +90,31 @@ async def test_a_waiting_consumer_gets_frames_as_they_come_and_the_end() -> None
     assert len(got) == 1
     inbox.close()
     await consumer
+
+
+@pytest.mark.virtual_time
+async def test_a_watchdog_makes_silence_in_time_and_does_not_look_at_every_frame() -> None:
+    loop = asyncio.get_running_loop()
+    inbox = Inbox(SIZE, loop.time())
+    looks: list[float] = []
+    tick = inbox.tick
+
+    def look(now: float) -> bool:
+        looks.append(now)
+        return tick(now)
+
+    inbox.tick = look  # type: ignore[method-assign, assignment]  # counts, and does what it did
+    watchdog = Watchdog(inbox)
+    for _ in range(100):
+        await asyncio.sleep(FRAME)
+        inbox.put(bytes(SIZE), loop.time())
+    assert len(inbox) == 100
+    assert len(looks) <= 50
+    await asyncio.sleep(1.0)
+    assert len(inbox) == 150
+    watchdog.stop()
+    await asyncio.sleep(1.0)
+    assert len(inbox) == 150
 
 
 async def test_the_metronome_beats_for_all_and_rests_for_none() -> None:

@@ -62,7 +62,7 @@ class AsteriskTelephony:
         self._on_leg = on_leg
         self._ari = Ari(http, settings)
         self._metronome = Metronome()
-        self._websocket = WebSocketTransport(self._ari, settings, self._metronome)
+        self._websocket = WebSocketTransport(self._ari, settings)
         self._audiosocket = AudioSocketTransport(self._ari, settings, self._metronome)
         self._rtp = RtpTransport(self._ari, settings, self._metronome, reachable=lambda: self.connected)
         self._legs: dict[str, AsteriskLeg] = {}

@@ -26,7 +26,7 @@ from voxtrad.telephony.asterisk.formats import Format
 from voxtrad.telephony.asterisk.media import AHEAD_FRAMES, MediaChannel
 from voxtrad.telephony.asterisk.playhead import Playhead
 from voxtrad.telephony.asterisk.settings import AsteriskSettings, TransportName
-from voxtrad.telephony.pacing import FRAME, Inbox, Metronome, Pulse
+from voxtrad.telephony.pacing import FRAME, Inbox, Pulse, Watchdog
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -43,10 +43,9 @@ class WebSocketTransport:
 
     name: TransportName = "websocket"
 
-    def __init__(self, ari: Ari, settings: AsteriskSettings, metronome: Metronome) -> None:
+    def __init__(self, ari: Ari, settings: AsteriskSettings) -> None:
         self._ari = ari
         self._settings = settings
-        self._metronome = metronome
 
     async def open(self, channel_id: str, format: Format, on_closed: Callable[[], None]) -> MediaChannel:
         made = await self._ari.post(
@@ -77,7 +76,7 @@ class WebSocketTransport:
         if first != MediaStart(format.frame_bytes, FRAME_MS):
             await socket.close()
             raise LegError(f"the media websocket has frames we cannot use: {first}")
-        return WebSocketPort(socket, format, self._metronome, on_closed)
+        return WebSocketPort(socket, format, on_closed)
 
     async def _connect(self, secret: str) -> aiohttp.ClientWebSocketResponse:
         return await self._ari.http.ws_connect(
@@ -111,7 +110,6 @@ class WebSocketPort:
         self,
         socket: aiohttp.ClientWebSocketResponse,
         format: Format,
-        metronome: Metronome,
         on_closed: Callable[[], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -122,7 +120,6 @@ class WebSocketPort:
         self._frame_samples = format.frame_samples
         self._piece_samples = _PIECE_BYTES // format.frame_bytes * format.frame_samples
         self._ahead = AHEAD_FRAMES * self._frame_samples
-        self._metronome = metronome
         self._on_closed = on_closed
         self._playhead = Playhead(format.rate)
         self._inbox = Inbox(format.pcm_bytes, self._loop.time())
@@ -137,7 +134,7 @@ class WebSocketPort:
         self._inquiries: deque[_Inquiry] = deque()
         self._silence = self._coding.encode(bytes(_SILENCE_FRAMES * format.pcm_bytes))
         self._silent_until = 0.0  # Asterisk's queue holds silence, and nothing else, until then
-        metronome.add(self, self._inbox.tick)
+        self._watchdog = Watchdog(self._inbox)
         self._reader = asyncio.create_task(self._read(), name="media-websocket")
         self._filler = asyncio.create_task(self._fill_silence(), name="media-websocket-silence")
 
@@ -314,7 +311,7 @@ class WebSocketPort:
         if self._closed:
             return
         self._closed = True
-        self._metronome.remove(self)
+        self._watchdog.stop()
         self._playhead.pause(self._loop.time())
         self._inbox.close()
         while self._inquiries:
