@@ -191,7 +191,7 @@ async def test_nobody_picks_up_and_a_caller_who_does_not_wait(pbx: Pbx, ari: Pbx
 @pytest.mark.parametrize("end", ["answered", "busy", "no_answer", "unavailable", "gone"])
 async def test_a_visit_to_a_place_that_comes_back(pbx: Pbx, ari: PbxAri, end: str) -> None:
     legs = Legs()
-    async with serving(settings_for(pbx), legs), sip_caller(pbx) as caller, telephone(pbx) as phone:
+    async with serving(settings_for(pbx), legs) as telephony, sip_caller(pbx) as caller, telephone(pbx) as phone:
         leg = await answered(legs, caller)
         await leg.open_media()
         to = "302" if end == "unavailable" else "301"
@@ -225,6 +225,8 @@ async def test_a_visit_to_a_place_that_comes_back(pbx: Pbx, ari: PbxAri, end: st
                 assert digits_in(np.frombuffer(b"".join(frames), dtype="<i2"), port.rate)
                 await leg.hang_up()
                 legs.let_go(leg)
+        async with asyncio.timeout(10):
+            await telephony.wait_idle()
     await ari.nothing_left()
 
 
