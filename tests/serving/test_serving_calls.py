@@ -10,6 +10,7 @@ import pytest
 from premises import Premises, asks, listens
 
 from tests.asterisk.tones import tones_of
+from voxtrad.ledger.queries import CallFilter, list_calls
 from voxtrad.providers.base import ProviderError
 from voxtrad.telephony.simulated import SimulatedLeg
 
@@ -34,6 +35,23 @@ async def test_a_live_call_keeps_its_agent_and_the_next_has_the_new_one(premises
         assert (await premises.call(script)).digits == "1234"
         assert premises.voices.open == ["second"]
         assert (await premises.call(asks("99"))).digits == "5678"
+
+
+async def test_a_shorter_retention_is_in_effect_with_the_reload(premises: Premises) -> None:
+    async with premises.open():
+        ledger = premises.server.ledger
+
+        async def kept() -> int:
+            await ledger.flush()
+            return len((await ledger.read(lambda db: list_calls(db, CallFilter()))).items)
+
+        await premises.call(listens)
+        await premises.reload(greeting="5")
+        assert await kept() == 1
+        text = premises.path.read_text(encoding="utf-8").replace("watch: false", "watch: false, retention: 0")
+        premises.path.write_text(text, encoding="utf-8")
+        assert (await premises.server.reloader.reload("the test")).ok
+        assert await kept() == 0
 
 
 async def test_the_providers_of_an_agent_nobody_talks_to_are_closed_at_once(premises: Premises) -> None:

@@ -38,7 +38,7 @@ from voxtrad.config.models import (
 from voxtrad.config.numbers import covers, known_country, text_matches
 from voxtrad.config.routes import Route
 from voxtrad.config.server import TlsConfig, load_certificate
-from voxtrad.config.template_checks import template_findings, undeclared, variable_findings
+from voxtrad.config.template_checks import template_findings, templates_of, undeclared, variable_findings
 from voxtrad.config.tools import BUILTINS, IMPLICIT, TOOL_NAME, DescribedTool
 from voxtrad.config.tree import Mapping, Tree
 from voxtrad.config.types import Refers
@@ -226,7 +226,7 @@ def _destinations(config: Config, names: Names) -> Iterator[Finding]:
     for name, destination in config.destinations.items():
         if isinstance(destination, AgentDestination) and destination.agent not in names.agents:
             yield unknown(("destinations", name, "agent"), "agent", destination.agent, names.agents)
-        yield from template_findings(marked(destination, ("destinations", name)), None)
+        yield from template_findings(templates_of(destination, ("destinations", name)), None)
 
 
 # --- tools ------------------------------------------------------------------------------------------------------------
@@ -252,9 +252,10 @@ def _tool(name: str, tool: ToolBase, config: Config, names: Names) -> Iterator[F
     if isinstance(tool, HttpTool) and tool.http.select is not None:
         yield from _jmespath(tool.http.select, (*loc, "http", "select"))
     users = {agent.name: agent for agent in config.agents.values() if name in agent.tools}
-    yield from template_findings(marked(tool, loc), tool)
+    templates = templates_of(tool, loc)
+    yield from template_findings(templates, tool)
     for agent in users.values():
-        yield from variable_findings(marked(tool, loc), agent, within_agent=False)
+        yield from variable_findings(templates, agent, within_agent=False)
         if isinstance(tool, SetVariableTool):
             for index, variable in enumerate(tool.variables):
                 if variable not in agent.variables:
@@ -300,8 +301,9 @@ def _agent(name: str, agent: AgentConfig, config: Config, names: Names) -> Itera
     yield from _action(agent.on_failure, (*loc, "on_failure"), names)
     yield from _action(agent.idle.then, (*loc, "idle", "then"), names)
     yield from _references(agent, loc, config, names)
-    yield from template_findings(marked(agent, loc), None)
-    yield from variable_findings(marked(agent, loc), agent, within_agent=True)
+    templates = templates_of(agent, loc)
+    yield from template_findings(templates, None)
+    yield from variable_findings(templates, agent, within_agent=True)
 
 
 def _kept(agent: AgentConfig, loc: Loc) -> Iterator[Finding]:

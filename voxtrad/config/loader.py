@@ -27,6 +27,7 @@ from voxtrad.config.diagnostics import (
     shown_path,
 )
 from voxtrad.config.documents import Documents, read_documents
+from voxtrad.config.files import read_bytes
 from voxtrad.config.findings import Finding
 from voxtrad.config.interpolation import ReadBytes
 from voxtrad.config.masking import masked, secret_places, secret_spans
@@ -108,7 +109,7 @@ def load(
     *,
     provider_types: ProviderTypes,
     environment: Mapping[str, str] | None = None,
-    read: ReadBytes = Path.read_bytes,
+    read: ReadBytes = read_bytes,
     not_yet: tuple[NotYet, ...] = NOT_YET,
     data_dir: Path | None = None,
 ) -> Loaded:

@@ -6,6 +6,7 @@ What is no number of the public network (extensions, names, feature codes) is co
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import phonenumbers
 from phonenumbers import PhoneMetadata, ValidationResult
@@ -41,6 +42,8 @@ def number_matches(pattern: str, number: str, country: str | None) -> bool:
 
 def text_matches(pattern: str, text: str) -> bool:
     """Whether a text fits a pattern in which `*` stands for any text."""
+    if "*" not in pattern:
+        return pattern == text
     return re.fullmatch(".*".join(re.escape(part) for part in pattern.split("*")), text, re.DOTALL) is not None
 
 
@@ -79,14 +82,18 @@ def _international(cleaned: str, country: str | None) -> str | None:
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
 
-def _pattern_forms(pattern: str, country: str | None) -> list[str]:
-    """The pattern as written and, last, as it reads for international numbers."""
+@lru_cache(maxsize=4096)
+def _pattern_forms(pattern: str, country: str | None) -> tuple[str, ...]:
+    """The pattern as written and, last, as it reads for international numbers.
+
+    Kept, as every call is held against every route, and every route against those before it.
+    """
     cleaned = _cleaned(pattern)
     if "*" not in cleaned:
-        return [cleaned, _international(cleaned, country) or cleaned]
+        return cleaned, _international(cleaned, country) or cleaned
     prefix, star, rest = cleaned.partition("*")
     international = _international_prefix(prefix, country)
-    return [cleaned] if international is None else [cleaned, international + star + rest]
+    return (cleaned,) if international is None else (cleaned, international + star + rest)
 
 
 def _international_prefix(prefix: str, country: str | None) -> str | None:

@@ -14,6 +14,7 @@ from yaml.composer import ComposerError
 from yaml.reader import ReaderError
 
 from voxtrad.config.diagnostics import Diagnostic, Place
+from voxtrad.config.files import MAX_BYTES
 from voxtrad.config.masking import MASK, names_secret
 from voxtrad.config.spelling import Spelling, Style
 from voxtrad.config.tree import Entry, Listing, Mapping, Scalar, Tree
@@ -21,7 +22,6 @@ from voxtrad.config.written import WrittenText, read_plain
 
 MAX_DEPTH = 40
 MAX_NODES = 100_000
-MAX_BYTES = 4 * 1024 * 1024
 
 _STYLES: MappingOf[str | None, Style] = {None: "plain", "'": "'", '"': '"', "|": "block", ">": "block"}
 _PLAIN = "plain"
@@ -60,7 +60,10 @@ def read_document(data: bytes, file: Path) -> Document:
     except yaml.MarkedYAMLError as error:
         document.diagnostics.append(_syntax_error(error, document))
     else:
-        document.tree = _Builder(document).root(node)
+        builder = _Builder(document)
+        document.tree = builder.root(node)
+        if builder.overflowed:
+            document.tree = None
     return document
 
 
@@ -115,6 +118,11 @@ class _Builder:
         self._document = document
         self._count = 0
         self._open: list[yaml.Node] = []
+
+    @property
+    def overflowed(self) -> bool:
+        """Whether aliases make more values of it than are read."""
+        return self._count > MAX_NODES
 
     def root(self, node: yaml.Node | None) -> Mapping | None:
         if node is None:
@@ -195,7 +203,7 @@ class _Builder:
             tree = self._build(source)
             if isinstance(tree, Mapping):
                 found.extend(tree.entries.items())
-            else:
+            elif not self.overflowed:
                 self._report("'<<' merges mappings, and this is none", source)
         return found
 

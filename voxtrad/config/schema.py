@@ -72,7 +72,10 @@ def _or_empty(schema: Schema) -> Schema:
 def _choice(kind: Kind, types: ProviderTypes, definitions: dict[str, Schema]) -> Schema:
     """A provider's name, or a mapping with `provider:` and the options of its type."""
     known = sorted(types.get(kind, {}))
-    names: Schema = {"anyOf": [{"enum": known}, {"type": "string"}], "description": "A provider's name."}
+    names: Schema = {
+        "anyOf": [{"enum": known}, {"type": "string", "minLength": 1}],
+        "description": "A provider's name.",
+    }
     branches: list[Schema] = []
     for name in known:
         options = _own(types[kind][name].options, definitions)
@@ -279,16 +282,19 @@ def _scalar(schema: Schema) -> Schema:
     kind = schema.get("type")
     if kind == "string" and "enum" not in schema and "const" not in schema:
         pattern = str(schema.get("pattern", ""))
-        text = {**schema, "type": ["string", "number"] if _fits_a_number(pattern) else "string"}
+        text = {**schema, **_type_of_text(pattern)}
         return text if re.search(pattern, "${env:X}") else _or_interpolated(text)
     if kind in ("integer", "number", "boolean") or isinstance(kind, list):
         return _or_interpolated(schema)
     return _or_interpolated(schema) if "enum" in schema or "const" in schema else schema
 
 
-def _fits_a_number(pattern: str) -> bool:
-    """Whether some number, as it is written, may have this form."""
-    return any(re.search(pattern, number) for number in ("1", "44", "600", "1.5", "-1", "12345678901234567890"))
+def _type_of_text(pattern: str) -> Schema:
+    """Text of a form, and the numbers that, as they are written, may have it."""
+    if not any(re.search(pattern, number) for number in ("1", "44", "600", "12345678901234567890")):
+        return {"type": "string"}
+    kind: Schema = {"type": ["string", "number" if re.search(pattern, "1.5") else "integer"]}
+    return kind if re.search(pattern, "-1") else {**kind, "minimum": 0}
 
 
 def _or_interpolated(schema: Schema) -> Schema:

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from pydantic import BaseModel
+
 from voxtrad.config.diagnostics import Loc, did_you_mean
-from voxtrad.config.fields import texts
+from voxtrad.config.fields import marked, texts
 from voxtrad.config.findings import Finding
 from voxtrad.config.models import AgentConfig, ToolBase
 from voxtrad.config.template_types import TemplateNames
 from voxtrad.config.templates import CALL_ATTRIBUTES, Condition, Template, Uses
 from voxtrad.config.tools import DescribedTool
 
-Field = tuple[Loc, object, tuple[object, ...]]
-"""A value with its path and the marks of its field, as `fields.marked` gives it."""
+Found = tuple[Loc, Template | Condition, TemplateNames]
+"""A template, where it stands, and the names that stand open to it."""
 
 
-def template_findings(fields: Iterable[Field], tool: ToolBase | None) -> Iterator[Finding]:
+def templates_of(model: BaseModel, loc: Loc) -> list[Found]:
+    """Every template of a model that stands at `loc`, however deep in it."""
+    return [
+        (below, Condition(text) if names.condition else Template(text), names)
+        for at, value, marks in marked(model, loc)
+        if (names := next((mark for mark in reversed(marks) if isinstance(mark, TemplateNames)), None)) is not None
+        for below, text in texts(value, at)
+    ]
+
+
+def template_findings(templates: Iterable[Found], tool: ToolBase | None) -> Iterator[Finding]:
     """Names and attributes that no template of this field can have."""
-    for loc, template, names in _templates(fields):
+    for loc, template, names in templates:
         for name, line in _by_line(template.undeclared(names.names)):
             known = sorted(names.names)
             suggestion = did_you_mean(name, known)
@@ -31,9 +43,9 @@ def template_findings(fields: Iterable[Field], tool: ToolBase | None) -> Iterato
             yield from _strangers(loc, template, "args", parameters)
 
 
-def variable_findings(fields: Iterable[Field], agent: AgentConfig, *, within_agent: bool) -> Iterator[Finding]:
+def variable_findings(templates: Iterable[Found], agent: AgentConfig, *, within_agent: bool) -> Iterator[Finding]:
     """Variables that a template uses and the agent does not declare."""
-    for loc, template, names in _templates(fields):
+    for loc, template, names in templates:
         if "vars" in names.names:
             for variable, line in _by_line(template.attributes("vars")):
                 if variable not in agent.variables:
@@ -53,15 +65,6 @@ def undeclared(loc: Loc, variable: str, agent: AgentConfig, *, within_agent: boo
         part=f"vars.{variable}",
         needs=(("agents", agent.name, "variables"),),
     )
-
-
-def _templates(fields: Iterable[Field]) -> Iterator[tuple[Loc, Template | Condition, TemplateNames]]:
-    """Every template of the fields, however deep in them, with the names that stand open to it."""
-    for loc, value, marks in fields:
-        names = next((mark for mark in reversed(marks) if isinstance(mark, TemplateNames)), None)
-        if names is not None:
-            for below, text in texts(value, loc):
-                yield below, Condition(text) if names.condition else Template(text), names
 
 
 def _by_line(uses: Uses) -> list[tuple[str, int]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo
@@ -17,7 +17,7 @@ from voxtrad.config.diagnostics import Loc
 from voxtrad.config.raising import at, together
 from voxtrad.config.template_faults import TemplateFault, in_words, mend
 from voxtrad.config.templates import Condition, TemplateSyntaxError
-from voxtrad.config.types import URL_WITH_HOST, JSONObject, Matching, read_text
+from voxtrad.config.types import NOT_BLANK, URL_WITH_HOST, JSONObject, Matching, read_text
 from voxtrad.config.written import JSON
 
 
@@ -103,8 +103,17 @@ TemplateTree = Annotated[JSONObject, AfterValidator(_tree_compiles), TOOL_NAMES]
 """A mapping in which every text, however deep, is a template; compile it with `templates.TemplateTree`."""
 
 
+_QUOTES_THE_TEXT = re.compile(r"'(?![{][{%#]'|[}%#][}]')[^']*'")
+
+
 def _secret_compiles(value: SecretStr, info: ValidationInfo) -> SecretStr:
-    return SecretStr(_compiles(value.get_secret_value(), info))
+    """Words of the text itself are not repeated: they may be of the secret."""
+    mended = mend(value.get_secret_value())
+    if mended.faults and not is_lenient(info):
+        told = ("a tag in it is broken" if _QUOTES_THE_TEXT.search(f.message) else f.message for f in mended.faults)
+        faults = [replace(fault, message=why) for fault, why in zip(mended.faults, told, strict=True)]
+        raise together(list(_errors(faults, ())))
+    return SecretStr(mended.text)
 
 
 SecretTemplate = Annotated[SecretStr, BeforeValidator(read_text), AfterValidator(_secret_compiles), TOOL_NAMES]
@@ -112,7 +121,7 @@ SecretTemplate = Annotated[SecretStr, BeforeValidator(read_text), AfterValidator
 
 _CONDITION = TemplateNames.of("call", "vars", "now", condition=True)
 
-ConditionText = Annotated[str, BeforeValidator(read_text), AfterValidator(_condition_compiles), _CONDITION]
+ConditionText = Annotated[str, BeforeValidator(read_text), AfterValidator(_condition_compiles), NOT_BLANK, _CONDITION]
 """An expression that is true or not: `vars.verified and call.direction == 'inbound'`. See `templates.Condition`."""
 
 HttpUrlTemplate = Annotated[

@@ -134,7 +134,7 @@ def _number(value: object) -> object:
 def read_choice(value: object) -> object:
     """What stands where a word or a boolean is expected: 1 is neither, although to Python it equals `true`."""
     value = _reread(value)
-    return read_text(value) if not isinstance(value, bool) else value
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def _boolean(value: object) -> object:
@@ -159,15 +159,15 @@ def editor_form(pattern: str, words: str) -> object:
     return Field(json_schema_extra={"pattern": pattern, "patternErrorMessage": words})
 
 
-_BLANK = editor_form(r"\S", "must not be empty")
+NOT_BLANK = editor_form(r"\S", "must not be empty")
 
 Key = Annotated[str, BeforeValidator(read_text), AfterValidator(_not_blank)]
 """What names an entry of a mapping."""
 
-Name = Annotated[str, BeforeValidator(read_text), AfterValidator(_not_blank), _BLANK]
+Name = Annotated[str, BeforeValidator(read_text), AfterValidator(_not_blank), NOT_BLANK]
 """Text that is not empty."""
 
-ToolName = Annotated[str, BeforeValidator(read_text), AfterValidator(_not_blank), _BLANK, Refers("tool")]
+ToolName = Annotated[str, BeforeValidator(read_text), AfterValidator(_not_blank), NOT_BLANK, Refers("tool")]
 """The name of a tool that the agent has."""
 
 Integer = Annotated[int, BeforeValidator(_integer)]

@@ -157,10 +157,13 @@ class Store:
             self.memory.begun = True
 
     def configure(self, settings: Settings) -> None:
-        """Go by new settings, and take back endpoints that answered 410."""
+        """Go by new settings, and take back endpoints that answered 410. What is kept too long by them goes at once."""
+        shorter = settings.retention < self.memory.settings.retention
         self.memory.settings = settings
         self.outbox.configure(settings.endpoints, enable=True)
         self._touch(None)
+        if shorter:
+            self.keep_house()
 
     def hurry(self, endpoint: str | None = None) -> None:
         """Try now what waits for its next try; for all endpoints or one."""

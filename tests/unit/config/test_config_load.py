@@ -388,3 +388,40 @@ def test_the_environment_of_the_process_is_used(tmp_path: Path, monkeypatch: pyt
     config = load(path, provider_types=TYPES).config
     assert config.asterisk is not None
     assert config.asterisk.password.get_secret_value() == os.environ["VOXTRAD_TEST_PASSWORD"]
+
+
+def test_what_is_no_file_is_refused_and_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    text = MINIMAL.replace("}}", ", greeting: '${file:/dev/zero}', prompt_file: pipe}}")
+    with pytest.raises(ConfigError) as caught:
+        loaded(tmp_path, f"{text}include: [pipe]\n")
+    told = [d for d in caught.value.diagnostics if "it is a pipe, a socket or a device" in d.message]
+    assert [d.path for d in told] == ["agents.support.greeting", "agents.support.prompt_file", "include[0]"]
+    with pytest.raises(ConfigError, match="is a directory"):
+        load(tmp_path, provider_types=TYPES)
+
+
+def test_what_the_shell_gives_is_read(tmp_path: Path) -> None:
+    """As in `voxtrad check -c <(envsubst < voxtrad.yaml)`."""
+    reading, writing = os.pipe()
+    os.write(writing, MINIMAL.encode())
+    os.close(writing)
+    try:
+        result = load(Path(f"/dev/fd/{reading}"), provider_types=TYPES)
+    finally:
+        os.close(reading)
+    assert list(result.config.agents) == ["support"]
+
+
+def test_a_number_is_no_boolean_and_nothing_is_no_mapping(tmp_path: Path) -> None:
+    for text, message in (
+        (MINIMAL.replace("}}", ", record: 1}}"), "must be one of false, true, on_answer, consent"),
+        (f"{MINIMAL}version: true\n", "must be 1"),
+        (f"{MINIMAL}tools: []\n", "must be a mapping"),
+        (f"{MINIMAL}tools: false\n", "must be a mapping"),
+        (f"{MINIMAL}tools: ''\n", "must be a mapping"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            loaded(tmp_path, text)
+    by_reference = loaded(tmp_path, MINIMAL.replace("}}", ", record: '${env:RECORD}'}}"), {"RECORD": "true"})
+    assert by_reference.config.agents["support"].record is True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,8 @@ UNSEEN = (
     "tls-garbage", "template-unknown-call", "template-unknown-name", "template-unknown-variable",
     "tool-select", "tool-timeout",
     "wrong-duration-range", "wrong-order-of-silences", "include-itself", "never-asked",
-    "template-several", "template-many", "template-condition", "token-twice",
+    "template-several", "template-many", "template-condition", "template-in-secret",
+    "token-twice",
     "tool-built-in-without-entry", "unreachable-route-wider",
     "media-format-over-audiosocket", "media-format-over-rtp", "media-ports-backwards",
 )  # fmt: skip
@@ -57,8 +59,21 @@ def as_loaded(path: Path) -> object:
 
 
 def test_it_is_a_schema() -> None:
-    Draft7Validator.check_schema(json_schema(TYPES))
-    Draft7Validator.check_schema(json_schema(provider_types()))
+    for schema in (json_schema(TYPES), json_schema(provider_types())):
+        Draft7Validator.check_schema(schema)
+        assert list(lists_without_anything(schema)) == []
+
+
+def lists_without_anything(schema: object, path: str = "#") -> Iterator[str]:
+    """Keywords whose list is empty: draft 7 lets them pass, and yaml-language-server refuses the whole schema."""
+    if isinstance(schema, dict):
+        for key, value in schema.items():
+            if key in ("enum", "allOf", "anyOf", "oneOf") and value == []:
+                yield f"{path}/{key}"
+            yield from lists_without_anything(value, f"{path}/{key}")
+    elif isinstance(schema, list):
+        for index, item in enumerate(schema):
+            yield from lists_without_anything(item, f"{path}/{index}")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config").rglob("*.yaml")), ids=lambda path: path.name)
@@ -119,6 +134,46 @@ def test_it_says_the_same_as_check(text: str, flagged: bool) -> None:
     document = read_document(text.encode(), Path("x.yaml"))
     assert document.tree is not None
     assert bool(list(VALIDATOR.iter_errors(plain(values(document.tree))))) is flagged
+
+
+@pytest.mark.parametrize(
+    ("text", "flagged"),
+    [
+        ("rules: [{match: x}]", True),
+        ("rules: [{match: x, say: null, tool: null}]", True),
+        ("rules: [{match: x, say: y, arguments: {a: b}}]", True),
+        ("rules: [{match: x, say: y, on_error: z}]", True),
+        ("rules: [{match: '', say: y}]", True),
+        ("rules: [{match: x, say: y, arguments: {}}]", False),
+        ("rules: [{match: x, tool: y, arguments: {a: b}, on_error: z}]", False),
+    ],
+)
+def test_rules_of_a_script(text: str, flagged: bool) -> None:
+    document = read_document(
+        f"agents: {{a: {{stt: sphinx, tts: espeak, llm: {{provider: scripted, {text}}}}}}}".encode(), Path("x")
+    )
+    assert document.tree is not None
+    validator = Draft7Validator(json_schema(provider_types()))
+    assert bool(list(validator.iter_errors(plain(values(document.tree))))) is flagged
+
+
+@pytest.mark.parametrize(
+    ("text", "flagged"),
+    [
+        ("providers: {openai: null}", True),
+        ("providers: {openai: {api_key: null}}", True),
+        ("providers: {openai: {base_url: 'http://b/v1'}}", False),
+        ("providers: {mine: {type: openai}}", True),
+        ("providers: {wyoming: null}", True),
+        ("providers: {wyoming: {uri: 'tcp://b:10300'}}", False),
+        ("providers: {openai: {api_key: b, base_url: 'ftp://b'}}", True),
+    ],
+)
+def test_connections(text: str, flagged: bool) -> None:
+    validator = Draft7Validator(json_schema(provider_types()))
+    document = read_document(text.encode(), Path("x"))
+    assert document.tree is not None
+    assert bool(list(validator.iter_errors(plain(values(document.tree))))) is flagged
 
 
 NOT_YET = (
