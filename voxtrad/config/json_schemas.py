@@ -5,6 +5,7 @@ JSON Schema itself allows keywords that nobody knows and ignores them. Here a mi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -18,6 +19,19 @@ _ONE = frozenset({"additionalProperties", "contains", "else", "if", "items", "no
 _LIST = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
 _MAP = frozenset({"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"})
 """Keywords that hold a schema, a list of them, or some by name."""
+_USUAL = (
+    "minimum",
+    "maximum",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "format",
+    "minItems",
+    "maxItems",
+    "default",
+    "examples",
+)
+"""Others that an editor offers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +104,16 @@ def for_editors(interpolated: Mapping[str, object]) -> dict[str, dict[str, objec
     kind: dict[str, object] = {"enum": list(TYPES)}
     object_type: dict[str, object] = {"anyOf": [{"const": "object"}, interpolated]}
     schema: dict[str, object] = {
-        "propertyNames": {"anyOf": [{"enum": sorted(_keywords())}, {"pattern": "^x-"}]},
+        "propertyNames": {
+            "pattern": f"^({'|'.join(re.escape(keyword) for keyword in sorted(_keywords()))})$|^x-",
+            "patternErrorMessage": "unknown key of a JSON Schema",
+        },
         "properties": {
             "type": {"anyOf": [kind, {"type": "array", "items": kind}, interpolated], "description": "What it is."},
             "description": {"type": "string", "description": "What it means, for the model."},
             "enum": {"type": "array", "description": "All values that it may have."},
             "required": {**names, "description": "The properties that must be there."},
+            **{key: {} for key in _USUAL},
             **dict.fromkeys(sorted(_ONE), one),
             **dict.fromkeys(sorted(_LIST), several),
             **dict.fromkeys(sorted(_MAP), named),
