@@ -22,9 +22,13 @@ from cartesia.types.websocket_client_event import CancelContextRequest
 from cartesia.types.websocket_response import Chunk, Done, Error, Timestamps
 from pydantic import BaseModel
 
+from tests.fakes.idle import Idle
+
 JSONDict = dict[str, Any]
 Behaviour = Literal["well", "stall", "cut", "malformed", "not base64", "silent", "hang up after each"]
 PER_CHARACTER = 0.05
+IDLE = 300.0
+"""Seconds without a message after which a socket is closed, by the reference of the endpoint."""
 
 
 @dataclass
@@ -37,6 +41,8 @@ class FakeCartesia:
     """Answer each request with this error: status, code, title."""
     queries: list[dict[str, str]] = field(default_factory=list)
     sockets: list[web.WebSocketResponse] = field(default_factory=list)
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a socket was opened."""
     ponged: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a client answered a ping."""
     messages: list[JSONDict] = field(default_factory=list)
@@ -68,12 +74,17 @@ async def _serve(fake: FakeCartesia, request: web.Request) -> web.StreamResponse
     socket = web.WebSocketResponse(autoping=False)
     await socket.prepare(request)
     fake.sockets.append(socket)
+    fake.opened.set()
     speaking: dict[str, asyncio.Task[None]] = {}
+    closing = Idle(socket, IDLE)
     async for message in socket:
         if message.type is WSMsgType.PONG:
             fake.ponged.set()
+        if message.type is WSMsgType.PING:
+            await socket.pong(message.data)
         if message.type != WSMsgType.TEXT:
             continue
+        closing.heard()
         asked = json.loads(message.data)
         fake.messages.append(asked)
         context = asked["context_id"]
@@ -88,6 +99,7 @@ async def _serve(fake: FakeCartesia, request: web.Request) -> web.StreamResponse
         elif fake.behaviour != "stall":
             GenerationRequest.model_validate(asked)
             speaking[context] = asyncio.create_task(_speak(fake, socket, asked))
+    closing.stop()
     for task in speaking.values():
         task.cancel()
     return socket

@@ -18,6 +18,7 @@ from aiohttp import WSMsgType, web
 from deepgram.listen.v1.types import ListenV1Error, ListenV1Metadata, ListenV1Results
 from deepgram.listen.v2.types import ListenV2Connected, ListenV2FatalError, ListenV2TurnInfo
 
+from tests.fakes.idle import Idle
 from tests.fakes.loudness import loud_bytes
 
 JSONDict = dict[str, Any]
@@ -35,6 +36,9 @@ Behaviour = Literal[
     "close 1008",
     "no handshake",
 ]
+
+IDLE = 10.0
+"""Seconds without audio or KeepAlive after which a stream is closed, by the page "Audio keep alive"."""
 
 
 @dataclass
@@ -91,9 +95,11 @@ async def _listen(fake: FakeDeepgram, version: type[_Nova] | type[_Flux], reques
     socket = web.WebSocketResponse()
     await socket.prepare(request)
     stream = version(fake, socket, int(request.query["sample_rate"]))
+    closing = Idle(socket, IDLE, code=1011, reason=b"NET-0001")
     try:
         await stream.greet()
         async for message in socket:
+            closing.heard()
             if message.type == WSMsgType.BINARY:
                 fake.audio += len(message.data)
                 if fake.behaviour == "cut":
@@ -114,6 +120,7 @@ async def _listen(fake: FakeDeepgram, version: type[_Nova] | type[_Flux], reques
                 else:
                     await stream.control(control["type"])
     finally:
+        closing.stop()
         fake.closed.set()
     return socket
 

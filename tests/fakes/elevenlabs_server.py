@@ -26,6 +26,8 @@ from elevenlabs.types import (
     SendTextMulti,
 )
 
+from tests.fakes.idle import Idle
+
 JSONDict = dict[str, Any]
 Behaviour = Literal["well", "stall", "cut", "malformed", "not base64", "error"]
 
@@ -42,6 +44,8 @@ class FakeElevenLabs:
     queries: list[dict[str, str]] = field(default_factory=list)
     voices: list[str] = field(default_factory=list)
     sockets: list[web.WebSocketResponse] = field(default_factory=list)
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a socket was opened."""
     ponged: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a client answered a ping."""
     messages: list[JSONDict] = field(default_factory=list)
@@ -125,17 +129,23 @@ async def _stream(fake: FakeElevenLabs, request: web.Request) -> web.StreamRespo
 async def _speak(fake: FakeElevenLabs, request: web.Request) -> web.StreamResponse:
     if (refused := _refused(fake, request)) is not None:
         return refused
+    idle = float(request.query.get("inactivity_timeout", 20))
     socket = web.WebSocketResponse(autoping=False)
     await socket.prepare(request)
     fake.sockets.append(socket)
+    fake.opened.set()
     output_format = request.query["output_format"]
     texts: dict[str, str] = {}
     speaking: dict[str, asyncio.Task[None]] = {}
+    closing = Idle(socket, idle)
     async for message in socket:
         if message.type is WSMsgType.PONG:
             fake.ponged.set()
+        if message.type is WSMsgType.PING:
+            await socket.pong(message.data)
         if message.type != WSMsgType.TEXT:
             continue
+        closing.heard()
         asked = json.loads(message.data)
         fake.messages.append(asked)
         context = asked["context_id"]
@@ -167,6 +177,7 @@ async def _speak(fake: FakeElevenLabs, request: web.Request) -> web.StreamRespon
             if asked.get("flush"):
                 spoken = _say(fake, socket, context, texts[context], output_format)
                 speaking[context] = asyncio.create_task(spoken)
+    closing.stop()
     for task in speaking.values():
         task.cancel()
     return socket

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import aiohttp
 
@@ -22,6 +22,9 @@ from voxtrad.providers.statuses import of_status
 
 _MOST = 16 * 1024 * 1024
 """Bytes of one message; of speech in base64, minutes."""
+
+HEARTBEAT = 10.0
+"""Seconds between pings on a kept socket, so that one that was dropped on the way is noticed before it is wanted."""
 
 OfClose = Callable[[int | None, str], ProviderError]
 """What a close code and its reason mean."""
@@ -98,6 +101,10 @@ class Attended:
         """Whether nothing more will come."""
         return self._reading.done()
 
+    def when_lost(self, lost: Callable[[], None]) -> None:
+        """Have it told when the socket breaks or is closed by the vendor."""
+        self._reading.add_done_callback(lambda reading: None if reading.cancelled() else lost())
+
     async def send(self, message: Mapping[str, JSON]) -> None:
         """Raises `Unreachable`."""
         try:
@@ -127,6 +134,58 @@ class Attended:
                 self._came.put_nowait(await receive(self._socket, self._provider, self._of_close))
         except ProviderError as error:
             self._came.put_nowait(error)
+
+
+class Warm:
+    """A socket that is open whenever it is wanted.
+
+    One that is lost while nobody waits for it (vendors close what is idle) is opened anew at once, not when somebody
+    does; and not again before it was wanted: who closes it at once must not be asked for ever.
+    """
+
+    def __init__(self, connect: Callable[[], Awaitable[Attended]]) -> None:
+        self._connect = connect
+        self._wanted = False
+        self._opening: asyncio.Task[None] | None = None
+        self.socket: Attended | None = None
+
+    async def get(self) -> Attended:
+        """Raises `ProviderError`."""
+        self._wanted = True
+        if self._opening is not None:
+            await asyncio.wait([self._opening])
+        if self.socket is None or self.socket.closed:
+            await self.drop()
+            await self._open()
+        assert self.socket is not None
+        return self.socket
+
+    async def drop(self) -> None:
+        """Close it; the next that is wanted is another."""
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            opening.cancel()
+            await asyncio.wait([opening])
+        socket, self.socket = self.socket, None
+        if socket is not None:
+            await socket.aclose()
+
+    async def _open(self) -> None:
+        self.socket = socket = await self._connect()
+        socket.when_lost(lambda: self._lost(socket))
+
+    def _lost(self, socket: Attended) -> None:
+        if socket is self.socket and self._wanted:
+            self._wanted = False
+            self._opening = asyncio.create_task(self._reopen(socket), name="socket-again")
+
+    async def _reopen(self, lost: Attended) -> None:
+        self.socket = None
+        try:
+            await lost.aclose()
+            await self._open()
+        except ProviderError:
+            return  # whoever wants it next is told why
 
 
 async def receive(socket: aiohttp.ClientWebSocketResponse, provider: str, of_close: OfClose) -> dict[str, object]:

@@ -81,15 +81,29 @@ async def test_a_socket_that_was_closed_between_sentences_is_opened_anew():
 
 
 @pytest.mark.parametrize("said", [{"code": 1008, "message": b"no input for too long"}, {"code": 1000}])
-async def test_a_socket_that_the_vendor_closes_between_sentences_is_opened_anew(said):
+async def test_a_socket_that_the_vendor_closes_between_sentences_is_opened_anew_before_the_next(said):
     async with fake_cartesia() as server:
         tts = build(server)
         voice = await tts.open(rate=8000, language="en")
         for sentences in range(1, 4):
             assert await audio_of(voice, "Yes.")
             assert len(server.queries) == sentences
+            server.opened.clear()
             await server.sockets[-1].close(**said)
-            assert server.sockets[-1].close_code == 1000  # the voice has answered it by itself
+            async with asyncio.timeout(20):
+                await server.opened.wait()
+        assert await audio_of(voice, "Yes.")
+        assert len(server.queries) == 4
+        server.opened.clear()
+        await server.sockets[-1].close(**said)
+        async with asyncio.timeout(20):
+            await server.opened.wait()
+        await server.sockets[-1].close(**said)  # again before it was wanted: it is waited for until it is
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert len(server.queries) == 5
+        assert await audio_of(voice, "Yes.")
+        assert len(server.queries) == 6
         await voice.aclose()
         await tts.aclose()
 

@@ -31,7 +31,7 @@ from voxtrad.providers.base import (
 )
 from voxtrad.providers.options import NetworkConnection, ws_url
 from voxtrad.providers.statuses import of_status
-from voxtrad.providers.websocket import Attended, Sockets
+from voxtrad.providers.websocket import HEARTBEAT, Attended, Sockets, Warm
 
 OFFICIAL: Final = "https://api.cartesia.ai"
 
@@ -92,6 +92,7 @@ class Cartesia:
             f"{ws_url(self._connection.base_url or OFFICIAL)}/tts/websocket",
             query={"cartesia_version": _VERSION},
             headers={"X-API-Key": self._connection.api_key.get_secret_value()},
+            heartbeat=HEARTBEAT,
         )
         return Attended(socket, self.name, self._of_close, timeout=self._connection.timeout)
 
@@ -111,15 +112,14 @@ class CartesiaVoice:
         self._codec = codec
         self._pcm_rate = rate if rate in _RATES else 24000
         self._language = (provider.options.language or language).partition("-")[0]
-        self._socket: Attended | None = None
+        self._warm = Warm(provider.connect)
         self._cancelled = 0
         self._numbers = count(1)
 
     async def connect(self) -> Attended:
-        if self._socket is None or self._socket.closed or self._cancelled > _MOST_CANCELLED:
+        if self._cancelled > _MOST_CANCELLED:
             await self.aclose()
-            self._socket = await self._provider.connect()
-        return self._socket
+        return await self._warm.get()
 
     async def synthesize(self, text: str) -> AsyncIterator[SpeechChunk]:
         """Speak one sentence in a context of its own; what comes for one that was interrupted is passed over."""
@@ -148,22 +148,19 @@ class CartesiaVoice:
             yield SpeechChunk(tail)
 
     async def aclose(self) -> None:
-        socket, self._socket = self._socket, None
         self._cancelled = 0
-        if socket is not None:
-            await socket.aclose()
+        await self._warm.drop()
 
     async def _ask(self, context: str, text: str) -> tuple[Attended, Mapping[str, object]]:
         """The first message of the answer. One that is closed at this very moment is replaced, once."""
         request = self._request(context, text)
-        kept = self._socket
+        kept = self._warm.socket
         socket = await self.connect()
         try:
             return socket, await self._exchange(socket, context, request)
         except Unreachable:
-            again = socket is kept and socket.closed
-            await self.aclose()
-            if not again:
+            if socket is not kept or not socket.closed:
+                await self.aclose()
                 raise
         except BaseException:
             await self.aclose()
@@ -226,11 +223,12 @@ class CartesiaVoice:
                 return b"", (), False
 
     async def _cancel(self, context: str) -> None:
-        if self._socket is None:
+        socket = self._warm.socket
+        if socket is None:
             return
         self._cancelled += 1
         try:
-            await self._socket.send({"context_id": context, "cancel": True})
+            await socket.send({"context_id": context, "cancel": True})
         except Unreachable:
             await self.aclose()  # it is gone; the next sentence opens another
 

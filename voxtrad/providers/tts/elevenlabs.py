@@ -35,7 +35,7 @@ from voxtrad.providers.base import (
 )
 from voxtrad.providers.options import ws_url
 from voxtrad.providers.vendors.elevenlabs import OFFICIAL, ElevenLabsConnection, of_close, of_code
-from voxtrad.providers.websocket import Attended, Sockets
+from voxtrad.providers.websocket import HEARTBEAT, Attended, Sockets, Warm
 
 _RATES: Final = (8000, 16000, 22050, 24000, 44100)
 _IDLE = 180
@@ -175,6 +175,7 @@ class ElevenLabs:
             f"{base}/v1/text-to-speech/{quote(options.voice, safe='')}/multi-stream-input",
             query=query,
             headers=self._connection.headers(),
+            heartbeat=HEARTBEAT,
         )
         return Attended(socket, self.name, partial(of_close, provider=self.name), timeout=self._connection.timeout)
 
@@ -190,16 +191,21 @@ class ElevenLabsVoice:
         self._rate = rate
         self._codec = codec
         self._format = Sound(provider.options, rate, codec).format
+        self._warm = Warm(lambda: provider.connect(self._format))
         self._socket: Attended | None = None
+        """The one over which the sentences under way are spoken."""
         self._under_way: set[str] = set()
         self._numbers = count(1)
 
     async def connect(self) -> Attended:
         """The socket; a new one where it was closed or too many interrupted sentences are still under way."""
-        if self._socket is None or self._socket.closed or len(self._under_way) >= _MOST_CONTEXTS:
+        if len(self._under_way) >= _MOST_CONTEXTS:
             await self.aclose()
-            self._socket = await self._provider.connect(self._format)
-        return self._socket
+        socket = await self._warm.get()
+        if socket is not self._socket:
+            self._socket = socket
+            self._under_way.clear()
+        return socket
 
     async def synthesize(self, text: str) -> AsyncIterator[SpeechChunk]:
         """Speak one sentence in a context of its own; what comes for one that was interrupted is passed over."""
@@ -229,10 +235,9 @@ class ElevenLabsVoice:
             yield SpeechChunk(tail)
 
     async def aclose(self) -> None:
-        socket, self._socket = self._socket, None
+        self._socket = None
         self._under_way.clear()
-        if socket is not None:
-            await socket.aclose()
+        await self._warm.drop()
 
     async def _ask(self, context: str, text: str) -> tuple[Attended, Mapping[str, object]]:
         """The first message of the answer. A socket that the vendor closes at this very moment is replaced, once."""
@@ -241,9 +246,8 @@ class ElevenLabsVoice:
         try:
             return socket, await self._exchange(socket, context, text)
         except ProviderError as error:
-            again = isinstance(error, Unreachable) and socket is kept and socket.closed
-            await self.aclose()
-            if not again:
+            if not (isinstance(error, Unreachable) and socket is kept and socket.closed):
+                await self.aclose()
                 raise
         socket = await self.connect()
         try:
