@@ -20,6 +20,7 @@ from assemblyai.streaming.v3 import BeginEvent, TerminationEvent, TurnEvent
 from assemblyai.streaming.v3.models import ErrorEvent, ForceEndpoint, SpeechStartedEvent, TerminateSession
 from pydantic import BaseModel
 
+from tests.fakes.g711 import linear
 from tests.fakes.loudness import loud_bytes
 
 JSONDict = dict[str, Any]
@@ -46,6 +47,8 @@ class FakeAssemblyAI:
     headers: list[dict[str, str]] = field(default_factory=list)
     texts: list[JSONDict] = field(default_factory=list)
     pieces: list[int] = field(default_factory=list)
+    raw: bytearray = field(default_factory=bytearray)
+    """The audio as it came."""
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -111,7 +114,9 @@ class _Session:
         await self.say(ErrorEvent, error_code=code, error=reason)
         await self.socket.close(code=code, message=reason.encode())
 
-    async def audio(self, pcm: bytes) -> None:
+    async def audio(self, sent: bytes) -> None:
+        self.fake.raw += sent
+        pcm = linear(sent, self.request.query["encoding"])
         size = len(pcm)
         self.fake.pieces.append(size)
         milliseconds = size / 2 / self.rate * 1000

@@ -22,6 +22,7 @@ from cartesia.types.websocket_client_event import CancelContextRequest
 from cartesia.types.websocket_response import Chunk, Done, Error, Timestamps
 from pydantic import BaseModel
 
+from tests.fakes.g711 import speech
 from tests.fakes.idle import Idle
 
 JSONDict = dict[str, Any]
@@ -119,10 +120,12 @@ async def _speak(fake: FakeCartesia, socket: web.WebSocketResponse, asked: JSOND
         told |= {"type": "error", "done": True, "status_code": status, "context_id": context}
         await _say(socket, Error, told)
         return
-    text, rate = asked["transcript"], asked["output_format"]["sample_rate"]
+    text, wanted = asked["transcript"], asked["output_format"]
+    whole = speech(int(len(text) * PER_CHARACTER * wanted["sample_rate"]), wanted["encoding"])
+    size = len(whole) // max(1, len(text))
     for start in range(0, 0 if fake.behaviour == "silent" else len(text), 5):
-        samples = int(len(text[start : start + 5]) * PER_CHARACTER * rate)
-        audio = "?" if fake.behaviour == "not base64" else base64.b64encode(b"\1\2" * samples).decode()
+        sound = whole[start * size : (start + 5) * size]
+        audio = "?" if fake.behaviour == "not base64" else base64.b64encode(sound).decode()
         await _say(socket, Chunk, {"type": "chunk", "data": audio, "done": False, "step_time": 12, **common})
         await asyncio.sleep(0)
     words = text.split()

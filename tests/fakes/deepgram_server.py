@@ -18,6 +18,7 @@ from aiohttp import WSMsgType, web
 from deepgram.listen.v1.types import ListenV1Error, ListenV1Metadata, ListenV1Results
 from deepgram.listen.v2.types import ListenV2Connected, ListenV2FatalError, ListenV2TurnInfo
 
+from tests.fakes.g711 import linear
 from tests.fakes.idle import Idle
 from tests.fakes.loudness import loud_bytes
 
@@ -59,6 +60,9 @@ class FakeDeepgram:
     texts: list[JSONDict] = field(default_factory=list)
     """Control messages from the client."""
     audio: int = 0
+    """Bytes of audio, as 16-bit samples."""
+    raw: bytearray = field(default_factory=bytearray)
+    """The audio as it came."""
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a stream has ended."""
     controlled: asyncio.Event = field(default_factory=asyncio.Event)
@@ -94,22 +98,24 @@ async def _listen(fake: FakeDeepgram, version: type[_Nova] | type[_Flux], reques
         )
     socket = web.WebSocketResponse()
     await socket.prepare(request)
-    stream = version(fake, socket, int(request.query["sample_rate"]))
+    stream, encoding = version(fake, socket, int(request.query["sample_rate"])), request.query["encoding"]
     closing = Idle(socket, IDLE, code=1011, reason=b"NET-0001")
     try:
         await stream.greet()
         async for message in socket:
             closing.heard()
             if message.type == WSMsgType.BINARY:
-                fake.audio += len(message.data)
+                fake.raw += message.data
+                pcm = linear(message.data, encoding)
+                fake.audio += len(pcm)
                 if fake.behaviour == "cut":
                     assert request.transport is not None
                     request.transport.abort()
                     break
-                if size := loud_bytes(message.data, fake.threshold):
+                if size := loud_bytes(pcm, fake.threshold):
                     await stream.audio(size)
                 else:
-                    await stream.silence(len(message.data))
+                    await stream.silence(len(pcm))
             elif message.type == WSMsgType.TEXT:
                 control = json.loads(message.data)
                 fake.texts.append(control)

@@ -29,6 +29,8 @@ from deepgram.speak.v1.types import (
 )
 from pydantic import BaseModel
 
+from tests.fakes.g711 import speech
+
 JSONDict = dict[str, Any]
 Behaviour = Literal[
     "well", "stall", "cut", "malformed", "odd shape", "silent", "hang up after each", "hang up when asked again"
@@ -173,7 +175,7 @@ class _Session:
             await self.audio(text)
 
     async def audio(self, text: str) -> None:
-        pcm = b"\1\2" * int(len(text) * PER_CHARACTER * self.rate)
+        pcm = speech(int(len(text) * PER_CHARACTER * self.rate), self.request.query["encoding"])
         for start in range(0, len(pcm), 1001):  # an odd number: a sample is torn over two pieces
             await self.socket.send_bytes(pcm[start : start + 1001])
             await asyncio.sleep(0)

@@ -29,6 +29,7 @@ from elevenlabs.types import (
 )
 from pydantic import BaseModel
 
+from tests.fakes.g711 import linear
 from tests.fakes.loudness import loud_bytes
 
 Behaviour = Literal["well", "cut", "malformed", "odd shape", "no handshake", "no begin", "silent", "hang up on silence"]
@@ -54,6 +55,8 @@ class FakeScribe:
     """Bytes of each piece, and whether it was to be committed."""
     connections: int = 0
     connected: asyncio.Event = field(default_factory=asyncio.Event)
+    raw: bytearray = field(default_factory=bytearray)
+    """The audio as it came."""
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -109,7 +112,8 @@ class _Session:
         self.fake = fake
         self.socket = socket
         self.request = request
-        self.rate = int(request.query["audio_format"].removeprefix("pcm_"))
+        self.encoding, _, rate = request.query["audio_format"].partition("_")
+        self.rate = int(rate)
         self.heard = 0
         self.uncommitted = 0
 
@@ -127,7 +131,9 @@ class _Session:
     async def audio(self, message: dict[str, Any]) -> None:
         InputAudioChunkPayload.model_validate(message)
         assert message["sample_rate"] == self.rate
-        pcm = base64.b64decode(message["audio_base_64"], validate=True)
+        sent = base64.b64decode(message["audio_base_64"], validate=True)
+        self.fake.raw += sent
+        pcm = linear(sent, self.encoding)
         self.fake.chunks.append((len(pcm), message["commit"]))
         self.uncommitted += len(pcm)
         match self.fake.behaviour:

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import cycle, islice
 from typing import Any, Literal
 
 from aiohttp import WSMsgType, web
@@ -41,6 +42,8 @@ class FakeElevenLabs:
     status: int = 101
     key: str | None = None
     error: tuple[str, str] = ("quota_exceeded", "This request exceeds your quota.")
+    codes: bytes = b"\x10"
+    """What it says in u-law."""
     queries: list[dict[str, str]] = field(default_factory=list)
     voices: list[str] = field(default_factory=list)
     sockets: list[web.WebSocketResponse] = field(default_factory=list)
@@ -95,10 +98,11 @@ def _refused(fake: FakeElevenLabs, request: web.Request) -> web.Response | None:
     return None
 
 
-def tone(seconds: float, output_format: str) -> bytes:
-    """Audio in one of the vendor's formats."""
+def tone(seconds: float, output_format: str, codes: bytes) -> bytes:
+    """Audio in one of the vendor's formats; in u-law these codes, over and over."""
     encoding, _, rate = output_format.partition("_")
-    return (b"\x10" if encoding == "ulaw" else b"\x01\x02") * int(seconds * int(rate))
+    samples = int(seconds * int(rate))
+    return bytes(islice(cycle(codes), samples)) if encoding == "ulaw" else b"\x01\x02" * samples
 
 
 async def _stream(fake: FakeElevenLabs, request: web.Request) -> web.StreamResponse:
@@ -113,7 +117,7 @@ async def _stream(fake: FakeElevenLabs, request: web.Request) -> web.StreamRespo
         return web.json_response({"audio": "none"})
     response = web.StreamResponse(headers={"Content-Type": "audio/basic"})
     await response.prepare(request)
-    audio = tone(len(asked["text"]) * PER_CHARACTER, request.query["output_format"])
+    audio = tone(len(asked["text"]) * PER_CHARACTER, request.query["output_format"], fake.codes)
     if fake.behaviour != "well":
         audio = audio[:600]
     for start in range(0, len(audio), 1001):
@@ -188,7 +192,7 @@ async def _say(
 ) -> None:
     for start in range(0, len(text), 5):
         piece = text[start : start + 5]
-        sound = tone(len(piece) * PER_CHARACTER, output_format)
+        sound = tone(len(piece) * PER_CHARACTER, output_format, fake.codes)
         times = [int(1000 * PER_CHARACTER * index) for index in range(len(piece))]
         alignment = {
             "chars": list(piece),

@@ -29,8 +29,8 @@ from openai.types.realtime import (
 )
 from pydantic import BaseModel
 
+from tests.fakes.g711 import linear
 from tests.fakes.loudness import loud_bytes
-from voxtrad.audio.g711 import decode_ulaw
 
 JSONDict = dict[str, Any]
 Behaviour = Literal["well", "cut", "malformed", "odd shape", "no handshake", "no session", "silent", "failed"]
@@ -60,6 +60,8 @@ class FakeRealtime:
     appended: list[int] = field(default_factory=list)
     commits: int = 0
     connections: int = 0
+    raw: bytearray = field(default_factory=bytearray)
+    """The audio as it came."""
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -112,7 +114,7 @@ class _Session:
         self.request = request
         self.items = count(1)
         self.item = f"item_{next(self.items)}"
-        self.ulaw = False
+        self.encoding = "audio/pcm"
         self.heard = self.buffered = 0
 
     async def say(self, kind: type[BaseModel], name: str, **fields: Any) -> None:
@@ -137,14 +139,15 @@ class _Session:
         RealtimeTranscriptionSessionCreateRequest.model_validate(session)
         assert set(session) <= {"type", "audio", "include"}
         self.fake.sessions.append(session)
-        self.ulaw = session["audio"]["input"]["format"]["type"] == "audio/pcmu"
+        self.encoding = session["audio"]["input"]["format"]["type"]
         if self.fake.error is not None:
             await self.say(RealtimeErrorEvent, "error", error=self.fake.error)
             return
         await self.socket.send_json({"type": "session.updated", "event_id": "e", "session": session})
 
     async def append(self, audio: bytes) -> None:
-        pcm = decode_ulaw(audio) if self.ulaw else audio
+        self.fake.raw += audio
+        pcm = linear(audio, self.encoding)
         self.fake.appended.append(len(pcm))
         self.buffered += len(pcm)
         match self.fake.behaviour:
@@ -172,7 +175,7 @@ class _Session:
 
     async def commit(self) -> None:
         self.fake.commits += 1
-        rate = 8000 if self.ulaw else 24000
+        rate = 24000 if self.encoding == "audio/pcm" else 8000
         if self.buffered < 0.1 * rate * 2:
             error = {
                 "type": "invalid_request_error",
