@@ -23,6 +23,7 @@ from stage import (
 )  # fmt: skip
 
 from tests.figures import tells
+from voxtrad.conversation.agent import STALLED
 from voxtrad.conversation.call import Call
 from voxtrad.conversation.dialogue import converse
 from voxtrad.conversation.handover import HandoverFailed
@@ -145,6 +146,14 @@ async def test_model_that_stalls_after_three_words_is_given_up() -> None:
     assert "did not come within 15 s" in played.ended.reason
     assert len(played.when("fill")) >= 3
     assert played.leg.proceeded is not None
+
+
+async def test_without_fillers_a_lone_model_that_stalls_is_silence_and_then_the_apology() -> None:
+    """Who wants no fillers and has no other model has chosen so; the silence is counted, and the call led on."""
+    played = await play(waits_long, config={"filler": []}, model=Model([[FOREVER]]), dead_air=True)
+    assert played.ended.outcome == "failed" and played.leg.proceeded is not None
+    assert played.said() == [SORRY]
+    assert played.of(DeadAir) and played.longest_silence() < STALLED + 2.0
 
 
 async def test_model_that_stalls_in_the_middle_of_an_answer() -> None:
