@@ -27,7 +27,7 @@ from voxtrad.events.types import (
 )
 
 pytestmark = pytest.mark.asterisk
-both = pytest.mark.parametrize("transport", ["websocket", "audiosocket"])
+each_transport = pytest.mark.parametrize("transport", ["websocket", "audiosocket", "rtp"])
 
 TONES = """
     stt: tones
@@ -85,7 +85,7 @@ async def test_ten_calls_at_once_do_not_mix(pbx: Pbx, ari: PbxAri, company: Comp
         await ari.nothing_left()
 
 
-@both
+@each_transport
 async def test_barge_in_is_silence_on_the_wire(
     pbx: Pbx, ari: PbxAri, company: Company, tmp_path: Path, transport: str
 ) -> None:
@@ -135,7 +135,7 @@ SPOKEN = """
 """
 
 
-@both
+@each_transport
 async def test_a_question_is_answered_and_goodbye_ends_the_call(
     asterisk_root: Root, pbx: Pbx, ari: PbxAri, company: Company, tmp_path: Path, transport: str
 ) -> None:

@@ -14,10 +14,10 @@ from structlog.testing import capture_logs
 from voxtrad.leg import LegGone
 
 pytestmark = pytest.mark.asterisk
-both = pytest.mark.parametrize("transport", ["websocket", "audiosocket"])
+each_transport = pytest.mark.parametrize("transport", ["websocket", "audiosocket", "rtp"])
 
 
-@both
+@each_transport
 @pytest.mark.parametrize("requests_too", [False, True], ids=["events", "events and requests"])
 async def test_a_caller_who_hangs_up_while_the_events_are_cut(
     pbx: Pbx, ari: PbxAri, transport: str, requests_too: bool
@@ -71,7 +71,7 @@ async def test_a_hang_up_is_seen_even_while_no_events_come(pbx: Pbx, ari: PbxAri
             await ari.nothing_left()
 
 
-@both
+@each_transport
 @pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
 async def test_asterisk_is_restarted(own_pbx: Pbx, transport: str, kill: bool) -> None:
     legs = Legs()
@@ -166,7 +166,8 @@ async def test_what_stands_in_the_way_is_said_once_and_clearly(pbx: Pbx) -> None
         ({"chan_websocket"}, "auto", "audiosocket", "chan_websocket.so is not loaded"),
         ({"chan_audiosocket", "res_audiosocket"}, "auto", "websocket", "has chan_websocket.so"),
         ({"chan_websocket"}, "websocket", None, "chan_websocket.so is not loaded"),
-        ({"chan_websocket", "chan_audiosocket"}, "auto", None, "chan_audiosocket.so is not loaded"),
+        ({"chan_websocket", "chan_audiosocket"}, "auto", "rtp", "chan_audiosocket.so is not loaded"),
+        ({"chan_websocket", "chan_audiosocket", "chan_rtp"}, "auto", None, "chan_rtp.so is not loaded"),
     ],
 )
 async def test_the_transport_follows_from_what_the_pbx_has(

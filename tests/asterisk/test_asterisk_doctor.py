@@ -55,7 +55,7 @@ async def company() -> Any:
         yield company
 
 
-@pytest.mark.parametrize("transport", ["websocket", "audiosocket"])
+@pytest.mark.parametrize("transport", ["websocket", "audiosocket", "rtp"])
 async def test_everything_is_seen(pbx: Pbx, ari: PbxAri, company: Company, tmp_path: Path, transport: str) -> None:
     config = configuration(pbx, company, tmp_path, f"{AGENT}    record: on_answer\n", transport=transport)
     with config.open("a", encoding="utf-8") as file:
@@ -77,6 +77,20 @@ async def test_everything_is_seen(pbx: Pbx, ari: PbxAri, company: Company, tmp_p
     assert seen["tools.lookup_order.webhook.url"][0] == "ok"
     assert seen["agents.support.record"] == ("ok", "calls can be recorded")
     assert code == 1, seen  # for the places that are not there
+    await ari.nothing_left()
+
+
+async def test_rtp_that_does_not_come_is_found(
+    pbx: Pbx, ari: PbxAri, company: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voxtrad.telephony.asterisk.examination.PATIENCE", 2.0)
+    config = configuration(pbx, company, tmp_path, AGENT, transport="rtp")
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace("transport: rtp", "transport: rtp, rtp: {advertise: 127.0.0.9}"), encoding="utf-8")
+    await ari.is_free(pbx.app)
+    code, seen = await doctor(config)
+    assert code == 1
+    assert seen["asterisk.media.transport"] == ("error", "over rtp nothing comes here from the PBX")
     await ari.nothing_left()
 
 

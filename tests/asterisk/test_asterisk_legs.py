@@ -15,7 +15,7 @@ from voxtrad.leg import Digit, Ended, LegGone
 from voxtrad.telephony.asterisk.leg import AsteriskLeg
 
 pytestmark = pytest.mark.asterisk
-both = pytest.mark.parametrize("transport", ["websocket", "audiosocket"])
+each_transport = pytest.mark.parametrize("transport", ["websocket", "audiosocket", "rtp"])
 
 
 async def test_a_leg_tells_who_calls_and_what_the_dialplan_asks_for(pbx: Pbx, ari: PbxAri) -> None:
@@ -51,7 +51,7 @@ async def test_the_first_stasis_argument_comes_before_the_variables(pbx: Pbx, ar
     await ari.nothing_left()
 
 
-@both
+@each_transport
 async def test_set_up_and_hang_up_by_either_side_leave_nothing(pbx: Pbx, ari: PbxAri, transport: str) -> None:
     legs = Legs()
     async with serving(settings_for(pbx, transport=transport), legs) as telephony:
@@ -83,7 +83,7 @@ async def test_set_up_and_hang_up_by_either_side_leave_nothing(pbx: Pbx, ari: Pb
         await ari.nothing_left()
 
 
-@both
+@each_transport
 async def test_our_channels_carry_their_owner(pbx: Pbx, ari: PbxAri, transport: str) -> None:
     legs = Legs()
     async with serving(settings_for(pbx, transport=transport, instance="owner7"), legs):
@@ -103,7 +103,7 @@ async def test_our_channels_carry_their_owner(pbx: Pbx, ari: PbxAri, transport: 
     await ari.nothing_left()
 
 
-@both
+@each_transport
 async def test_50_legs_hung_up_at_random_moments_leave_nothing(pbx: Pbx, ari: PbxAri, transport: str) -> None:
     chance = random.Random(7)
     rang = 0
@@ -160,7 +160,7 @@ async def test_callers_of_a_server_that_stops_go_on_in_the_dialplan(pbx: Pbx, ar
     await ari.nothing_left()
 
 
-@both
+@each_transport
 async def test_digits_that_the_caller_presses_reach_the_leg(pbx: Pbx, ari: PbxAri, transport: str) -> None:
     legs = Legs()
     async with serving(settings_for(pbx, transport=transport), legs), sip_caller(pbx) as caller:
@@ -180,7 +180,7 @@ async def test_digits_that_the_caller_presses_reach_the_leg(pbx: Pbx, ari: PbxAr
     await ari.nothing_left()
 
 
-@both
+@each_transport
 async def test_digits_that_the_leg_sends_reach_the_caller(pbx: Pbx, ari: PbxAri, transport: str) -> None:
     legs = Legs()
     async with serving(settings_for(pbx, transport=transport), legs):

@@ -18,6 +18,7 @@ from sipcaller import RATE, sip_caller
 from tests.fakes.deepgram_server import fake_deepgram
 from tests.fakes.elevenlabs_server import PER_CHARACTER, fake_elevenlabs
 from tests.fakes.openai_server import Text, Tools, fake_openai
+from voxtrad.audio.g711 import decode_ulaw, encode_ulaw
 from voxtrad.events.types import AgentResponse, CallEnded, ToolCompleted, UserTranscript
 
 pytestmark = pytest.mark.asterisk
@@ -57,7 +58,26 @@ def loud_seconds(heard: NDArray[np.int16]) -> float:
     return np.count_nonzero(np.abs(heard.astype(int)) >= LOUD // 2) / RATE
 
 
-@pytest.mark.parametrize(("transport", "encoding"), [("websocket", "pcm"), ("audiosocket", "ulaw")])
+def as_heard(sample: int) -> int:
+    """What a telephone that speaks u-law makes of a sample."""
+    return int.from_bytes(decode_ulaw(encode_ulaw(sample.to_bytes(2, "little", signed=True))), "little", signed=True)
+
+
+AHEAD = as_heard(0x0201)
+"""The stand-in's sound in linear PCM, as it makes it for what is spoken ahead of calls."""
+IN_CALL = int.from_bytes(decode_ulaw(b"\x10"), "little", signed=True)
+"""Its sound in u-law."""
+
+
+def utterance_of(sent: NDArray[np.int16]) -> bytes:
+    """What the caller said, from its first loud sample to its last, as it went out."""
+    loud = np.flatnonzero(np.abs(sent.astype(int)) >= LOUD)
+    return encode_ulaw(sent[loud[0] : loud[-1] + 1].astype("<i2").tobytes())
+
+
+@pytest.mark.parametrize(
+    ("transport", "encoding"), [("websocket", "auto"), ("websocket", "pcm"), ("audiosocket", "ulaw"), ("rtp", "auto")]
+)
 async def test_three_vendors_in_one_call(
     pbx: Pbx, ari: PbxAri, company: Company, tmp_path: Path, transport: str, encoding: str
 ) -> None:
@@ -90,6 +110,7 @@ async def test_three_vendors_in_one_call(
                 await caller.hears(lambda heard: loud_seconds(heard) > 0.95 * said * PER_CHARACTER)
                 await caller.hang_up()
                 assert loud_seconds(caller.heard()) < 1.1 * said * PER_CHARACTER, office.story()
+                heard, sent = caller.heard(), caller.said()
             ended = await office.next(CallEnded)
             assert ended.outcome == "caller_hangup", office.story()
             await ari.nothing_left()
@@ -97,4 +118,9 @@ async def test_three_vendors_in_one_call(
         # calls at this rate), one connection to think by.
         spoken = [query for query in mouth.queries if query["output_format"].endswith("_8000")]
         assert len(ears.queries) == 1 and len(spoken) == 2
+        if encoding == "auto":  # G.711 all the way: what was made there is heard here, and the other way round
+            assert [query["output_format"] for query in spoken] == ["pcm_8000", "ulaw_8000"]
+            assert {int(sample) for sample in heard if abs(int(sample)) >= LOUD // 2} == {AHEAD, IN_CALL}
+            assert dict(ears.queries[0])["encoding"] == "mulaw"
+            assert utterance_of(sent) in bytes(ears.raw)
         assert len(mind.requests) == 2 and len(mind.connections) == 1

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import aiohttp
 
-from voxtrad.leg import LegError
+from voxtrad.leg import LegError, MediaPort
 from voxtrad.remarks import Remark, Tell
 from voxtrad.telephony.asterisk.app import AsteriskTelephony
 from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused
@@ -30,7 +30,13 @@ NEEDED = (
 )  # fmt: skip
 """Modules without which no call can be taken, whatever carries its media."""
 PATIENCE = 10.0
-"""Seconds that connecting may take."""
+"""Seconds that connecting may take, and a tone."""
+
+_TONE = "1000/2000"
+_FIREWALL = (
+    "let UDP pass from the PBX to asterisk.media.rtp.ports here, and from here to the ports of Asterisk's rtp.conf; "
+    "asterisk.media.rtp.advertise must be this machine as the PBX reaches it"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +122,19 @@ async def _with_media(
         tell(Remark(path, telephony.state_reason, "error"))
         return
     channel = telephony.new_id("doctor")
+    entered = telephony.entered(channel)
     try:
         format = format_for("", telephony.choice.formats, wanted=telephony.settings.format)
         port = await telephony.transport.open(channel, format, lambda: None)
     except LegError as error:
+        entered.cancel()
         tell(Remark(path, f"{telephony.choice.transport}: {error.message}", "error", error.hint))
         return
     try:
-        tell(Remark(path, f"media flows over {telephony.choice.transport}: {telephony.choice.why}"))
+        if telephony.choice.transport == "rtp" and not await _sound_comes(ari, channel, entered, port):
+            tell(Remark(path, "over rtp nothing comes here from the PBX", "error", _FIREWALL))
+        else:
+            tell(Remark(path, f"media flows over {telephony.choice.transport}: {telephony.choice.why}"))
         for target in targets:
             tell(await _reachable(ari, channel, target))
         if records is not None:
@@ -132,6 +143,20 @@ async def _with_media(
         await port.close()
         with contextlib.suppress(LegError):  # most often it went with its media
             await ari.delete(f"channels/{channel}")
+
+
+async def _sound_comes(ari: Ari, channel: str, entered: asyncio.Future[None], port: MediaPort) -> bool:
+    """Whether a tone that Asterisk plays on the channel is heard here: UDP has no connection that would tell."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await entered
+            await ari.post(f"channels/{channel}/play", {"media": f"tone:{_TONE}"})
+            async for frame in port.frames():
+                if any(frame):
+                    return True
+    except TimeoutError:
+        pass
+    return False
 
 
 async def _recorded(telephony: AsteriskTelephony, ari: Ari, channel: str, path: str) -> Remark:
