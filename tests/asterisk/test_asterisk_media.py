@@ -73,7 +73,7 @@ def of(pbx: Pbx, line: Line) -> AsteriskSettings:
 
 
 @contextlib.asynccontextmanager
-async def answered(pbx: Pbx, line: Line) -> AsyncIterator[Answered]:
+async def answered(pbx: Pbx, line: Line, *, wideband: bool = True) -> AsyncIterator[Answered]:
     legs = Legs()
     async with (
         serving(of(pbx, line), legs) as telephony,
@@ -82,7 +82,7 @@ async def answered(pbx: Pbx, line: Line) -> AsyncIterator[Answered]:
         dialling = asyncio.create_task(caller.dial("1000"))
         leg = await legs.next()
         await leg.answer()
-        port = await leg.open_media()
+        port = await leg.open_media(wideband=wideband)
         assert port.codec == line.codec
         await dialling
         yield Answered(caller, leg, port)
@@ -316,6 +316,24 @@ async def test_a_wideband_caller_is_heard_and_spoken_to_at_16_khz(pbx: Pbx, ari:
         heard = call.caller.heard().astype(float)
         spectrum = np.abs(np.fft.rfft(heard * np.hanning(heard.size)))
         assert abs(np.fft.rfftfreq(heard.size, 1 / 16000)[int(spectrum.argmax())] - 5000) < 50
+    await ari.nothing_left()
+
+
+@pytest.mark.parametrize(
+    "line", [Line("websocket", "linear", caller="G722"), Line("rtp", "linear", caller="G722")], ids=str
+)
+async def test_a_wideband_caller_is_carried_at_8_khz_where_that_is_enough(pbx: Pbx, ari: PbxAri, line: Line) -> None:
+    """Where the recogniser hears no more, or the transport carries no more."""
+    async with answered(pbx, line, wideband=line.transport == "rtp") as call:
+        assert call.port.rate == RATE
+        time = np.arange(RATE) / RATE
+        await call.port.play((8000 * np.sin(2 * np.pi * 1000 * time)).astype("<i2").tobytes())
+        async with asyncio.timeout(5):
+            await call.port.drained()
+        await call.caller.hears_silence(0.5)
+        heard = call.caller.heard().astype(float)  # recorded at 16 kHz, as the caller's codec is
+        spectrum = np.abs(np.fft.rfft(heard * np.hanning(heard.size)))
+        assert abs(np.fft.rfftfreq(heard.size, 1 / 16000)[int(spectrum.argmax())] - 1000) < 50
     await ari.nothing_left()
 
 

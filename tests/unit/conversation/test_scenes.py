@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from stage import FOREVER, Caller, Job, Model, Recogniser, Synthesis, asks, hangs_up_after, later, play, timeline
 
@@ -19,6 +21,7 @@ from voxtrad.events.types import (
     TurnEnded,
 )
 from voxtrad.leg import LegGone
+from voxtrad.telephony.simulated import SimulatedLeg, SimulatedPort
 from voxtrad.tools.base import EndCall, Outcome
 
 pytestmark = pytest.mark.virtual_time
@@ -426,3 +429,22 @@ async def test_stalled_model_of_a_caller_who_hangs_up() -> None:
     played = await play(scene, model=Model([[FOREVER]]))
     assert played.ended.outcome == "caller_hangup"
     assert played.model.cancelled == 1
+
+
+@pytest.mark.parametrize("wideband", [True, False])
+async def test_the_line_is_no_wider_than_the_recogniser_hears(wideband: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    opens = SimulatedLeg.open_media
+
+    async def open_media(leg: SimulatedLeg, *, wideband: bool = True) -> SimulatedPort:
+        asked.append(wideband)
+        return await opens(leg, wideband=wideband)
+
+    async def scene(caller: Caller) -> None:
+        await caller.hears_agent()
+
+    monkeypatch.setattr(SimulatedLeg, "open_media", open_media)
+    stt = Recogniser()
+    stt.capabilities = replace(stt.capabilities, wideband=wideband)
+    await play(scene, stt=stt)
+    assert asked == [wideband]

@@ -298,3 +298,14 @@ async def test_what_was_said_in_one_codec_is_not_said_again_in_another() -> None
         kept = cache.voice("plain", 8000, codec)
         assert kept.get("Hello.") == b"\1\2" * 160  # made in linear PCM: good for all
         assert kept.get("One moment.") == (b"\5\6" if codec == "ulaw" else None)
+
+
+@pytest.mark.parametrize(
+    ("model", "wideband"), [("nova-3", True), ("flux-general-en", True), ("nova-2-phonecall", False)]
+)
+async def test_a_model_for_telephones_wants_no_more_than_they_carry(model: str, wideband: bool) -> None:
+    async with deepgram(model) as (stt, _):
+        assert stt.capabilities.wideband is wideband
+        both = FallbackSTT([stt, PlainEars()])
+        assert both.capabilities.wideband  # the other one does
+        await both.aclose()

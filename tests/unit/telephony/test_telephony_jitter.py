@@ -139,11 +139,12 @@ def test_a_far_clock_that_runs_otherwise_is_no_jitter(drift: float) -> None:
     assert buffer.patience < 0.05
 
 
-def test_a_far_clock_that_is_set_is_no_jitter() -> None:
+@pytest.mark.parametrize("jump", [2**31, 1_000_000, -1_000_000])
+def test_a_far_clock_that_is_set_is_no_jitter(jump: int) -> None:
     buffer = JitterBuffer(RATE, 0.2)
     for number in range(200):
-        jump = 0 if number < 100 else 2**31
-        assert buffer.put(SOURCE, number, (number * SAMPLES + jump) % 2**32, sound(number), number * FRAME)
+        timestamp = number * SAMPLES + (0 if number < 100 else jump)
+        assert buffer.put(SOURCE, number, timestamp % 2**32, sound(number), number * FRAME)
     assert buffer.patience == pytest.approx(0.04)
 
 

@@ -209,9 +209,11 @@ async def test_strangers_are_not_heard_and_get_nothing(told: str) -> None:
         port = await it.opened()
         stranger.send(b"\x01" * 160, it.pbx.us)
         it.pbx.far.send(b"\x02" * 160, it.pbx.us)
+        neighbour.send(b"\x05" * 160, it.pbx.us)  # of the same host, but another port, and too late
+        neighbour.send(b"\x05" * 160, it.pbx.us)
         assert await heard(port, 1) == [decode_ulaw(b"\x02" * 160)]
         stranger.send(b"\x01" * 160, it.pbx.us)
-        neighbour.send(b"\x03" * 160, it.pbx.us)  # of the same host, but another port: too late
+        neighbour.send(b"\x03" * 160, it.pbx.us)
         it.pbx.far.send(b"\x04" * 160, it.pbx.us)
         assert await heard(port, 1) == [decode_ulaw(b"\x04" * 160)]
         await it.pbx.far.packet()  # and the one who was first is spoken to
