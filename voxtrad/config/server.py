@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Discriminator,
     Field,
     JsonValue,
@@ -64,8 +65,25 @@ class RtpConfig(ConfigModel):
     """The host that Asterisk is told to send to, where it is another one."""
 
 
+def _is(key: str, value: str) -> dict[str, JsonValue]:
+    return {"required": [key], "properties": {key: {"const": value}}}
+
+
+def _is_none_of(key: str, *values: str) -> dict[str, JsonValue]:
+    return {"properties": {key: {"not": {"enum": list[JsonValue](values)}}}}
+
+
 class MediaConfig(ConfigModel):
     """How audio comes and goes."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [
+                {"if": _is("transport", "audiosocket"), "then": _is_none_of("format", "ulaw", "alaw")},
+                {"if": _is("transport", "rtp"), "then": _is_none_of("format", "slin16")},
+            ]
+        }
+    )
 
     transport: Literal["auto", "websocket", "audiosocket", "rtp"] = "auto"
     """`auto` asks the PBX and takes the first that it has and that carries `format`: websocket, audiosocket, rtp."""

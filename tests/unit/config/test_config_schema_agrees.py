@@ -6,13 +6,13 @@ What `check` refuses and no JSON Schema can express is named here; there is noth
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
 import pytest
-import yaml
 from jsonschema import Draft7Validator
 
 from voxtrad.config.diagnostics import ConfigError
@@ -42,6 +42,19 @@ ONLY_CHECK = re.compile(
     r"|must have at least 16 characters|one key of a telephone"  # of a number, whose digits no schema counts
     r"|must be at (most|least) [0-9a-z]+(ms|s|m|h)$|not a JSON Schema|nobody carries|the configuration is not valid"
 )
+
+
+TOGETHER = ("agents", "tools", "destinations", "providers")
+"""Sections that name each other."""
+
+
+def document_around(section: str) -> dict[str, object]:
+    """The section, and what it needs beside it: the less there is to read, the sooner thousands are judged."""
+    whole = document()
+    if section in TOGETHER:
+        return {key: value for key, value in whole.items() if key in TOGETHER}
+    agent = {"stt": "sphinx", "llm": "scripted", "tts": "espeak"}
+    return {"agents": {"support": agent}, section: whole[section]}
 
 
 def document() -> dict[str, object]:
@@ -92,7 +105,7 @@ def changes(whole: dict[str, object], section: str) -> Iterator[tuple[Path_, obj
 
 
 def said_by_check(whole: dict[str, object]) -> list[str]:
-    data = yaml.safe_dump(whole, allow_unicode=True).encode()
+    data = json.dumps(whole, ensure_ascii=False).encode()  # which is YAML
 
     def read(path: Path) -> bytes:
         if path.name == "x.yaml":
@@ -112,7 +125,7 @@ SECTIONS = tuple(document())
 @pytest.mark.long
 @pytest.mark.parametrize("section", SECTIONS)
 def test_an_editor_and_check_judge_alike(section: str) -> None:
-    whole = document()
+    whole = document_around(section)
     schema = json_schema(TYPES, not_yet=())
     properties = cast("dict[str, object]", schema["properties"])
     validator = Draft7Validator({"definitions": schema["definitions"], "properties": {section: properties[section]}})
