@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from voxtrad.conversation.speech_text import says_anything
 from voxtrad.providers.base import Message, ToolCall
 
 PENDING = '{"status": "still running"}'
@@ -66,10 +67,14 @@ class History:
         return any(call.id == call_id for message in self.messages for call in message.tool_calls)
 
     def settle(self, parts: list[Part], heard: int, *, whole: bool, interrupted: bool) -> None:
-        """Keep of a reply's parts the first `heard` characters, all of them if `whole`; an unheard part goes."""
+        """Keep of a reply's parts the first `heard` characters, all of them if `whole`; an unheard part goes.
+
+        So does one in which there is nothing to be heard.
+        """
         for part in parts:
             all_of_it = whole or heard >= len(part.text.rstrip())
             kept = (part.text if all_of_it else part.text[: max(0, heard)]).rstrip()
+            kept = kept if says_anything(kept) else ""
             heard -= len(part.text)
             part.text = kept
             if kept or part.message.tool_calls:

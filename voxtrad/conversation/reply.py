@@ -18,6 +18,7 @@ import structlog
 
 from voxtrad.conversation.drafts import Draft
 from voxtrad.conversation.history import Part
+from voxtrad.conversation.speech_text import says_anything
 from voxtrad.conversation.spoken import Spoken
 from voxtrad.providers.base import LLMEvent, MalformedAnswer, Message, TextDelta, ToolCall, ToolSpec, Usage
 from voxtrad.tools.base import Then
@@ -37,6 +38,7 @@ come; one that comes still later is told like any."""
 
 _SPENT = json.dumps({"error": "Not run: no more tools can be used in this turn. Answer the caller with what you know."})
 _TOO_MANY = json.dumps({"error": f"Not run: at most {MAX_CALLS} tools can be called at once."})
+_UNHEARD = "Of your last answer nothing can be spoken aloud. Answer the caller in words."
 _OVERDUE = json.dumps({"error": f"The result has not come within {LATE:g} seconds, and may never come."})
 
 log = structlog.stdlib.get_logger(__name__)
@@ -128,14 +130,18 @@ class Reply:
             async for said in self._answered(news.answer):
                 yield said
         asked_again = refused = False
+        hints = list[Message]()
         while not self._decided:
             calls = list[ToolCall]()
             spent, before = agent.rounds >= MAX_ROUNDS, len(self.text)
-            async for delta in self._round(() if spent else agent.offered(), calls):
-                yield delta
+            try:
+                async for delta in self._round(() if spent else agent.offered(), calls):
+                    yield delta
+            finally:
+                agent.writer.withdraw(hints)
             if calls and spent:
                 self._refuse(calls, "the turn has had all its rounds", _SPENT)
-                if self.text[before:].strip():
+                if says_anything(self.text[before:]):
                     break
                 if refused:
                     raise MalformedAnswer("the model only calls tools, and gives no answer", provider=agent.model.name)
@@ -146,12 +152,15 @@ class Reply:
                     yield self._paragraph()
                 async for said in self._use(calls):
                     yield said
-            elif self.text.strip() or self._told or (asked_again and self.tools_ran):
+            elif says_anything(self.text) or self._told or (asked_again and self.tools_ran):
                 break
             elif asked_again:
                 raise MalformedAnswer("the model gave no answer, twice", provider=agent.model.name)
             else:
                 asked_again = True
+                if self.text.strip():
+                    hints = [agent.writer.note(_UNHEARD)]
+                    yield self._paragraph()
         self._written = True
 
     async def _round(self, tools: Sequence[ToolSpec], calls: list[ToolCall]) -> AsyncGenerator[str, None]:
@@ -193,7 +202,7 @@ class Reply:
         return self._agent.ask(tools)
 
     def _paragraph(self) -> str:
-        """The end of what is written before a tool runs: it is to be said now, not when the tool has answered."""
+        """The end of what is written before a tool runs, to be said now; or of what another answer takes the place of."""
         self._parts[-1].text += "\n\n"
         return "\n\n"
 

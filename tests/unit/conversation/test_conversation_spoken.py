@@ -185,6 +185,16 @@ def test_reply_of_two_rounds_keeps_what_was_heard(heard_chars: int, left: list[s
     assert history.messages[0].interrupted == (heard_chars < 8)
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_part_in_which_there_is_nothing_to_hear_goes(whole: bool) -> None:
+    history = History()
+    first, second = history.begin(), history.begin()
+    history.write(first, "👍\n\n")
+    history.write(second, "Hello there.")
+    history.settle([first, second], 8, whole=whole, interrupted=not whole)
+    assert [m.content for m in history.messages] == ["Hello there." if whole else "Hello"]
+
+
 def test_same_words_twice_are_two_messages() -> None:
     """Messages are told apart by themselves, not by what they say."""
     history = History()

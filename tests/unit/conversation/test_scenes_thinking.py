@@ -223,6 +223,31 @@ async def test_model_that_never_answers_is_broken() -> None:
     assert played.said() == [SORRY]
 
 
+@pytest.mark.parametrize("unheard", [
+    "👍", "...", "---", "```python\nx = 1\n```", "![](map.png)", "<think>They want their order.</think>", "**\n\n**",
+])  # fmt: skip
+async def test_answer_of_which_nothing_can_be_spoken_is_asked_for_again(unheard: str) -> None:
+    played = await play(asks_once, model=Model([[unheard], ["It was sent."]]))
+    assert played.voice.spoken[0] in ("It was sent.", "... It was sent.")
+    assert played.dialogue() == [("user", "where is my order"), ("assistant", "It was sent.")], (
+        "what nobody heard is not in the history, and neither is what the model was told of it"
+    )
+    assert played.model.asked[1][-1].role == "system" and "in words" in played.model.asked[1][-1].content
+
+
+async def test_model_that_answers_in_emoji_only_is_broken() -> None:
+    played = await play(waits_long, model=Model(otherwise=["👍"]))
+    assert played.ended.outcome == "failed"
+    assert "no answer" in played.ended.reason
+    assert played.dialogue() == [("user", "where is my order"), ("assistant", SORRY)]
+
+
+async def test_code_between_two_sentences_costs_neither() -> None:
+    played = await play(asks_once, model=Model([["Do this. ", "```\nx = 1\n``` ", "That is all."]]))
+    assert len(played.model.asked) == 1
+    assert "Do this." in played.said()[0] and "That is all." in played.said()[0]
+
+
 async def test_silence_after_a_tool_is_asked_about_once_and_then_accepted() -> None:
     async def scene(caller: Caller) -> None:
         await caller.says("wait a moment")

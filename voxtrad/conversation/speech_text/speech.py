@@ -18,10 +18,21 @@ class Sentence:
     """What was written for it, markup and all; what was written before it but cannot be said is in here too."""
 
 
+_GLANCE = 64
+"""Characters in which there is nearly always something to say."""
+
+
 def speakable(text: str, language: str) -> str:
     """A whole text as it is to be said, in one line."""
     stream = SpeechText(language)
     return " ".join(sentence.text for sentence in (*stream.push(text), *stream.flush()) if sentence.text)
+
+
+def says_anything(text: str) -> bool:
+    """Whether anything is left of a text once it is made speakable: of an emoji, or of code alone, nothing is."""
+    stream = SpeakableStream("")
+    parts = (stream.push(text[at : at + _GLANCE]) for at in range(0, len(text), _GLANCE))
+    return any(sayable(said.text) for part in parts for said in part) or any(sayable(r.text) for r in stream.flush())
 
 
 class SpeechText:
