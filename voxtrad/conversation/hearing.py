@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
-from voxtrad.conversation.utterances import Backchannel, Unfinished, beyond, overlap, same_words, unfinished
+from voxtrad.conversation.utterances import Backchannel, Unfinished, begins, beyond, overlap, same_words, unfinished
 
 FRAME = 0.02
 """Seconds of audio in a frame: the tick of everything here."""
@@ -170,6 +170,10 @@ class Utterance:
             self.partial = text
         self._write(t)
 
+    def overtaken(self, text: str) -> bool:
+        """Whether a partial transcript only says what the last final one begins with."""
+        return bool(self.finals) and not self.partial and begins(text, self.finals[-1])
+
     def replace(self, t: float, text: str) -> None:
         """The recogniser gives all of it at once."""
         self.finals, self.partial, self.final_at = [text], "", t
@@ -214,6 +218,8 @@ class Settled:
         for said in known:
             if said and same_words(text, said):
                 return ""
+        if not final and not fresh and begins(text, self.text):
+            return ""  # a partial transcript that was overtaken
         for said in known:
             if said and (rest := beyond(said, text)) is not None:
                 return rest

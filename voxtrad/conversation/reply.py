@@ -202,7 +202,7 @@ class Reply:
         return self._agent.ask(tools)
 
     def _paragraph(self) -> str:
-        """The end of what is written before a tool runs, to be said now; or of what another answer takes the place of."""
+        """The end of what is to be said now, before a tool has answered; or of what cannot be said at all."""
         self._parts[-1].text += "\n\n"
         return "\n\n"
 

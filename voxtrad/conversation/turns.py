@@ -137,6 +137,8 @@ class TurnMachine:
             self._memory.final_came()
             if text and not (text := self._news(t, text, final)):
                 return [TurnDecision(Kind.DROP, t, "late transcript of what was decided already")]
+        elif not final and not self._speech.going_on and not utterance.awaiting_final and utterance.overtaken(text):
+            return []
         if not utterance.sounded and text:
             utterance.voiced_until = t
         utterance.take(t, text, final=final, confidence=confidence)

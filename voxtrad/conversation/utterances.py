@@ -1,6 +1,6 @@
 """What a piece of recognised speech tells about the turn: is it complete, is it more than a "mm-hmm".
 
-Pure functions on text, with word lists per language. Who decides with them is `turns.py`.
+Pure functions on text; the word lists are in `vocabulary.py`. Who decides with them is `turns.py`.
 """
 
 from __future__ import annotations
@@ -9,101 +9,24 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-BACKCHANNELS: dict[str, frozenset[str]] = {
-    "en": frozenset({
-        "uh-huh", "uh huh", "uhuh", "mm-hmm", "mm hmm", "mhm", "mmhmm", "mm", "hmm", "hm", "yeah", "yep", "yes", "okay",
-        "ok", "right", "sure", "i see", "alright", "all right", "got it", "oh", "ah", "aha", "uh", "um", "er",
-    }),
-    "de": frozenset({"mhm", "mm", "hm", "hmm", "ja", "okay", "ok", "genau", "gut", "aha", "ach so", "äh", "ähm"}),
-    "fr": frozenset({"mhm", "mm", "hm", "oui", "ouais", "d'accord", "ok", "okay", "ah", "euh", "voilà", "bien"}),
-    "es": frozenset({"mhm", "mm", "hm", "sí", "si", "vale", "ok", "okay", "claro", "ajá", "eh", "ya", "bueno"}),
-    "it": frozenset({"mhm", "mm", "hm", "sì", "si", "ok", "okay", "certo", "va bene", "esatto", "ah", "eh"}),
-    "nl": frozenset({"mhm", "mm", "hm", "ja", "oké", "ok", "okay", "precies", "goed", "eh", "uh"}),
-    "pt": frozenset({"mhm", "mm", "hm", "sim", "ok", "okay", "certo", "tá", "pois", "ah", "é"}),
-}  # fmt: skip
-"""Sounds and words with which a listener says "go on", by language."""
-
-_TRAILING: dict[str, frozenset[str]] = {
-    "en": frozenset(
-        "and or but so because if which with to for from of the a an my your is um uh er erm about at by than as i'm "
-        "it's".split()
-    ),
-    "de": frozenset(
-        "und oder aber weil wenn dass mit für von der die das ein eine mein meine ist zu äh ähm also".split()
-    ),
-    "fr": frozenset("et ou mais parce que si avec pour de du la le les un une mon ma est à euh donc".split()),
-    "es": frozenset("y o pero porque que con para de del la el los las un una mi a eh este".split()),
-    "it": frozenset("e o ma perché se che con per di del la il lo i gli un una mio mia è a ehm".split()),
-    "nl": frozenset("en of maar omdat als dat met voor van de het een mijn is naar eh uh dus".split()),
-    "pt": frozenset("e ou mas porque se que com para de do da o a os as um uma meu minha hum".split()),
-}
-"""Last words after which nearly always something follows. Words that end many a complete answer ("yes I can", "I think
-so") are not here: a wait that was not needed costs silence, one that was missed only a merged turn."""
-
-_COMPLETE: dict[str, tuple[str, ...]] = {
-    "en": (
-        "it is", "that is", "he is", "she is", "this is", "there is", "think so", "hope so", "guess so", "believe so",
-        "say so", "if so", "what for", "looking for", "asked for", "where to", "want to", "like to", "have to",
-        "need to", "got to", "where from", "come from", "think of", "find a",
-    ),
-    "nl": ("dat is", "het is"),
-    "de": ("das ist", "es ist", "was ist"),
-    "fr": ("c'est",),
-}  # fmt: skip
-"""Endings of complete answers in spite of their last word."""
-
-_PHRASES: dict[str, tuple[str, ...]] = {
-    "en": ("let me see", "let me think", "let me check", "hold on", "just a second", "one moment", "one second"),
-    "de": ("moment", "augenblick", "mal sehen"),
-    "fr": ("un instant", "attendez", "voyons"),
-    "es": ("mi número es", "mi nombre es", "el número es", "un momento", "a ver"),
-    "it": ("un attimo", "un momento"),
-    "nl": ("een moment", "even kijken"),
-    "pt": ("meu número é", "meu nome é", "o número é", "um momento"),
-}
-"""Endings after which something follows."""
-
-_ANNOUNCED: dict[str, frozenset[str]] = {
-    "en": frozenset({"order number", "account number", "my order number", "my account number", "the order number"}),
-    "de": frozenset({"bestellnummer", "meine bestellnummer", "kundennummer", "meine kundennummer"}),
-}
-"""Whole utterances that announce what is to be dictated."""
-
-_DIGIT_WORDS: dict[str, frozenset[str]] = {
-    "en": frozenset(
-        "zero oh o one two three four five six seven eight nine ten double triple dash point dot at".split()
-    ),
-    "de": frozenset("null eins zwei zwo drei vier fünf sechs sieben acht neun zehn bindestrich punkt".split()),
-    "fr": frozenset("zéro un deux trois quatre cinq six sept huit neuf dix tiret point arobase".split()),
-    "es": frozenset("cero uno dos tres cuatro cinco seis siete ocho nueve diez guion punto arroba".split()),
-    "it": frozenset("zero uno due tre quattro cinque sei sette otto nove dieci trattino punto chiocciola".split()),
-    "nl": frozenset("nul een twee drie vier vijf zes zeven acht negen tien streepje punt".split()),
-    "pt": frozenset("zero um dois três quatro cinco seis sete oito nove dez hífen ponto arroba".split()),
-}
-
-_ASKS_FOR_NUMBER: dict[str, re.Pattern[str]] = {
-    "en": re.compile(
-        r"\b(what('s| is| are| was)|may i|can i|could i|tell me|give me|say|enter|read|do you have|i need|please)\b"
-        r".*\b(numbers?|code|pin|digits?|date of birth|postcode|zip|e-?mail|reference|spell|name)\b|\bspell\b",
-        re.I,
-    ),
-    "de": re.compile(
-        r"\b(wie (ist|lautet)|nennen|sagen|geben|buchstabieren|haben sie|brauche)\b"
-        r".*(nummer|code|pin\b|ziffern?|geburtsdatum|postleitzahl|e-?mail|kennzeichen|buchstabieren)|buchstabier",
-        re.I,
-    ),
-    "fr": re.compile(
-        r"\b(quel(le)?|donne[rz]|dites|avez-vous|puis-je|pouvez-vous)\b"
-        r".*\b(numéro|code|chiffres?|date de naissance|e-?mail|référence)\b|\bépele[rz]?\b",
-        re.I,
-    ),
-    "es": re.compile(
-        r"\b(cuál|dígame|deme|puede|tiene|necesito)\b"
-        r".*\b(número|código|pin|dígitos?|fecha de nacimiento|correo|referencia)\b|\bdeletre\w+",
-        re.I,
-    ),
-}
-"""How an agent asks for what is dictated: a request and the thing, so that "is that number right?" is none."""
+from voxtrad.conversation.vocabulary import (
+    ALPHABET,
+    ANNOUNCED,
+    ASKS_FOR_NUMBER,
+    ATS,
+    BACKCHANNELS,
+    COMPLETE,
+    DIGIT_WORDS,
+    DOTS,
+    ENDINGS,
+    JOINERS,
+    LARGER,
+    PHRASES,
+    SHORT_WORDS,
+    SPELLED,
+    TRAILING,
+    UNSPACED,
+)
 
 _FILLERS = frozenset("yes yeah sure okay ok ja oui sí si sì sim".split())
 
@@ -120,6 +43,12 @@ def words(text: str) -> list[str]:
 def same_words(one: str, other: str) -> bool:
     """Whether two transcripts say the same, whatever their case and punctuation."""
     return words(one) == words(other)
+
+
+def begins(text: str, known: str) -> bool:
+    """Whether a transcript says the beginning of another, or all of it."""
+    said = words(text)
+    return bool(said) and words(known)[: len(said)] == said
 
 
 def beyond(known: str, text: str) -> str | None:
@@ -155,6 +84,9 @@ class Backchannel:
         self._phrases = {tuple(words(phrase)) for phrase in listed} - {()}
         self._longest = max(map(len, self._phrases), default=0)
         self._beginnings = {phrase[:n] for phrase in self._phrases for n in range(1, len(phrase))}
+        self._unspaced = _base(language) in UNSPACED
+        several = sorted((phrase[0] for phrase in self._phrases if len(phrase) == 1), key=len, reverse=True)
+        self._in_a_row = re.compile(f"(?:{'|'.join(map(re.escape, several))})+") if self._unspaced and several else None
 
     def content_words(self, text: str, *, more_to_come: bool = False) -> int:
         """How many words of a transcript are more than backchannel.
@@ -169,16 +101,28 @@ class Backchannel:
                     position += length
                     break
             else:
-                if more_to_come and tuple(spoken[position:]) in self._beginnings:
+                if more_to_come and self._may_become(spoken[position:]):
                     break
-                count += 1
+                count += self._words_in(spoken[position]) if self._unspaced else 1
                 position += 1
         return count
+
+    def _may_become(self, rest: list[str]) -> bool:
+        """Whether backchannel may begin with this."""
+        if self._unspaced and len(rest) == 1:
+            return any(phrase[0].startswith(rest[0]) for phrase in self._phrases)
+        return tuple(rest) in self._beginnings
+
+    def _words_in(self, run: str) -> int:
+        """In a language without spaces, a run of signs: a word has two of them, as a rule."""
+        if self._in_a_row is not None and self._in_a_row.fullmatch(run):
+            return 0
+        return 1 if run.isascii() else max(1, len(run) // 2)
 
 
 def asks_for_dictation(agent_text: str, language: str) -> bool:
     """Whether the agent's last words ask for something that is dictated: a number, a spelling, an address."""
-    pattern = _ASKS_FOR_NUMBER.get(_base(language))
+    pattern = ASKS_FOR_NUMBER.get(_base(language))
     last = _BETWEEN_SENTENCES.split(agent_text.strip())[-1]
     return bool(pattern and pattern.search(last))
 
@@ -205,11 +149,11 @@ def unfinished(text: str, language: str, *, punctuates: bool, dictation_asked: b
     last = spoken[-1]
     stopped = bool(_STOP.search(text))
     joined = " ".join(spoken)
-    if joined in _ANNOUNCED.get(base, ()) or _ends_in(joined, _PHRASES.get(base, ())):
+    if joined in ANNOUNCED.get(base, ()) or _ends_in(joined, PHRASES.get(base, ())):
         return Unfinished(f"ends in '{' '.join(spoken[-3:])}'")
-    if _ends_in(joined, _COMPLETE.get(base, ())):
+    if _ends_in(joined, COMPLETE.get(base, ())):
         return None
-    if last in _TRAILING.get(base, frozenset()) and not (stopped and punctuates):
+    if last in TRAILING.get(base, frozenset()) and not (stopped and punctuates):
         return Unfinished(f"ends in '{last}'")
     if _dictated(spoken, base, dictation_asked) and not (stopped and punctuates and not dictation_asked):
         return Unfinished("a number or spelling is being dictated", dictating=True)
@@ -226,11 +170,41 @@ def _ends_in(joined: str, phrases: Iterable[str]) -> bool:
 
 def _dictated(spoken: list[str], base: str, asked: bool) -> bool:
     """The last two words are digits or letters; one is enough where the agent has asked for such."""
-    digits = _DIGIT_WORDS.get(base, frozenset())
+    if _spelled(spoken, base) or _in_an_address(spoken, base, asked):
+        return True
+    digits = DIGIT_WORDS.get(base, frozenset()) | (LARGER.get(base, frozenset()) if asked else frozenset())
     tail = spoken[-1:] if asked and len(spoken[-1]) > 1 else spoken[-2:]
     if len(tail) < 2 and not asked:
         return False
     return all(word in digits or word.isdigit() or len(word) == 1 or "@" in word for word in tail)
+
+
+def _spelled(spoken: list[str], base: str) -> bool:
+    """It ends in "bravo charlie", or in "B as in boy"."""
+    if len(spoken) > 1 and all(word in ALPHABET or (len(word) == 1 and word.isalpha()) for word in spoken[-2:]):
+        return True
+    before, words_too = " ".join(spoken[-4:-1]), SHORT_WORDS.get(base, frozenset())
+    return any(
+        before.endswith(f" {like}") and len(letter := before.removesuffix(f" {like}").split()[-1]) == 1
+        and letter.isalpha() and (letter not in words_too or " " in like)
+        for like in SPELLED.get(base, ())
+    )  # fmt: skip
+
+
+def _in_an_address(spoken: list[str], base: str, asked: bool) -> bool:
+    """A mail address is being said ("john dot smith at"), and has not come to its end yet."""
+    dot, ats, last = DOTS.get(base, ""), ATS.get(base, frozenset()), spoken[-1]
+    dots = [at for at, word in enumerate(spoken) if word == dot]
+    signs = [at for at, word in enumerate(spoken) if word in ats or "@" in word]
+    # "At" and "point" are words as well: it takes more to know them for signs.
+    if not ((asked and (dots or signs)) or (dots and (base == "en" or signs))):
+        return False
+    if last == dot or last in ats or last in JOINERS:
+        return True
+    if not signs:
+        return last not in ENDINGS
+    host = spoken[signs[-1]].partition("@")[2]
+    return last == "co" or not ("." in host or dots[-1:] > signs[-1:])
 
 
 def _base(language: str) -> str:

@@ -29,7 +29,10 @@ spoken_text = st.lists(
     ("en", "I see a problem", 2), ("en", "no", 1), ("en", "yeah but wait", 2), ("en", "", 0), ("en", "...", 0),
     ("de", "mhm", 0), ("de", "ach so", 0), ("de", "nein", 1), ("de-AT", "genau", 0), ("fr", "d'accord", 0),
     ("fr", "non merci", 2), ("es", "vale", 0), ("it", "va bene", 0), ("nl", "precies", 0), ("pt", "pois", 0),
-    ("xx", "uh-huh", 1),
+    ("xx", "uh-huh", 1), ("ja", "はい。", 0), ("ja", "はいはい、そうですね。", 0), ("ja", "ちょっと待ってください", 5),
+    ("ja-JP", "はい、違います", 2), ("zh-CN", "嗯嗯,好的", 0), ("zh", "不对", 1), ("zh", "停下来", 1), ("zh", "OK", 1),
+    ("ko", "네", 0), ("ko", "아니요 잠깐만요", 2), ("ru", "угу", 0), ("ru", "нет", 1), ("pl", "no tak", 0),
+    ("sv", "precis", 0), ("tr", "hı hı", 0),
 ])  # fmt: skip
 def test_words_that_are_more_than_backchannel(language: str, text: str, count: int) -> None:
     assert Backchannel(language).content_words(text) == count
@@ -41,6 +44,9 @@ def test_partial_transcript_may_become_backchannel() -> None:
     assert english.content_words("okay all", more_to_come=True) == 0
     assert english.content_words("I") == 1
     assert english.content_words("I want", more_to_come=True) == 2
+    japanese = Backchannel("ja")
+    assert japanese.content_words("は", more_to_come=True) == 0
+    assert japanese.content_words("待", more_to_come=True) == 1
 
 
 def test_own_list_takes_the_place_of_the_usual_one() -> None:
@@ -62,6 +68,9 @@ def test_sounds_unfinished(text: str, why: str) -> None:
 @pytest.mark.parametrize("text", [
     "yes", "yes I can", "no I'm not", "I think so", "that is all it is", "where is my order", "put me on", "okay then",
     "what for", "that is what I am looking for", "yes I would", "it was", "I do not know my order number", "",
+    "john dot smith at example dot com", "j dot s at example dot co dot uk", "john.smith@example.com",
+    "www dot acme dot com",
+    "I for one like it", "I am staying at the hotel", "a for effort", "the delta is small",
 ])  # fmt: skip
 def test_sounds_complete(text: str) -> None:
     assert unfinished(text, "en", punctuates=False, dictation_asked=False) is None
@@ -71,6 +80,11 @@ def test_sounds_complete(text: str) -> None:
     ("one two", "en"), ("four double seven", "en"), ("A B", "en"), ("12 34", "en"), ("null eins", "de"),
     ("un deux", "fr"),
     ("cero uno", "es"), ("me@example.com dot", "en"),
+    ("john dot", "en"), ("my email is john dot smith", "en"), ("j dot smith at gmail", "en"),
+    ("john dot smith@gmail", "en"), ("john underscore dot smith at example dot co", "en"),
+    ("max punkt m klammeraffe", "de"), ("ana punto ruiz arroba", "es"), ("luca chiocciola posta punto", "it"),
+    ("jan apenstaartje post punt", "nl"), ("bravo charlie", "en"), ("b as in boy", "en"), ("I as in India", "en"),
+    ("e for echo", "en"), ("b wie berta", "de"), ("c comme camille", "fr"), ("b come bari", "it"),
 ])  # fmt: skip
 def test_dictation_is_under_way(text: str, language: str) -> None:
     found = unfinished(text, language, punctuates=False, dictation_asked=False)
@@ -79,7 +93,8 @@ def test_dictation_is_under_way(text: str, language: str) -> None:
 
 @pytest.mark.parametrize(("text", "asked", "waits"), [
     ("17", True, True), ("17", False, False), ("seven", True, True), ("seven", False, False), ("yes", True, True),
-    ("yes", False, False), ("Ada", True, False), ("A", True, True),
+    ("yes", False, False), ("Ada", True, False), ("A", True, True), ("forty", True, True), ("forty", False, False),
+    ("smith at gmail", True, True), ("smith at gmail", False, False), ("smith at gmail dot com", True, False),
 ])  # fmt: skip
 def test_the_agent_has_asked_for_a_number(text: str, asked: bool, waits: bool) -> None:
     assert (unfinished(text, "en", punctuates=False, dictation_asked=asked) is not None) == waits
@@ -100,7 +115,10 @@ def test_punctuation_counts_where_it_is_set(text: str, waits: bool) -> None:
     ("What is your order number? I can wait.", "en", False), ("How can I help you with your account?", "en", False),
     ("Wie lautet Ihre Kundennummer?", "de", True), ("Ihre Nummer stimmt.", "de", False),
     ("Quel est votre numéro ?", "fr", True), ("¿Cuál es su número?", "es", True), ("Hvad er dit nummer?", "da", False),
-    ("", "en", False),
+    ("", "en", False), ("Qual è il suo numero d'ordine?", "it", True), ("Il suo numero è giusto.", "it", False),
+    ("Wat is uw klantnummer?", "nl", True), ("Uw nummer klopt.", "nl", False), ("Kunt u dat spellen?", "nl", True),
+    ("Qual é o número do pedido?", "pt", True), ("O seu número está certo.", "pt", False),
+    ("Pode soletrar o seu nome?", "pt", True),
 ])  # fmt: skip
 def test_asking_for_dictation(text: str, language: str, asks: bool) -> None:
     assert asks_for_dictation(text, language) == asks

@@ -243,6 +243,38 @@ async def test_digits_that_the_recogniser_writes_as_figures(digits: tuple[str, s
     assert played.turns() == [" ".join(digits)]
 
 
+@pytest.mark.parametrize("pause", [0.7, 1.2])
+@pytest.mark.parametrize(("asks", "language", "pieces"), [
+    ("What is your e-mail address?", "en", ["john dot smith", "at gmail", "dot com"]),
+    ("What is your e-mail address?", "en", ["j o h n", "at example dot", "co dot uk"]),
+    ("How can I help you?", "en", ["my mail is john dot smith", "at gmail", "dot com"]),
+    ("Wie lautet Ihre E-Mail-Adresse?", "de", ["max punkt mustermann", "klammeraffe beispiel", "punkt de"]),
+    ("Qual è il suo indirizzo e-mail?", "it", ["luca punto", "rossi chiocciola", "posta punto it"]),
+    ("Could you spell your name?", "en", ["b as in boy", "e for echo", "delta"]),
+])  # fmt: skip
+async def test_address_and_spelling_with_pauses(asks: str, language: str, pieces: list[str], pause: float) -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.answered()
+        for piece in pieces:
+            await caller.says(piece)
+            await caller.waits(pause)
+        await caller.answered()
+
+    played = await play(scene, config={"greeting": asks, "language": language})
+    assert played.turns() == [" ".join(pieces)]
+    assert len(played.model.asked) == 1
+
+
+async def test_address_that_is_complete_is_not_waited_for() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.answered()
+        await caller.says("john dot smith at example dot com")
+        await caller.answered()
+
+    played = await play(scene, config={"greeting": "What is your e-mail address?"})
+    assert played.when("end_turn")[0] - played.caller_spans[-1][1] == pytest.approx(0.5, abs=0.045)
+
+
 async def test_yes_is_not_yet_the_number_that_was_asked_for() -> None:
     async def scene(caller: Caller) -> None:
         await caller.answered()

@@ -151,6 +151,50 @@ def test_empty_final_tells_that_there_was_nothing() -> None:
     )
 
 
+def test_more_speech_has_a_final_transcript_of_its_own() -> None:
+    line = Line(final_delay=2.0, partials=False)
+    line.machine.waiting(line.t)
+    line.frames(0.5, voiced=True)
+    line.frames(0.24)
+    line.tell(line.machine.transcript(line.t, "hello", final=True))
+    line.frames(0.1)
+    line.frames(0.5, voiced=True)
+    line.frames(1.0)
+    assert line.kinds(Kind.END_TURN) == [], "what was said after the first final transcript is still to come"
+    line.tell(line.machine.transcript(line.t, "is anybody there", final=True))
+    (turn,) = [decision.turn for decision in line.told if decision.kind is Kind.END_TURN]
+    assert turn is not None and turn.text == "hello is anybody there"
+
+
+def test_silence_after_words_that_no_detector_heard_counts_from_the_last_of_them() -> None:
+    line = Line()
+    line.machine.waiting(line.t)
+    for text in ("where", "where is my", "where is my order"):
+        line.tell(line.machine.transcript(line.t, text, final=False))
+        line.frames(0.4)
+    line.tell(line.machine.transcript(line.t, "where is my order", final=True))
+    line.frames(0.4)
+    assert line.kinds(Kind.END_TURN) == []
+    line.frames(0.12)
+    assert line.kinds(Kind.END_TURN) == [Kind.END_TURN]
+
+
+def test_partial_transcript_behind_its_final_one_is_none() -> None:
+    line = Line()
+    line.machine.waiting(line.t)
+    line.frames(0.5, voiced=True)
+    line.frames(0.24)
+    for text, final in (("where is my order", True), ("where is my", False)):
+        line.tell(line.machine.transcript(line.t, text, final=final))
+    line.frames(0.36)
+    (turn,) = [decision.turn for decision in line.told if decision.kind is Kind.END_TURN]
+    assert turn is not None and turn.text == "where is my order"
+    line.tell(line.machine.handed(line.t))
+    assert line.tell(line.machine.transcript(line.t, "Where is", final=False)) == [Kind.DROP]
+    assert line.machine.floor is Floor.THINKING
+    assert line.tell(line.machine.transcript(line.t, "where is my wife", final=False)) == [Kind.MERGE]
+
+
 def test_signal_of_a_turn_that_was_decided_is_nothing_new() -> None:
     line = Line(end_of_turn=True, max_silence=0.5)
     line.turn("where is my order")

@@ -134,6 +134,16 @@ def test_stops(text: str, pieces: list[str]) -> None:
     assert cut(text) == pieces
 
 
+@pytest.mark.parametrize("space", [" ", "\u00a0", "\u202f"])
+def test_quotation_marks_that_stand_apart(space: str) -> None:
+    text = (
+        f"À 10h30, M. Dupont arrive. «{space}Oui.{space}» Bien sûr, il est là. «{space}M.{space}Martin aussi.{space}»"
+    )
+    assert [piece.replace(space, " ") for piece in cut(text, "fr")] == [
+        "À 10h30, M. Dupont arrive.", "« Oui.", "» Bien sûr, il est là.", "« M. Martin aussi. »",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("text", "pieces"),
     [

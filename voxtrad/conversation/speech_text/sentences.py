@@ -51,6 +51,7 @@ _ADDRESS = re.compile(r"\S*\w{2}\.[^\W\d]{2,}\.")
 _LETTERS = re.compile(r"(?:[^\W\d]\.){2,}")
 _QUOTES = re.compile(r"[\"“”„«»‹›()\[\]]|(?<!\w)['‘’‚]")
 """What sentencex would not cut within; a voice may pause there."""
+_LONE_QUOTES = re.compile(r"(?:[\"“”„«»‹›()\[\]][^\S\n]+){1,3}")
 
 
 class SentenceStream:
@@ -141,7 +142,7 @@ class SentenceStream:
         # A longer word is hardly an abbreviation or an ordinal, so one character of what follows will do.
         if len(stem) > 3 and stem.isalpha() and self._judged(head, text[after]):
             return True
-        word = _WORD.match(text, after)
+        word = _WORD.match(text, _quotes_end(text, after))
         if word is None or (word.end() == len(text) and len(word[0]) < 30 and not final):
             return None
         return self._judged(head, _QUOTES.sub("", word[0]) + " ")
@@ -164,6 +165,12 @@ def sayable(text: str) -> bool:
 def _blank_end(text: str, start: int) -> int:
     blank = _BLANK.match(text, start)
     return blank.end() if blank else start
+
+
+def _quotes_end(text: str, start: int) -> int:
+    """Where the next word begins: a quotation mark may stand by itself before it, as in French."""
+    marks = _LONE_QUOTES.match(text, start)
+    return marks.end() if marks else start
 
 
 def _between_words(text: str) -> int:
