@@ -77,7 +77,8 @@ class Line:
         """Seconds that the agent has until the caller has heard nothing for too long; unlimited where it can fill."""
         if self._listener is None or self.port is None:
             return inf
-        kept = self._plan.kept(self._plan.providers.tts.fingerprint, self.port.rate, self.port.codec)
+        plan = self._plan
+        kept = plan.kept(plan.providers.tts.fingerprint, plan.config.language, self.port.rate, self.port.codec)
         return inf if self._filler.ready(kept) else self._listener.silence_left()
 
     async def _run(self, ready: asyncio.Future[None]) -> None:
@@ -131,7 +132,7 @@ class Line:
             port,
             voice,
             language=config.language,
-            kept=self._plan.kept(providers.tts.fingerprint, port.rate, port.codec),
+            kept=self._plan.kept(providers.tts.fingerprint, config.language, port.rate, port.codec),
             audience=audience,
             clock=self._clock,
         )
@@ -195,7 +196,7 @@ async def speech_of(plan: Plan, text: str, rate: int, *, within: float) -> bytes
     Raises `ProviderError`, and `TimeoutError`.
     """
     tts, language = plan.providers.tts, plan.config.language
-    pcm = plan.kept(tts.fingerprint, rate, "linear").get(text)
+    pcm = plan.kept(tts.fingerprint, language, rate, "linear").get(text)
     if pcm is not None:
         return pcm
     cutter = SpeechText(language)

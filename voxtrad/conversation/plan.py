@@ -39,8 +39,8 @@ class Plan:
     config: AgentConfig
     providers: Providers
     dialogue: Dialogue
-    kept: Callable[[str, int, Codec], SpokenAudio]
-    """Audio kept from before, for a synthesis' fingerprint, and the sample rate and the codec of the line."""
+    kept: Callable[[str, str, int, Codec], SpokenAudio]
+    """Audio kept from before, for a synthesis' fingerprint, a language, and the sample rate and codec of the line."""
     toolbox: Callable[[Mapping[str, JSON], CallActions, asyncio.TaskGroup], Toolbox]
     """Makes the agent's tools for a call, from its facts (`call.`), what they may do with the caller, and where
     they run."""

@@ -29,6 +29,10 @@ DISK = 128 * 1024 * 1024
 """Bytes of audio kept on disk."""
 
 
+DIGEST = 16
+"""Bytes in front of the audio in a file: who lost power while it was written finds it cut off, or full of zeros."""
+
+
 class SpeechCache:
     """Audio by text, for all voices. `folder` is made when it is needed; None keeps nothing on disk."""
 
@@ -38,13 +42,13 @@ class SpeechCache:
         self._prepared = _Memory(memory)
         self._said = _Memory(memory)
 
-    def voice(self, fingerprint: str, rate: int, codec: Codec = "linear") -> KeptVoice:
-        """What was said by one voice, at a sample rate, on lines that carry `codec`."""
-        return KeptVoice(self._prepared, self._said, f"{fingerprint}\0{rate}", codec)
+    def voice(self, fingerprint: str, language: str, rate: int, codec: Codec = "linear") -> KeptVoice:
+        """What was said by one voice, which sounds as the language demands, at a sample rate, on lines of a codec."""
+        return KeptVoice(self._prepared, self._said, f"{fingerprint}\0{language}\0{rate}", codec)
 
     async def prepare(self, tts: TextToSpeech, language: str, rate: int, texts: Iterable[str]) -> None:
         """Have these sentences ready in memory and on disk. What cannot be synthesized is logged, and said live."""
-        voice = self.voice(tts.fingerprint, rate)
+        voice = self.voice(tts.fingerprint, language, rate)
         missing = []
         for text in dict.fromkeys(text for text in texts if text.strip()):
             key = voice.key(text)
@@ -78,11 +82,12 @@ class SpeechCache:
             return None
         try:
             path = self._folder / f"{key}.pcm"
-            pcm = path.read_bytes()
+            kept = path.read_bytes()
             os.utime(path)
         except OSError:
             return None
-        return pcm if pcm and len(pcm) % 2 == 0 else None
+        pcm = kept[DIGEST:]
+        return pcm if pcm and kept[:DIGEST] == _digest(pcm) else None
 
     def _save(self, key: str, pcm: bytes) -> None:
         if self._folder is None or not pcm:
@@ -90,7 +95,7 @@ class SpeechCache:
         part = self._folder / f"{key}.{os.getpid()}.part"
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            part.write_bytes(pcm)
+            part.write_bytes(_digest(pcm) + pcm)
             part.replace(self._folder / f"{key}.pcm")
             self._prune(self._folder)
         except OSError as error:
@@ -99,14 +104,18 @@ class SpeechCache:
                 part.unlink(missing_ok=True)
 
     def _prune(self, folder: Path) -> None:
-        """Drop what was used longest ago, until the rest fits."""
-        files = sorted((f.stat().st_mtime, f.stat().st_size, f) for f in folder.glob("*.pcm"))
+        """Drop what was used longest ago, until the rest fits; what somebody died writing is there too."""
+        files = sorted((f.stat().st_mtime, f.stat().st_size, f) for f in folder.iterdir() if f.is_file())
         excess = sum(size for _, size, _ in files) - self._disk
         for _, size, path in files:
             if excess <= 0:
                 break
             path.unlink(missing_ok=True)
             excess -= size
+
+
+def _digest(pcm: bytes) -> bytes:
+    return hashlib.blake2b(pcm, digest_size=DIGEST).digest()
 
 
 async def synthesized(voice: Voice, text: str, *, language: str, rate: int) -> bytes | None:

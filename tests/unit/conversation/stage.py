@@ -545,7 +545,7 @@ async def play(
     settings = agent_config(**(config or {}))
     cache = SpeechCache(None)
     for text in (*settings.filler, settings.apology, *cached):
-        cache.voice(voice.fingerprint, RATE).put(text, voice_of(text))
+        cache.voice(voice.fingerprint, settings.language, RATE).put(text, voice_of(text))
     log: list[tuple[float, Event]] = []
     info = LegInfo(id="leg", channel="Simulated/1", caller="100", dialled="1000")
     leg = SimulatedLeg(info, lambda leg: scene(Caller(leg, stt)), rate=RATE, clock=clock)

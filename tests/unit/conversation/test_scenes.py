@@ -113,6 +113,14 @@ async def test_greeting_has_a_lead_in(lead_in: str) -> None:
     assert seconds <= start < seconds + 0.05, "cached audio starts within 50 ms of being due"
 
 
+async def test_what_is_kept_is_of_the_agents_language() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.answered()
+
+    played = await play(scene, config={"greeting": "Hallo.", "language": "de"}, cached=["Hallo."])
+    assert played.said() == ["Hallo."] and played.voice.spoken == []
+
+
 async def test_what_is_slow_to_come_needs_no_lead_in() -> None:
     async def scene(caller: Caller) -> None:
         await caller.answered()

@@ -57,7 +57,7 @@ async def speak(voice: Voice, text: str, *, pause: float | None = None) -> int:
     loop, audience = asyncio.get_running_loop(), Audience()
     port = SimulatedPort(8000, loop.time)
     moving = asyncio.create_task(port.run())
-    kept = SpeechCache(None).voice("none", 8000)
+    kept = SpeechCache(None).voice("none", "en", 8000)
     speaker = Speaker(port, voice, language="en", kept=kept, audience=audience, clock=loop.time)
     saying = asyncio.create_task(speaker.say(text))
     if pause is not None:

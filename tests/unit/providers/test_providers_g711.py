@@ -293,9 +293,9 @@ async def test_a_provider_of_somebody_elses_is_opened_as_it_always_was(codec: Co
 async def test_what_was_said_in_one_codec_is_not_said_again_in_another() -> None:
     cache = SpeechCache(None)
     await cache.prepare(PlainVoice(), "en", 8000, ["Hello."])
-    cache.voice("plain", 8000, "ulaw").put("One moment.", b"\5\6")
+    cache.voice("plain", "en", 8000, "ulaw").put("One moment.", b"\5\6")
     for codec in ("linear", "ulaw", "alaw"):
-        kept = cache.voice("plain", 8000, codec)
+        kept = cache.voice("plain", "en", 8000, codec)
         assert kept.get("Hello.") == b"\1\2" * 160  # made in linear PCM: good for all
         assert kept.get("One moment.") == (b"\5\6" if codec == "ulaw" else None)
 
