@@ -195,6 +195,49 @@ def test_partial_transcript_behind_its_final_one_is_none() -> None:
     assert line.tell(line.machine.transcript(line.t, "where is my wife", final=False)) == [Kind.MERGE]
 
 
+def test_question_for_a_number_stands_while_nothing_else_was_heard() -> None:
+    line = Line()
+    line.answer()
+    line.tell(line.machine.played(line.t, "What is your order number?"))
+    line.turn("one moment")
+    line.tell(line.machine.audible(line.t, interruptible=True))
+    line.tell(line.machine.played(line.t, ""))  # thrown away before a word of it was heard
+    line.machine.waiting(line.t)
+    line.told.clear()
+    line.frames(0.5, voiced=True)
+    line.frames(0.24)
+    line.tell(line.machine.transcript(line.t, "17", final=True))
+    line.frames(1.0)
+    assert line.kinds(Kind.END_TURN) == []
+
+
+def test_cough_while_keys_are_pressed_does_not_hand_the_turn_back() -> None:
+    line = Line()
+    line.turn()
+    assert line.tell(line.machine.key(line.t, "1")) == [Kind.MERGE]
+    line.told.clear()
+    line.frames(0.2, voiced=True)
+    line.frames(1.0)
+    assert line.kinds(Kind.DROP, Kind.END_TURN) == [Kind.DROP]
+    line.frames(1.0)
+    (turn,) = [decision.turn for decision in line.told if decision.kind is Kind.END_TURN]
+    assert turn is not None and turn.keys and turn.text == "1"
+
+
+def test_murmur_before_a_turn_is_no_answer_after_it() -> None:
+    line = Line()
+    line.answer(interruptible=False)
+    line.frames(0.3, voiced=True, playout=-20.0)
+    line.frames(0.3, playout=-20.0)
+    assert line.tell(line.machine.transcript(line.t, "okay", final=True)) == [Kind.DROP]
+    line.machine.key(line.t, "1")
+    line.told.clear()
+    line.tell(line.machine.key(line.t, "#"))
+    line.tell(line.machine.played(line.t, "That is all."))
+    line.frames(1.0)
+    assert line.kinds(Kind.END_TURN) == [Kind.END_TURN]
+
+
 def test_signal_of_a_turn_that_was_decided_is_nothing_new() -> None:
     line = Line(end_of_turn=True, max_silence=0.5)
     line.turn("where is my order")
