@@ -23,6 +23,8 @@ LONGEST = 60.0
 """Seconds after which speech is cut, as if the caller had stopped: nobody speaks so long, a noisy line does."""
 LATE = 3.0
 """Seconds within which a transcript that comes without new speech belongs to what was decided before."""
+OWED = 15.0
+"""The same for a final transcript that was not waited for: it may be as late as it likes, nearly."""
 ECHO_TAIL = 0.3
 """Seconds for which the agent's own sound may still come back as echo."""
 
@@ -149,6 +151,8 @@ class Utterance:
     awaiting_final: bool = True
     answered: bool = False
     """The recogniser has said something since the caller stopped, if only that there were no words."""
+    retracted: bool = False
+    """It had words, and a final transcript took them back."""
     worded_at: float = 0.0
     """When its text last became another."""
     final_at: float | None = None
@@ -164,6 +168,7 @@ class Utterance:
             if text:
                 self.finals.append(text)
                 self.confidence = confidence
+            self.retracted = not text and bool(self.partial)
             self.partial = ""
             self.final_at = t
         else:
@@ -210,16 +215,17 @@ class Settled:
     """The part of `text` that was no final transcript: its final one may still come."""
     at: float
 
-    def news_in(self, t: float, text: str, *, final: bool, fresh: bool) -> str:
-        """What a transcript says beyond what was known. `fresh`: there is new speech that it may belong to."""
-        if t - self.at > LATE or not text:
+    def news_in(self, t: float, text: str, *, final: bool, fresh: bool, owed: bool) -> str:
+        """What a transcript says beyond what was known.
+
+        `fresh`: there is new speech that it may belong to; `owed`: a final transcript of the old is still to come.
+        """
+        if not text or t - self.at > (OWED if owed and final and not fresh else LATE):
             return text
         known = (self.partial,) if fresh else (self.text, self.partial)
         for said in known:
             if said and same_words(text, said):
                 return ""
-        if not final and not fresh and begins(text, self.text):
-            return ""  # a partial transcript that was overtaken
         for said in known:
             if said and (rest := beyond(said, text)) is not None:
                 return rest
@@ -260,7 +266,14 @@ class Memory:
 
     def news_in(self, t: float, text: str, *, final: bool, fresh: bool) -> str:
         """As of the utterance on which was decided last."""
-        return text if self._settled is None else self._settled.news_in(t, text, final=final, fresh=fresh)
+        if self._settled is None:
+            return text
+        return self._settled.news_in(t, text, final=final, fresh=fresh, owed=self.owed_final)
+
+    def overtaken(self, t: float, text: str) -> bool:
+        """Whether a partial transcript, for which there is no sound, only says what the last utterance begins with."""
+        settled = self._settled
+        return settled is not None and t - settled.at <= LATE and begins(text, settled.text)
 
     def answered(self, audible_at: float) -> None:
         """The agent has answered, heard since then: the same words again are said again."""

@@ -30,8 +30,8 @@ The rules
 6. *A key* interrupts like a word. Keys pressed are a turn, ended by `#` or two seconds without another.
 7. *Silence* of the caller is told once it has lasted for as long as was asked, counted from the last sound of either
    side; sooner, after `resume_after`, when a sound without words has interrupted the agent, and before it is dead air
-   when the caller has spoken for a second and the recogniser has said nothing at all, the first time that happens
-   since there were words.
+   when the caller has spoken for a second and the recogniser has said nothing at all, or taken its words back, the
+   first time that happens since there were words.
 8. *Noise.* Speech of five seconds without a word is none to a recogniser that gives partials, and neither is what goes
    on for `max_silence` and the recogniser's delay after the last word: it is not listened to until there is a gap.
 9. *The agent is never silent.* While the caller has no turn to speak and nobody is heard, the agent is to fill it after
@@ -313,7 +313,8 @@ class TurnMachine:
 
     def _nothing_new(self, t: float, text: str, final: bool, agent_said: str) -> list[TurnDecision]:
         """Words without new speech: of what was decided already, or the agent's own."""
-        if not self._news(t, text, final):
+        overtaken = not final and not self._speech.going_on and self._memory.overtaken(t, text)
+        if overtaken or not self._news(t, text, final):
             self._memory.final_came(final)
             return [TurnDecision(Kind.DROP, t, "late transcript of what was decided already")]
         if agent_said and echoes(text, agent_said):
@@ -460,7 +461,8 @@ class TurnMachine:
         decisions = self._forget_draft(t, reason)
         if not utterance.text:
             self._echo.mistaken()
-            if not utterance.answered and utterance.voiced_until - utterance.started >= UNDENIABLE - SLACK:
+            unheard = utterance.retracted or not utterance.answered
+            if unheard and utterance.voiced_until - utterance.started >= UNDENIABLE - SLACK:
                 self._quiet.unanswered()
         self._memory.drop(t, utterance, over_agent=self.floor in AGENT_HEARD)
         self._settle(t)

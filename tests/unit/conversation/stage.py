@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import math
 import struct
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache as remember
@@ -18,7 +19,8 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel
 
-from voxtrad.audio.frames import frame_bytes
+from voxtrad.audio._audioop import audioop
+from voxtrad.audio.frames import FRAME_MS, frame_bytes, silence
 from voxtrad.config.models import AgentConfig, ProviderChoice
 from voxtrad.config.templates import Template
 from voxtrad.conversation.analysis import Analyst
@@ -512,6 +514,22 @@ class FarPort(SimulatedPort):
             return heard
 
 
+class ReverberantPort(SimulatedPort):
+    """A port on which the agent's sound comes back `frames` later, as from a speakerphone behind two networks."""
+
+    def __init__(self, rate: int, clock: Callable[[], float], frames: int, factor: float) -> None:
+        super().__init__(rate, clock)
+        self._under_way = deque([silence(rate, FRAME_MS)] * frames)
+        self._factor = factor
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        said, size = 0, frame_bytes(self.rate)
+        async for frame in super().frames():
+            self._under_way.append(bytes(self.agent_track[said : said + size]))
+            said += size
+            yield audioop.add(frame, audioop.mul(self._under_way.popleft(), 2, self._factor), 2)
+
+
 EventT = TypeVar("EventT", bound=Event)
 DEAD_AIR = 4.0
 
@@ -528,6 +546,7 @@ async def play(
     handover: Handover | None = None,
     cached: Sequence[str] = (),
     echo: float = 0.0,
+    echo_after: int = 0,
     lag: float = 0.0,
     dead_air: bool = False,
     destinations: Sequence[str] = ("reception",),
@@ -551,7 +570,10 @@ async def play(
     leg = SimulatedLeg(info, lambda leg: scene(Caller(leg, stt)), rate=RATE, clock=clock)
     if lag:
         leg.port = FarPort(RATE, clock, lag)
-    leg.port.echo = echo
+    if echo_after:
+        leg.port = ReverberantPort(RATE, clock, echo_after, echo)
+    else:
+        leg.port.echo = echo
     leg.unrecordable = unrecordable
 
     def publish(event: Event) -> None:

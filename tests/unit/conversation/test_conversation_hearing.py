@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxtrad.conversation.hearing import FRAME, HANGOVER, LATE, LONGEST, EchoGuard, Settled, Speech, Utterance
+from voxtrad.conversation.hearing import FRAME, HANGOVER, LATE, LONGEST, OWED, EchoGuard, Settled, Speech, Utterance
 from voxtrad.conversation.utterances import Backchannel
 
 
@@ -167,5 +167,8 @@ def test_words_are_judged_once_for_each_text() -> None:
 ])  # fmt: skip
 def test_what_is_new_in_a_late_transcript(text: str, final: bool, fresh: bool, news: str) -> None:
     settled = Settled("where is my order", "my order", at=10.0)
-    assert settled.news_in(10.0 + LATE, text, final=final, fresh=fresh) == news
-    assert settled.news_in(10.1 + LATE, text, final=final, fresh=fresh) == text, "too late to belong to it"
+    assert settled.news_in(10.0 + LATE, text, final=final, fresh=fresh, owed=False) == news
+    assert settled.news_in(10.1 + LATE, text, final=final, fresh=fresh, owed=False) == text, "too late to belong to it"
+    owed = news if final and not fresh else text
+    assert settled.news_in(10.1 + LATE, text, final=final, fresh=fresh, owed=True) == owed
+    assert settled.news_in(10.1 + OWED, text, final=final, fresh=fresh, owed=True) == text

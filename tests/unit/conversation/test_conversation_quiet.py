@@ -87,6 +87,15 @@ def test_fillers_that_are_heard_keep_their_distance() -> None:
     assert fills == [1.5, 7.5, 13.5, 19.5]
 
 
+def test_each_turn_has_its_first_filler_in_time() -> None:
+    quiet = answered()
+    quiet.turn(100.0)
+    assert wait(quiet, 100.0, 1.6) == [(Kind.FILL, 1.5)]
+    quiet.heard(103.0)  # the filler, and a caller who goes on
+    quiet.turn(103.0)
+    assert wait(quiet, 103.0, 1.6) == [(Kind.FILL, 1.5)]
+
+
 def test_nothing_is_filled_while_the_agent_is_heard() -> None:
     quiet = answered()
     quiet.turn(100.0)

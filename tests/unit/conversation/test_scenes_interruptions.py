@@ -316,6 +316,22 @@ async def test_agent_never_pauses_at_its_own_echo(db: int, transcribed: bool) ->
     assert played.said() == [STORY, STORY]
 
 
+@pytest.mark.parametrize("db", [-24, -30])
+@pytest.mark.parametrize("frames", [2, 5, 10, 14])
+async def test_echo_that_comes_back_late_is_echo_still(db: int, frames: int) -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.answered(1.5)
+        await caller.says("tell me more")
+        await caller.answered(1.5)
+
+    played = await play(
+        scene, echo=10 ** (db / 20), echo_after=frames, config={"greeting": STORY}, model=Model([[STORY]])
+    )
+    assert len(played.decided("speech_started")) == 1, timeline(played)
+    assert played.turns() == ["tell me more"]
+    assert played.said() == [STORY, STORY]
+
+
 @pytest.mark.parametrize("db", [-10, -14])
 async def test_loud_echo_is_learned(db: int) -> None:
     async def scene(caller: Caller) -> None:

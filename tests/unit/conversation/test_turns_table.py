@@ -132,6 +132,18 @@ def test_agents_pause_is_one_for_each_sound() -> None:
 
 
 def test_speech_that_began_before_the_agent_counts_from_the_agents_beginning() -> None:
+    line = Line(resume_after=0.4)
+    line.turn()
+    line.frames(1.2, voiced=True)  # held, and let go
+    line.tell(line.machine.audible(line.t, interruptible=True))
+    line.told.clear()
+    line.frames(0.96, voiced=True, playout=-20.0)
+    assert line.kinds(Kind.FLUSH) == []
+    line.frames(0.08, voiced=True, playout=-20.0)
+    assert line.kinds(Kind.FLUSH) == [Kind.FLUSH]
+
+
+def test_filler_that_ends_while_the_caller_is_heard_leaves_the_answer_held() -> None:
     line = Line()
     line.turn()
     line.frames(0.4, voiced=True)  # held
@@ -325,6 +337,16 @@ def test_a_recogniser_that_has_heard_no_words_is_believed(late: float) -> None:
     line.frames(late)
     line.tell(line.machine.transcript(line.t, "", final=True))
     assert silences(line, 8.0) == []
+
+
+def test_a_caller_whose_words_the_recogniser_takes_back_is_asked_too() -> None:
+    line = unanswered()
+    line.tell(line.machine.transcript(line.t, "where is my order", final=False))
+    line.frames(0.3)
+    line.tell(line.machine.transcript(line.t, "", final=True))
+    line.frames(0.1)
+    assert line.kinds(Kind.END_TURN, Kind.DROP) == [Kind.DROP]
+    assert silences(line) == [2.86], "3.26 after the last sound"
 
 
 def test_a_short_sound_is_no_question() -> None:
