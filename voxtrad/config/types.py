@@ -240,7 +240,8 @@ class Matching:
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> Mapping[str, object]:
-        return {**handler(schema), "pattern": self.pattern, "patternErrorMessage": f"must be {self.words}"}
+        # What `editor_form` says beside it is the closer form.
+        return {"pattern": self.pattern, "patternErrorMessage": f"must be {self.words}", **handler(schema)}
 
     def _check(self, value: str) -> str:
         if re.search(self.pattern, value, re.ASCII) is None:
@@ -408,6 +409,9 @@ IpText = Annotated[
     BeforeValidator(read_text),
     Matching(r"^[0-9A-Fa-f:.%\w]+$", "an IP address, like 192.0.2.10"),
     AfterValidator(_ip),
+    editor_form(
+        r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(%\w+)?)$", "must be an IP address, like 192.0.2.10"
+    ),
 ]
 """An address of this machine or another; IPv6 without brackets."""
 
