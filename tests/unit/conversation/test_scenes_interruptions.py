@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from stage import CHARS_PER_SECOND, Caller, Job, Model, Played, Recogniser, Synthesis, asks, play, timeline
 
+from voxtrad.conversation.voicing import AHEAD
 from voxtrad.events.types import BargeIn
 from voxtrad.tools.base import Outcome
 
@@ -62,6 +63,24 @@ async def test_sound_stops_soon_after_the_onset_and_generation_stops_too() -> No
     assert len(played.agent_spans) == 2
     assert played.model.cancelled == 1
     assert played.of(BargeIn)[0].stop_ms == pytest.approx((first[1] - onset) * 1000, abs=45)
+
+
+@pytest.mark.parametrize("after", [1.0, 4.0])
+async def test_what_is_synthesized_ahead_and_wasted_by_an_interruption_is_bounded(after: float) -> None:
+    sentence = "This is one of many sentences in a row. "  # 2.6 s
+
+    async def scene(caller: Caller) -> None:
+        await caller.says("tell me")
+        await caller.hears_agent()
+        await caller.waits(after)
+        await caller.says("stop it please", 0.9)
+        await caller.answered()
+
+    played = await play(scene, model=Model([[sentence * 60], ["Sorry."]], pace=0.0))
+    made = sum(map(len, played.voice.spoken)) / CHARS_PER_SECOND
+    assert made <= after + AHEAD + 2 * len(sentence) / CHARS_PER_SECOND
+    written = sum(len(m.content) for m in played.model.asked[-1])
+    assert written < len(sentence) * 60, "what nobody heard is not in the history either"
 
 
 @pytest.mark.parametrize("pause_after", [0.0, 0.1, 0.2, 0.4])

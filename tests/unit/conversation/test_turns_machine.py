@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from voxtrad.conversation.floor import Floor, Kind, Turn, TurnDecision, TurnPolicy
+from voxtrad.conversation.hearing import OWED
 from voxtrad.conversation.turns import TurnMachine
 
 FRAME = 0.02
@@ -144,10 +145,17 @@ class Conversation(RuleBasedStateMachine):
     def transcript(self, words: int, backchannel: bool, final: bool) -> None:
         spoken = [BACKCHANNEL[i % 3] for i in range(words)] if backchannel else [self.new_word() for _ in range(words)]
         self.now += 0.001
+        before = self.told_before()
         decisions = self.machine.transcript(self.now, " ".join(spoken), final=final)
-        if final and not backchannel and not any(decision.reason == LATE for decision in decisions):
+        told = before and any(decision.reason == LATE for decision in decisions)
+        if final and not backchannel and not told:
             self.finals.update(spoken)
         self.tell(decisions)
+
+    def told_before(self) -> bool:
+        """Whether a final transcript may still come, in other words, for what was told by its partial one."""
+        settled = self.machine.snapshot()["settled"]
+        return isinstance(settled, dict) and bool(settled["partial"]) and self.now - settled["at"] <= OWED
 
     def new_word(self) -> str:
         self.count += 1
@@ -158,8 +166,9 @@ class Conversation(RuleBasedStateMachine):
     def signal(self, kind: str, text: bool) -> None:
         words = self.new_word() if text else ""
         self.now += 0.001
+        before = self.told_before()
         decisions = self.machine.signal(self.now, kind, words)
-        if kind == "end" and words and not any(decision.reason == LATE for decision in decisions):
+        if kind == "end" and words and not (before and any(decision.reason == LATE for decision in decisions)):
             self.finals = {words}  # it replaces what was there
         self.tell(decisions)
 
@@ -239,14 +248,23 @@ class Conversation(RuleBasedStateMachine):
             self.accounted += " " + decision.turn.text
         self.over = True
 
+    @precondition(lambda self: not self.over and self.now > 40.0)
+    @rule(words=st.integers(1, 3), after=st.integers(0, 20))
+    def says_something_and_hangs_up(self, words: int, after: int) -> None:
+        self.frames(20, True, -15.0)
+        self.transcript(words, False, True)
+        self.frames(after, False, -60.0)
+        self.hang_up()
+
     @precondition(lambda self: self.over)
     @rule()
     def nothing_follows(self) -> None:
         machine, now = self.machine, self.now + FRAME
         afterwards = [
             machine.frame(now, voiced=True), machine.transcript(now, "anything", final=True), machine.end(now),
-            machine.signal(now, "end", "anything"), machine.key(now, "1"), machine.waiting(now, 1.0),
-            machine.handed(now), machine.audible(now, interruptible=True), machine.filled(now), machine.played(now, ""),
+            machine.signal(now, "end", "anything"), machine.key(now, "1"), machine.key(now, "#"),
+            machine.waiting(now, 1.0), machine.handed(now),
+            machine.audible(now, interruptible=True), machine.filled(now), machine.played(now, ""),
         ]  # fmt: skip
         assert not any(afterwards)
 
