@@ -71,7 +71,7 @@ from voxtrad.config.tools import (
     WebhookTarget,
     WebhookTool,
 )
-from voxtrad.config.types import ONE_OR_MORE, ConfigModel, Key, Name
+from voxtrad.config.types import ONE_OR_MORE, ConfigModel, Key
 
 __all__ = [
     "EVENT_NAMES",
@@ -173,12 +173,15 @@ _TOOL_NAMES: dict[str, JsonValue] = {
 """What a tool may be called; the names of the built-in ones are theirs."""
 
 
+_Pattern = Annotated[str, Field(min_length=1, json_schema_extra={"x-voxtrad": "path"})]
+
+
 class Config(ConfigModel):
     """Everything that was written, checked and with defaults filled in."""
 
     version: Annotated[Literal[1], BeforeValidator(_version)] = 1
     """The version of this language."""
-    include: Annotated[tuple[Name, ...], ONE_OR_MORE] = ()
+    include: Annotated[tuple[_Pattern, ...], ONE_OR_MORE] = ()
     """More files, relative to this one, with `*`. Mappings merge; one name twice is an error."""
     asterisk: AsteriskConfig | None = None
     """The PBX. Left out: voxtrad runs without one."""
