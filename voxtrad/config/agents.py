@@ -144,6 +144,8 @@ class DeadlinesConfig(ConfigModel):
 class IdleConfig(ConfigModel):
     """What happens when the caller says nothing."""
 
+    enabled: Boolean = True
+    """Whether anything does. Not: the agent waits, until the caller speaks or `max_duration` is over."""
     after: Annotated[Duration, Field(gt=0)] = 10.0
     """Silence, counted from the end of the agent's speech."""
     say: Annotated[tuple[TemplateText, ...], ONE_OR_MORE] = ("Are you still there?",)
@@ -152,6 +154,11 @@ class IdleConfig(ConfigModel):
     """How often to ask before `then`."""
     then: ActionText = Field(default_factory=lambda: Action(hangup=True))
     """What becomes of a caller who stays silent."""
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds of silence after which something happens; None where nothing does."""
+        return self.after if self.enabled else None
 
 
 class AnalysisConfig(ConfigModel):

@@ -297,6 +297,7 @@ def _agent(name: str, agent: AgentConfig, config: Config, names: Names) -> Itera
             yield Finding((*loc, "tools", index), message, hint=hint, needs=(("tools", tool), (*loc, "handler")))
         if tool == "transfer" and not names.destinations:
             yield Finding((*loc, "tools", index), "there is nowhere to transfer to: destinations: is empty")
+    yield from _foreign(agent, loc)
     yield from _kept(agent, loc)
     yield from _action(agent.on_failure, (*loc, "on_failure"), names)
     yield from _action(agent.idle.then, (*loc, "idle", "then"), names)
@@ -304,6 +305,20 @@ def _agent(name: str, agent: AgentConfig, config: Config, names: Names) -> Itera
     templates = templates_of(agent, loc)
     yield from template_findings(templates, None)
     yield from variable_findings(templates, agent, within_agent=True)
+
+
+def _foreign(agent: AgentConfig, loc: Loc) -> Iterator[Finding]:
+    """An agent of another language is not to say our English sentences."""
+    if agent.language.split("-")[0].lower() == "en":
+        return
+    unwritten = [key for key in ("filler", "apology") if key not in agent.model_fields_set]
+    if agent.idle.enabled and "say" not in agent.idle.model_fields_set:
+        unwritten.append("idle.say")
+    if agent.record == "consent" and "consent" not in agent.model_fields_set:
+        unwritten.append("consent")
+    if unwritten:
+        message = f"left out, and so English, is what is said by {', '.join(unwritten)}"
+        yield Finding((*loc, "language"), message, severity="warning", hint="write them in the agent's language")
 
 
 def _kept(agent: AgentConfig, loc: Loc) -> Iterator[Finding]:

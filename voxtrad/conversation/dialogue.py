@@ -23,7 +23,7 @@ async def converse(call: Call) -> None:
     elif call.taking_over:
         await call.say(call.agent.stream(""))
     while call.in_progress:
-        turn = await call.listen(timeout=call.config.idle.after)
+        turn = await call.listen(timeout=call.config.idle.patience)
         if turn is None:
             await nudge(call)
             continue

@@ -185,6 +185,18 @@ async def test_idle_is_the_agents_own_choice(after: float, most: int, say: list[
     assert played.ended.outcome == "idle"
 
 
+async def test_idle_can_be_switched_off() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.waits(400)
+
+    played = await play(
+        hangs_up_after(400, scene), config={"greeting": "Hello.", "idle": {"enabled": False, "after": 2}}
+    )
+    assert played.said() == ["Hello."]
+    assert not played.of(SilenceDetected)
+    assert played.ended.outcome == "caller_hangup"
+
+
 async def test_speech_and_keys_reset_the_idle_count() -> None:
     async def scene(caller: Caller) -> None:
         for _ in range(3):
