@@ -1,7 +1,7 @@
 """The composition root: a configuration goes in, a running server comes out. Here the rooms are joined.
 
 A leg comes from telephony to the switchboard, which asks the roster for an agent and runs the call; what happens on
-it goes to the bus, and everything that watches hangs there. `Core` is that without telephony; `serve` is the daemon.
+it goes to the bus, and everything that watches hangs there. `core.py` is that without telephony; `serve` is the daemon.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from functools import partial
-from types import TracebackType
-from typing import Self
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -29,10 +27,8 @@ from voxtrad.api.routes import TABLE
 from voxtrad.api.tokens import Tokens
 from voxtrad.api.watch import Watch
 from voxtrad.config.loader import Loaded
-from voxtrad.config.models import AgentConfig, Config
-from voxtrad.conversation.speech_cache import SpeechCache
-from voxtrad.events.bus import Bus
-from voxtrad.events.types import Rejection
+from voxtrad.config.models import Config
+from voxtrad.core import Core, rates_of
 from voxtrad.lease import Address, Lease, leased
 from voxtrad.ledger.ledger import RECORDED, open_ledger
 from voxtrad.ledger.privacy import Privacy
@@ -41,33 +37,22 @@ from voxtrad.ledger.recordings import owner_of
 from voxtrad.ledger.schema import LedgerError
 from voxtrad.ledger.store import Settings
 from voxtrad.leg import LegError
-from voxtrad.lookup import Lookup
 from voxtrad.observability.lag import measure_lag
 from voxtrad.observability.metrics import Metrics
 from voxtrad.observability.readings import Backlog, Readings
 from voxtrad.observability.traces import traced
 from voxtrad.observability.watching import Watching
-from voxtrad.outbound.client import OutboundClient
 from voxtrad.outbound.delivery import Delivery
 from voxtrad.outgoing import Outgoing
-from voxtrad.providers.base import JSON
-from voxtrad.providers.fallback.circle import Nobody, Observer
-from voxtrad.providers.registry import provider_types
-from voxtrad.providers.stock import Stock, Types
+from voxtrad.providers.stock import Types
 from voxtrad.reloading import Reloader
-from voxtrad.roster import Roster, ToolboxMaker
+from voxtrad.roster import Roster
 from voxtrad.routing import variables_needed
 from voxtrad.salvage import fetch_recordings
-from voxtrad.switchboard import Switchboard
 from voxtrad.telephony.asterisk.app import AsteriskTelephony
 from voxtrad.telephony.asterisk.ari import open_session
 from voxtrad.telephony.asterisk.settings import AsteriskSettings
-from voxtrad.tools.base import CallActions, Tool
 from voxtrad.tools.callbacks import Callbacks
-from voxtrad.tools.mcp import McpServer
-from voxtrad.tools.mcp_servers import McpServers
-from voxtrad.tools.registry import build_tools
-from voxtrad.tools.runner import ToolRunner
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -75,108 +60,6 @@ LAST_CALLS = 5.0
 """Seconds that live calls may take to end when the server is told to stop a second time."""
 LAST_WORDS = 5.0
 """Seconds that events may still be delivered in when the server stops."""
-
-
-class Core:
-    """What a call needs besides somebody who carries it: bus, agents, switchboard. An async context manager.
-
-    Entering raises `VoxtradError` where a provider cannot be built.
-    """
-
-    def __init__(
-        self,
-        config: Config,
-        *,
-        types: Types | None = None,
-        observer: Observer | None = None,
-        on_rejected: Callable[[Rejection], None] = lambda reason: None,
-        callbacks: Callbacks | None = None,
-        keep_speech: bool = True,
-    ) -> None:
-        """`types` are the providers to choose from: all of this installation, unless others are given. Without
-        `callbacks` no tool can answer later."""
-        self._observer = observer or Nobody()
-        self._on_rejected = on_rejected
-        self._callbacks = callbacks
-        self.bus = Bus()
-        self._types = provider_types() if types is None else types
-        self._stack = AsyncExitStack()
-        self._cache = SpeechCache(config.server.data_dir / "speech" if keep_speech else None)
-        self._config = config
-
-    async def __aenter__(self) -> Self:
-        try:
-            self.outbound = await self._stack.enter_async_context(OutboundClient())
-            self.servers = McpServers(await self._stack.enter_async_context(asyncio.TaskGroup()))
-            self._stack.callback(self.servers.stop)
-            self.roster = await self.staff(self._config)
-        except BaseException:
-            await self._stack.aclose()
-            raise
-        self.switchboard = Switchboard(
-            self.roster,
-            publish=self.bus.publish,
-            clock=asyncio.get_running_loop().time,
-            on_rejected=self._on_rejected,
-        )
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
-        await self.roster.retire()
-        self.bus.close()
-        await self._stack.aclose()
-
-    async def staff(self, config: Config) -> Roster:
-        """The agents of a configuration. Raises `VoxtradError`; then nothing of them is left."""
-        stock, lease = Stock(self._types, self._observer), self.servers.lease(config)
-        try:
-            await lease.tried()
-            return Roster(
-                config,
-                types=self._types,
-                stock=stock,
-                servers=lease,
-                tools=self._tools(config, lease.servers),
-                cache=self._cache,
-                lookup=Lookup(config.lookup, self.outbound) if config.lookup is not None else None,
-            )
-        except BaseException:
-            lease.give_up()
-            await stock.aclose()
-            raise
-
-    async def replace(self, config: Config) -> None:
-        """The calls to come are taken by the agents of this configuration. Raises `VoxtradError`, changing nothing."""
-        new, old = await self.staff(config), self.roster
-        self.roster = new
-        self.switchboard.replace(new)
-        await old.retire()
-        for rate in rates_of(config):
-            await new.prepare(rate)
-
-    def _tools(self, config: Config, servers: Mapping[str, McpServer]) -> Callable[[AgentConfig], ToolboxMaker]:
-        built: dict[str, Tool] = {}
-
-        def for_agent(agent: AgentConfig) -> ToolboxMaker:
-            tools = build_tools(
-                config, agent, client=self.outbound, callbacks=self._callbacks, servers=servers, built=built
-            )
-
-            def for_call(facts: Mapping[str, JSON], actions: CallActions, group: asyncio.TaskGroup) -> ToolRunner:
-                return ToolRunner(
-                    tools,
-                    call=facts,
-                    destinations=config.destinations,
-                    actions=actions,
-                    group=group,
-                    publish=self.bus.publish,
-                )
-
-            return for_call
-
-        return for_agent
 
 
 class Server:
@@ -436,12 +319,6 @@ async def _settle(started: asyncio.Event) -> None:
     the audio of all calls for 100 to 150 ms each time."""
     await started.wait()
     gc.freeze()
-
-
-def rates_of(config: Config) -> tuple[int, ...]:
-    """Sample rates that calls can have: what all of them are told is prepared for each."""
-    form = config.asterisk.media.format if config.asterisk is not None else "auto"
-    return (8000, 16000) if form == "auto" else (16000,) if form == "slin16" else (8000,)
 
 
 async def _prepare(roster: Roster, rates: Iterable[int]) -> None:

@@ -17,7 +17,7 @@ from tests.fakes.line import Line
 from tests.fakes.openai_server import fake_openai
 from tests.fakes.wyoming_server import fake_wyoming
 from voxtrad.config.loader import load
-from voxtrad.daemon import Core
+from voxtrad.core import Core
 from voxtrad.events.types import AgentResponse, CallEnded, CallFailed, Event, UserTranscript
 from voxtrad.leg import LegInfo
 from voxtrad.providers.registry import provider_types

@@ -15,7 +15,7 @@ from voxtrad.cli.common import add_config_option, agent_named, load_config, want
 from voxtrad.cli.timeline import line
 from voxtrad.config.models import Config
 from voxtrad.config.secrets import secrets_in
-from voxtrad.daemon import Core
+from voxtrad.core import Core
 from voxtrad.errors import VoxtradError, in_words
 from voxtrad.events.types import CallEnded, Event
 from voxtrad.leg import LegInfo

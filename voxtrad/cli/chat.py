@@ -15,7 +15,7 @@ from voxtrad.cli.timeline import labelled
 from voxtrad.config.models import Config
 from voxtrad.config.secrets import secrets_in
 from voxtrad.conversation.typed import TypedCall
-from voxtrad.daemon import Core
+from voxtrad.core import Core
 from voxtrad.errors import VoxtradError
 from voxtrad.events.types import ErrorOccurred, Event, SecurityDenied, ToolCalled, ToolCompleted
 from voxtrad.leg import LegInfo

@@ -3,7 +3,7 @@
 import pytest
 
 from voxtrad.config.loader import load
-from voxtrad.daemon import rates_of
+from voxtrad.core import rates_of
 from voxtrad.providers.registry import provider_types
 
 CONFIG = """\
