@@ -35,7 +35,7 @@ UNSEEN = (
     "env-as-number", "env-bare", "env-empty", "env-unclosed", "env-unset", "env-value-not-shown", "env-wrong-form",
     # names and values that stand elsewhere
     "open-without-token", "provider-no-entry", "provider-unknown", "provider-wrong-kind",
-    "unknown-destination", "unknown-destination-agent", "unknown-route-agent",
+    "unknown-destination", "unknown-destination-agent", "language-english-texts", "unknown-route-agent",
     "unknown-rule-tool", "unknown-tool", "unknown-tool-in-rule-and-list", "unreachable-route", "tool-nobody-runs",
     # what no regular expression can tell
     "template-in-block", "template-in-rule", "template-in-tool", "template-include", "template-syntax",
