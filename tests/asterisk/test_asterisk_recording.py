@@ -98,7 +98,7 @@ def _loud(track: NDArray[np.int16]) -> NDArray[np.bool_]:
 
 async def test_a_wideband_call_is_recorded_wide_and_may_be_thrown_away(pbx: Pbx, ari: PbxAri, tmp_path: Path) -> None:
     legs = Legs()
-    async with serving(settings_for(pbx, rate=16000), legs) as telephony:
+    async with serving(settings_for(pbx, format="slin16"), legs) as telephony:
         for name in ("c_2", "c_3"):
             channel = await ari.call("1000")
             leg = await legs.next()
