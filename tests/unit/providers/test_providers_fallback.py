@@ -397,10 +397,11 @@ async def test_a_list_sounds_like_its_first():
 class Ears:
     """A recogniser driven by the test through the queue of its last stream."""
 
-    def __init__(self, name, *, opening=(), **capabilities):
+    def __init__(self, name, *, opening=(), sending=0.0, **capabilities):
         self.name = name
         self.capabilities = STTCapabilities(**{"partials": True, **capabilities})
         self.opening = list(opening)
+        self.sending = sending
         self.streams = []
 
     async def open(self, *, rate, language, hints=()):
@@ -408,7 +409,7 @@ class Ears:
             if isinstance(step, Exception):
                 raise step
             await asyncio.sleep(step)
-        self.streams.append(Hearing(hints))
+        self.streams.append(Hearing(hints, self.sending))
         return self.streams[-1]
 
     async def aclose(self):
@@ -416,14 +417,16 @@ class Ears:
 
 
 class Hearing:
-    def __init__(self, hints):
+    def __init__(self, hints, sending):
         self.hints = hints
+        self.sending = sending
         self.heard = b""
         self.finalized = 0
         self.closed = False
         self.says = asyncio.Queue()
 
     async def send(self, pcm):
+        await asyncio.sleep(self.sending)
         self.heard += pcm
 
     async def finalize(self):
@@ -540,6 +543,21 @@ async def test_the_carried_audio_is_bounded():
     await stream.aclose()
     with pytest.raises(StopAsyncIteration):
         await waiting
+    await stt.aclose()
+
+
+async def test_a_call_that_ends_while_the_next_is_given_the_utterance_leaves_no_connection():
+    first, second = Ears("a"), Ears("b", sending=60.0)
+    stt = FallbackSTT([first, second])
+    stream = await stt.open(rate=8000, language="en")
+    await stream.send(b"1111")
+    first.streams[0].says.put_nowait(gone())
+    reading = asyncio.ensure_future(anext(stream.events()))
+    await asyncio.sleep(0.1)
+    reading.cancel()
+    await asyncio.wait([reading])
+    await stream.aclose()
+    assert first.streams[0].closed and second.streams[0].closed
     await stt.aclose()
 
 

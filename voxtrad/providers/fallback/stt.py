@@ -302,7 +302,11 @@ class FallbackStream:
             else:
                 if line.provider.capabilities.continuous:  # for others connecting proves nothing
                     self._circle.worked(index)
-                await self._catch_up(line)
+                try:
+                    await self._catch_up(line)
+                except BaseException:  # the call has ended: nobody else knows of this connection yet
+                    await line.aclose()
+                    raise
                 line.start(self._read(line), partial(self._tell, line))
                 return line
         raise AssertionError("a list of providers is never empty")
