@@ -1,8 +1,9 @@
 """A server that speaks Deepgram's streaming text to speech (Aura).
 
-Shapes follow the API reference ("Text to speech streaming") and the pages "Flush" and "Clear"; every message passes the
-SDK's own types. Audio comes after Flush only, 50 ms of tone for each character in pieces of odd length; the 21st Flush
-within a minute is refused with a warning and not answered.
+Shapes follow the API reference ("Text to speech streaming") and the pages "Flush", "Clear" and "TTS Troubleshooting
+WebSocket, NET, and DATA Errors"; every message passes the SDK's own types. Audio comes after Flush only, 50 ms of tone
+for each character in pieces of odd length; the 21st Flush within a minute is refused with a warning and not answered,
+and more than 2400 characters in one close the socket.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ Behaviour = Literal[
 ]
 
 PER_CHARACTER = 0.05
-MOST_FLUSHES = 20
+MOST_FLUSHES, MOST_CHARACTERS = 20, 2400
 _KINDS = {"Speak": SpeakV1Text, "Flush": SpeakV1Flush, "Clear": SpeakV1Clear, "Close": SpeakV1Close}
 
 
@@ -106,6 +107,7 @@ class _Session:
         self.text = ""
         self.sequence = 0
         self.flushes = 0
+        self.characters: list[tuple[float, int]] = []
         self.speaking: asyncio.Task[None] | None = None
 
     async def say(self, kind: type[BaseModel], **fields: Any) -> None:
@@ -128,6 +130,10 @@ class _Session:
         match asked["type"]:
             case "Speak":
                 assert len(asked["text"]) <= 2000
+                now = asyncio.get_running_loop().time()
+                self.characters.append((now, len(asked["text"])))
+                if sum(size for at, size in self.characters if now - at < 60) > MOST_CHARACTERS:
+                    await self.socket.close(code=1008, message=b"DATA-0001")
                 self.text += asked["text"]
             case "Flush":
                 await self.flush()

@@ -1,4 +1,4 @@
-"""Deepgram's Aura through the real SDK: Flush and Clear, the limit of flushes, and a socket that went away."""
+"""Deepgram's Aura through the real SDK: Flush and Clear, the limits of a socket, and a socket that went away."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def test_an_interrupted_sentence_is_cleared_and_nothing_of_it_is_in_the_ne
     async with fake_deepgram_speak() as server:
         voice = await build(server).open(rate=8000, language="en")
         for _ in range(3):
-            stream = voice.synthesize("A long sentence. " * 100)
+            stream = voice.synthesize("A long sentence. " * 45)
             await anext(stream)
             await stream.aclose()
         assert len(await audio_of(voice, "Short.")) == 2 * int(6 * PER_CHARACTER * 8000)
@@ -59,6 +59,16 @@ async def test_the_limit_of_flushes_is_met_by_another_socket():
         voice = await build(server).open(rate=8000, language="en")
         for _ in range(45):
             assert await audio_of(voice, "Yes.")
+        assert len(server.queries) == 3
+        await voice.aclose()
+
+
+async def test_the_limit_of_characters_is_met_by_another_socket():
+    async with fake_deepgram_speak() as server:
+        voice = await build(server).open(rate=8000, language="en")
+        text = "This is a sentence of some length. " * 23  # three of them are too much
+        for _ in range(6):
+            assert len(await audio_of(voice, text)) == 2 * int(len(text) * PER_CHARACTER * 8000)
         assert len(server.queries) == 3
         await voice.aclose()
 
@@ -96,7 +106,7 @@ async def test_a_sentence_is_asked_for_again_once():
 async def test_a_sentence_that_broke_off_is_not_begun_again():
     async with fake_deepgram_speak() as server:
         voice = await build(server).open(rate=8000, language="en")
-        stream = voice.synthesize("A long sentence. " * 100)
+        stream = voice.synthesize("A long sentence. " * 45)
         await anext(stream)
         server.cut()
         with pytest.raises(Unreachable):
@@ -109,7 +119,7 @@ async def test_a_sentence_that_broke_off_is_not_begun_again():
 async def test_long_text_is_sent_in_pieces_that_the_api_takes():
     async with fake_deepgram_speak() as server:
         voice = await build(server).open(rate=8000, language="en")
-        text = "word " * 900
+        text = "word " * 450
         assert len(await audio_of(voice, text)) == 2 * int(len(text) * PER_CHARACTER * 8000)
         assert "".join(m["text"] for m in server.messages if m["type"] == "Speak") == text
         await voice.aclose()

@@ -1,7 +1,8 @@
 """Speech by Deepgram's Aura voices over the SDK's websocket: one socket a call, each sentence flushed, Clear when it is
 interrupted.
 
-Source: Deepgram's API reference, "Text to speech streaming", and its pages "Flush", "Clear" and "Chunking".
+Source: Deepgram's API reference, "Text to speech streaming", and its pages "Flush", "Clear", "Chunking" and "Getting
+Started" (limits).
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ _ENCODINGS: Mapping[Codec, str] = {"linear": "linear16", "ulaw": "mulaw", "alaw"
 _RATES = (8000, 16000, 24000, 48000)
 _LONGEST: Final = 2000
 """Characters that one message may have."""
-_MOST_FLUSHES, _PER = 20, 60.0
-"""Flushes that one socket takes in so many seconds; the next sentence comes by another."""
+_MOST_FLUSHES, _MOST_CHARACTERS, _PER = 20, 2400, 60.0
+"""Flushes, and characters, that one socket takes in so many seconds; the next sentence comes by another."""
 
 
 class DeepgramSpeechOptions(ConfigModel):
@@ -100,7 +101,8 @@ class DeepgramVoice:
         self._pcm_rate = rate if rate in _RATES else 24000
         self._stack: AsyncExitStack | None = None
         self._socket: AsyncV1SocketClient | None = None
-        self._flushed: deque[float] = deque(maxlen=_MOST_FLUSHES)
+        self._said: deque[tuple[float, int]] = deque()
+        """When, over this socket, and how many characters."""
         self._uncleared = 0
         """Clears that were asked for and not yet confirmed: what comes before is of interrupted sentences."""
 
@@ -142,7 +144,7 @@ class DeepgramVoice:
         stack, self._stack = self._stack, None
         socket, self._socket = self._socket, None
         self._uncleared = 0
-        self._flushed.clear()
+        self._said.clear()
         if stack is None or socket is None:
             return
         with contextlib.suppress(ProviderError), typed_errors(self._provider.name):
@@ -175,13 +177,20 @@ class DeepgramVoice:
         from deepgram.speak.v1.types import SpeakV1Text
 
         now = asyncio.get_running_loop().time()
-        if len(self._flushed) == _MOST_FLUSHES and now - self._flushed[0] < _PER:
+        if self._exhausted(now, len(text)):
             await self.aclose()
         with typed_errors(self._provider.name):
             socket = await self.connect()
             await self._send(socket, SpeakV1Text, text)
-        self._flushed.append(now)
+        self._said.append((now, len(text)))
         return socket
+
+    def _exhausted(self, now: float, size: int) -> bool:
+        """Whether the socket would take no more of this size now."""
+        while self._said and now - self._said[0][0] >= _PER:
+            self._said.popleft()
+        characters = sum(said for _, said in self._said)
+        return len(self._said) >= _MOST_FLUSHES or bool(self._said and characters + size > _MOST_CHARACTERS)
 
     async def _send(self, socket: AsyncV1SocketClient, message: type[SpeakV1Text], text: str) -> None:
         for start in range(0, len(text), _LONGEST):
