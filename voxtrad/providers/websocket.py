@@ -70,6 +70,8 @@ class Sockets:
         except aiohttp.WSServerHandshakeError as error:
             # Not chained: it carries the request's headers, and so the key.
             raise of_status(error.status, self._provider, error.headers) from None
+        except aiohttp.TooManyRedirects:  # carries them too
+            raise Unreachable("it leads from one address to the next", provider=self._provider) from None
         except TimeoutError as error:
             raise ProviderTimeout("the connection was not answered in time", provider=self._provider) from error
         except (aiohttp.ClientError, OSError) as error:
