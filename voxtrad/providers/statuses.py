@@ -35,6 +35,6 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     asked = told.get("retry-after", "")
     with suppress(ValueError):
         return max(0.0, float(asked))
-    with suppress(ValueError, TypeError):  # a date without its zone cannot be compared
+    with suppress(ValueError, TypeError, OverflowError):  # a date without its zone, or of no year there is
         return max(0.0, (parsedate_to_datetime(asked) - datetime.now(UTC)).total_seconds())
     return None

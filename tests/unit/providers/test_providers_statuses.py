@@ -23,6 +23,7 @@ from voxtrad.providers.statuses import of_status, retry_after
         ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
         ({"Retry-After": "Wed, 21 Oct 2015 07:28:00"}, None),
         ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "Wed, 21 Oct 99999999999999999999 07:28:00 GMT"}, None),
         ({}, None),
     ],
 )

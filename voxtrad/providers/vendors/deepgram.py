@@ -11,18 +11,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from voxtrad.config.types import Secret
-from voxtrad.providers.base import (
-    BadKey,
-    BadRequest,
-    MalformedAnswer,
-    ProviderError,
-    ProviderTimeout,
-    QuotaExceeded,
-    RateLimited,
-    Unreachable,
-)
+from voxtrad.providers.base import BadRequest, MalformedAnswer, ProviderError, ProviderTimeout, Unreachable
 from voxtrad.providers.extras import needs
 from voxtrad.providers.options import NetworkConnection, http_url, ws_url
+from voxtrad.providers.statuses import of_status
 
 if TYPE_CHECKING:
     from deepgram import AsyncDeepgramClient
@@ -58,7 +50,7 @@ def typed_errors(provider: str) -> Iterator[None]:
     try:
         yield
     except ApiError as error:
-        raise _of_status(error.status_code, provider) from None
+        raise of_status(error.status_code or 500, provider, _answered(error)) from None
     except ConnectionClosed as closed:
         raise _of_close(closed, provider) from closed
     except TimeoutError as error:
@@ -69,22 +61,12 @@ def typed_errors(provider: str) -> Iterator[None]:
         raise MalformedAnswer(f"a message that the API does not allow ({error})", provider=provider) from error
 
 
-def _of_status(status: int | None, provider: str) -> ProviderError:
-    match status:
-        case 401 | 403:
-            return BadKey(
-                f"the credentials were refused ({status})", provider=provider, hint="check api_key and its project"
-            )
-        case 402:
-            return QuotaExceeded("the account is out of credit (402)", provider=provider, hint="check the billing")
-        case 429:
-            return RateLimited("too many requests, or too many streams at once (429)", provider=provider)
-        case 400 | 404 | 422:
-            return BadRequest(
-                f"the request was refused ({status})", provider=provider, hint="check model, language and options"
-            )
-        case _:
-            return Unreachable(f"the server failed ({status})", provider=provider)
+def _answered(error: Exception) -> dict[str, str]:
+    """The headers of a refused handshake: the SDK's error has the request's, the one beneath it the answer's."""
+    from websockets.datastructures import Headers
+
+    headers = getattr(error.__context__, "headers", None)
+    return dict(headers.raw_items()) if isinstance(headers, Headers) else {}
 
 
 def _of_close(closed: Exception, provider: str) -> ProviderError:
