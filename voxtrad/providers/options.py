@@ -1,16 +1,17 @@
-"""The two usual connections of a provider, and URLs: what the models of many provider modules have in common.
+"""The two usual connections of a provider, URLs and keys: what the models of many provider modules have in common.
 
 Every provider module derives its own models from `ConfigModel` and these; nothing here knows a vendor.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, Final
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, SecretStr
 from pydantic_core import PydanticCustomError
 
-from voxtrad.config.types import ConfigModel, Duration, Text, check_url, editor_form
+from voxtrad.config.types import ConfigModel, Duration, Secret, Text, check_url, editor_form
 
 
 class Embedded(ConfigModel):
@@ -33,6 +34,22 @@ BaseUrl = Annotated[
     editor_form("^(https?|wss?)://[^/@ ]+(/[^ ]*)?$", "must be a URL with http, https, ws or wss, and no key in it"),
 ]
 """Where a vendor's API is, without a slash at its end."""
+
+
+_KEY: Final = r"^[!-~]([ -~]*[!-~])?$"
+_KEY_WORDS: Final = "must be printable ASCII, without a space or a line break around it"
+
+
+def _check_key(key: SecretStr) -> SecretStr:
+    """It goes into a header as it is: what cannot stand there fails in every call, and some clients then say all."""
+    text = key.get_secret_value()
+    if not text.startswith("${") and not re.fullmatch(_KEY, text):  # a reference that failed was reported
+        raise PydanticCustomError("api_key", _KEY_WORDS)
+    return key
+
+
+ApiKey = Annotated[Secret, AfterValidator(_check_key), editor_form(_KEY, _KEY_WORDS)]
+"""The key of a vendor's API."""
 
 
 class NetworkConnection(ConfigModel):

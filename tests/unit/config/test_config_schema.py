@@ -167,6 +167,9 @@ def test_rules_of_a_script(text: str, flagged: bool) -> None:
         ("providers: {wyoming: null}", True),
         ("providers: {wyoming: {uri: 'tcp://b:10300'}}", False),
         ("providers: {openai: {api_key: b, base_url: 'ftp://b'}}", True),
+        ("providers: {openai: {api_key: 'b '}}", True),
+        ("providers: {openai: {api_key: 12345}}", False),
+        ("providers: {openai: {api_key: '${env:KEY:-b c}'}}", False),
     ],
 )
 def test_connections(text: str, flagged: bool) -> None:

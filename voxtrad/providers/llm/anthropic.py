@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 
 from pydantic import Field
 
-from voxtrad.config.types import Boolean, ConfigModel, Integer, JSONObject, Name, Secret
+from voxtrad.config.types import Boolean, ConfigModel, Integer, JSONObject, Name
 from voxtrad.providers.base import (
     JSON,
     BadKey,
@@ -34,7 +34,7 @@ from voxtrad.providers.base import (
 )
 from voxtrad.providers.extras import needs
 from voxtrad.providers.llm.arguments import written_arguments
-from voxtrad.providers.options import NetworkConnection, http_url
+from voxtrad.providers.options import ApiKey, NetworkConnection, http_url
 from voxtrad.providers.statuses import retry_after
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ _SILENCE = "(The caller says nothing.)"
 
 
 class AnthropicConnection(NetworkConnection):
-    api_key: Secret
+    api_key: ApiKey
     """The API key."""
 
 

@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from voxtrad.audio.codec import CODINGS, Codec
-from voxtrad.config.types import Boolean, ConfigModel, Duration, Name, Number, Secret
+from voxtrad.config.types import Boolean, ConfigModel, Duration, Name, Number
 from voxtrad.providers.base import (
     BadKey,
     BadRequest,
@@ -35,7 +35,7 @@ from voxtrad.providers.base import (
     TurnSignal,
     Unreachable,
 )
-from voxtrad.providers.options import NetworkConnection, ws_url
+from voxtrad.providers.options import ApiKey, NetworkConnection, ws_url
 from voxtrad.providers.websocket import Sockets, receive
 
 OFFICIAL: Final = "https://streaming.assemblyai.com"
@@ -53,7 +53,7 @@ _TURN_SILENCE = 1.28
 
 
 class AssemblyAIConnection(NetworkConnection):
-    api_key: Secret
+    api_key: ApiKey
     """The API key."""
 
 

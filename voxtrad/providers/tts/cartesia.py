@@ -15,7 +15,7 @@ from pydantic import Field
 
 from voxtrad.audio.codec import CODINGS, Codec
 from voxtrad.audio.resample import Resampler
-from voxtrad.config.types import ConfigModel, Name, Number, Secret
+from voxtrad.config.types import ConfigModel, Name, Number
 from voxtrad.providers.base import (
     JSON,
     BadRequest,
@@ -29,7 +29,7 @@ from voxtrad.providers.base import (
     Unreachable,
     WordTiming,
 )
-from voxtrad.providers.options import NetworkConnection, ws_url
+from voxtrad.providers.options import ApiKey, NetworkConnection, ws_url
 from voxtrad.providers.statuses import of_status
 from voxtrad.providers.websocket import HEARTBEAT, Attended, Sockets, Warm
 
@@ -44,7 +44,7 @@ _MOST_CANCELLED = 32
 
 
 class CartesiaConnection(NetworkConnection):
-    api_key: Secret
+    api_key: ApiKey
     """The API key."""
 
 

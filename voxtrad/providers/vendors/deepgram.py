@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from voxtrad.config.types import Secret
 from voxtrad.providers.base import BadRequest, MalformedAnswer, ProviderError, ProviderTimeout, Unreachable
 from voxtrad.providers.extras import needs
-from voxtrad.providers.options import NetworkConnection, http_url, ws_url
+from voxtrad.providers.options import ApiKey, NetworkConnection, http_url, ws_url
 from voxtrad.providers.statuses import of_status
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ OFFICIAL: Final = "https://api.deepgram.com"
 
 
 class DeepgramConnection(NetworkConnection):
-    api_key: Secret
+    api_key: ApiKey
     """The API key of a Deepgram project."""
 
 

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from voxtrad.config.types import Secret
 from voxtrad.providers.base import BadKey, BadRequest, ProviderError, QuotaExceeded, RateLimited, Unreachable
-from voxtrad.providers.options import NetworkConnection
+from voxtrad.providers.options import ApiKey, NetworkConnection
 
 OFFICIAL: Final = "https://api.elevenlabs.io"
 
 
 class ElevenLabsConnection(NetworkConnection):
-    api_key: Secret
+    api_key: ApiKey
     """The API key."""
 
     def headers(self) -> dict[str, str]:

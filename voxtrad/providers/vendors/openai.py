@@ -14,7 +14,7 @@ from pydantic import ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 from yarl import URL
 
-from voxtrad.config.types import Name, Secret, is_set
+from voxtrad.config.types import Name, is_set
 from voxtrad.providers.base import (
     BadKey,
     BadRequest,
@@ -25,7 +25,7 @@ from voxtrad.providers.base import (
     RateLimited,
     Unreachable,
 )
-from voxtrad.providers.options import NetworkConnection, http_url
+from voxtrad.providers.options import ApiKey, NetworkConnection, http_url
 from voxtrad.providers.statuses import retry_after
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ pauses, and each new connection costs a TLS handshake."""
 class OpenAIConnection(NetworkConnection):
     model_config = ConfigDict(json_schema_extra={"anyOf": [is_set("api_key"), is_set("base_url")]})
 
-    api_key: Secret | None = None
+    api_key: ApiKey | None = None
     """The API key. A compatible server of your own (Ollama, vLLM, llama.cpp) usually needs none."""
     organization: Name | None = None
     """The organization that is billed, where there are several."""
