@@ -360,6 +360,20 @@ async def test_what_is_said_while_an_opinion_is_awaited_is_another_question():
         assert call.events == [Transcript("hello", final=True)]
 
 
+async def test_a_caller_who_asks_again_and_again_wins_a_deaf_one_no_time():
+    first, second = Ears("a", end_of_turn=True, turn_silence=1.3), Ears("b")
+    async with Call(first, second) as call:
+        first.streams[0].says.put_nowait(Transcript("hell", final=False))
+        await asyncio.sleep(0.01)
+        for _ in range(4):
+            await call.says()
+            await asyncio.sleep(0.6)
+        assert second.streams[0].heard == SECOND * 4
+        second.streams[0].says.put_nowait(Transcript("hello", final=True))
+        await asyncio.sleep(0.01)
+        assert call.events[1:] == [Transcript("hello", final=True), TurnSignal("end")]
+
+
 async def test_who_takes_over_is_doubted_too():
     every = first, second, third = [Ears(name) for name in "abc"]
     async with Call(*every) as call:

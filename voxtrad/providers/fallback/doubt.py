@@ -1,10 +1,11 @@
 """Whether a recogniser that says nothing is to be doubted. Pure: the time goes in.
 
 The rules: once the caller has stopped, a final transcript is to come within half as long again as is usual for the
-recogniser, and at least a second; a partial one wins it that time again. One without another has twice that time: to
-ask the same one again is work for one that may only be slow. One that ends turns itself is to end the turn instead. In
-the middle of one it has the silence that it declares on top, alone or not, for it has shown that it is not slow; and
-as long as it has heard no words any sign of life is an answer, for to it there is no turn.
+recogniser, and at least a second; a partial one wins it that time again, and a caller who says more ("Hello?") does
+not. One without another has twice that time: to ask the same one again is work for one that may only be slow. One that
+ends turns itself is to end the turn instead. In the middle of one it has the silence that it declares on top, alone or
+not, for it has shown that it is not slow; and as long as it has heard no words any sign of life is an answer, for to it
+there is no turn.
 
 Where nothing comes it is doubted, and somebody else is asked. If they hear no words either there were none, and the
 recogniser is believed for five seconds, each time twice as long up to a minute, until it is heard with words again: a
@@ -43,7 +44,7 @@ class Doubt:
     def asked(self, now: float, *, seconds: float) -> None:
         """The caller has stopped, after so many seconds of audio since the last transcript."""
         if seconds >= SHORTEST and not self.trusts(now):
-            self.due = now + self.patience
+            self.due = min(now + self.patience, inf if self.due is None else self.due)
 
     def heard(self, now: float, *, words: bool, final: bool) -> None:
         """It has said something; `final` ends the utterance or the turn."""
