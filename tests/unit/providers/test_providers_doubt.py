@@ -308,6 +308,20 @@ async def test_one_that_answers_after_all_keeps_its_place():
         assert second.streams[0].closed and call.notes.fallbacks == []
 
 
+async def test_one_that_begins_to_answer_after_all_and_does_not_end_is_doubted_again():
+    first, second = Ears("a"), Ears("b")
+    async with Call(first, second) as call:
+        await call.says()
+        await asyncio.sleep(1.1)
+        first.streams[0].says.put_nowait(Transcript("hell", final=False))
+        await asyncio.sleep(0.01)
+        assert second.streams[0].closed
+        await asyncio.sleep(1.1)
+        second.streams[1].says.put_nowait(Transcript("hello", final=True))
+        await asyncio.sleep(0.01)
+        assert call.events[-1] == Transcript("hello", final=True)
+
+
 async def test_one_that_stops_in_the_middle_of_an_utterance_is_doubted_too():
     first, second = Ears("a"), Ears("b")
     async with Call(first, second) as call:

@@ -101,6 +101,23 @@ async def test_a_socket_that_the_vendor_closes_between_sentences_is_opened_anew_
         await tts.aclose()
 
 
+async def test_a_socket_over_which_nonsense_comes_between_sentences_is_closed_and_another_opened():
+    async with fake_elevenlabs() as server:
+        tts = build(server)
+        voice = await tts.open(rate=8000, language="en")
+        assert await say(voice)
+        server.opened.clear()
+        await server.sockets[0].send_str("{not json")
+        async with asyncio.timeout(20):
+            await server.opened.wait()
+            while not server.sockets[0].closed:
+                await asyncio.sleep(0)
+        assert await say(voice)
+        assert len(server.queries) == 2
+        await voice.aclose()
+        await tts.aclose()
+
+
 async def test_pings_between_sentences_are_answered():
     async with fake_elevenlabs() as server:
         tts = build(server)

@@ -561,6 +561,38 @@ async def test_a_call_that_ends_while_the_next_is_given_the_utterance_leaves_no_
     await stt.aclose()
 
 
+async def test_a_call_that_ends_while_the_next_is_connected_to_leaves_no_connection():
+    first, second = Ears("a"), Ears("b", opening=[1.0])
+    stt = FallbackSTT([first, second])
+    stream = await stt.open(rate=8000, language="en")
+    first.streams[0].says.put_nowait(gone())
+    reading = asyncio.ensure_future(anext(stream.events(), None))
+    await asyncio.sleep(0.5)
+    await stream.aclose()
+    assert await reading is None
+    assert second.streams[0].closed
+    await stt.aclose()
+
+
+async def test_the_next_that_works_by_utterances_is_not_asked_in_the_middle_of_one():
+    first, second = Ears("a", continuous=False), Ears("b", continuous=False)
+    stt = FallbackSTT([first, second])
+    stream = await stt.open(rate=8000, language="en")
+    await stream.send(b"1111")
+    await stream.finalize()
+    await stream.send(b"2222")  # the caller goes on before there is an answer
+    first.streams[0].says.put_nowait(gone())
+    reading = asyncio.ensure_future(anext(stream.events()))
+    await asyncio.sleep(0.1)
+    taken_over = second.streams[0]
+    assert (taken_over.heard, taken_over.finalized) == (b"11112222", 0)
+    await stream.finalize()
+    taken_over.says.put_nowait(Transcript("one two", final=True))
+    assert taken_over.finalized == 1 and await reading == Transcript("one two", final=True)
+    await stream.aclose()
+    await stt.aclose()
+
+
 async def test_when_all_recognisers_fail_the_error_is_raised():
     stt = FallbackSTT([first := Ears("a"), Ears("b", opening=[BadKey("no", provider="b")])])
     stream = await stt.open(rate=8000, language="en")
