@@ -224,6 +224,35 @@ async def test_strangers_are_not_heard_and_get_nothing(told: str) -> None:
         each.close()
 
 
+@pytest.mark.parametrize("told", [HERE, ELSEWHERE], ids=["no NAT", "behind a NAT"])
+async def test_where_we_listen_for_both_kinds_of_addresses_ipv4_is_heard_and_spoken_to(told: str) -> None:
+    stranger = Far("127.0.0.3")
+    async with office(listen="::") as it:
+        it.pbx.told = (told, it.pbx.far.address[1])
+        port = await it.opened()
+        assert it.pbx.us[0] == HERE
+        stranger.send(b"\x01" * 160, it.pbx.us)
+        it.pbx.far.send(b"\x02" * 160, it.pbx.us)
+        assert await heard(port, 1) == [decode_ulaw(b"\x02" * 160)]
+        assert (await it.pbx.far.packet()).payload == b"\xff" * 160
+        await port.close()
+    stranger.close()
+
+
+async def test_everywhere_is_by_ipv6_too_where_ari_is_reached_by_it() -> None:
+    async with office(listen="0.0.0.0") as it:
+        it.transport.located("::1", "::1")
+        far = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        far.bind(("::1", 0))
+        it.pbx.told = ("::1", far.getsockname()[1])
+        port = await it.opened()
+        assert it.pbx.us[0] == "[::1]"
+        far.sendto(Packer(160, source=1, sequence=1, timestamp=0).pack(b"\x02" * 160, 0), ("::1", it.pbx.us[1]))
+        assert await heard(port, 1) == [decode_ulaw(b"\x02" * 160)]
+        await port.close()
+        far.close()
+
+
 async def test_before_anything_came_it_is_sent_where_asterisk_says_it_listens() -> None:
     inside = Far(ELSEWHERE)
     async with office() as it:

@@ -38,6 +38,9 @@ log = structlog.stdlib.get_logger(__name__)
 
 _TYPES: Mapping[FormatName, tuple[int, ...]] = {"ulaw": (0,), "alaw": (8,), "slin": (10, 11)}
 """Payload types by which Asterisk knows a format. We send the first, or what it sends."""
+_EVERYWHERE, _EVERYWHERE_6 = "0.0.0.0", "::"
+_MAPPED = "::ffff:"
+"""Before an IPv4 address, on a socket that is for both kinds."""
 _LARGEST = 4096
 _AT_ONCE = 64
 """Datagrams that are read before others have their turn."""
@@ -91,19 +94,26 @@ class RtpTransport:
         return port
 
     def _advertised(self, own: socket.socket) -> str:
-        host, port = self._settings.rtp_advertise or self._host, own.getsockname()[1]
+        host, port = self._host, own.getsockname()[1]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     @property
     def _host(self) -> str:
-        """Where we listen, or, where that is everywhere, where ARI sees us."""
-        listen = self._settings.rtp_listen
-        return listen if listen not in (None, "0.0.0.0", "::") else self._own_host
+        """Where Asterisk sends to: as configured, or where we listen; where that is everywhere, where ARI sees us."""
+        listen = self._settings.rtp_listen or _EVERYWHERE
+        everywhere = listen in (_EVERYWHERE, _EVERYWHERE_6)
+        return self._settings.rtp_advertise or (self._own_host if everywhere else listen)
+
+    @property
+    def _listen(self) -> str:
+        """An IPv4 socket hears nothing of who sends to an IPv6 address; the other way round it does."""
+        listen = self._settings.rtp_listen or self._own_host
+        return _EVERYWHERE_6 if listen == _EVERYWHERE and ":" in self._host else listen
 
     def _bind(self) -> socket.socket:
         """A socket on a free port. With a range they are taken in turn, so that one that was in use rests; the odd
         ones are left out: there RTCP would be expected."""
-        host = self._settings.rtp_listen or self._own_host
+        host = self._listen
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         first, last = self._settings.rtp_ports or (0, 0)
         ports = range(first + first % 2, last + 1, 2)
@@ -113,6 +123,8 @@ class RtpTransport:
             own = socket.socket(family, socket.SOCK_DGRAM)
             try:
                 own.setblocking(False)
+                if family is socket.AF_INET6:
+                    own.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
                 own.bind((host, ports[self._tried % len(ports)]))
             except OSError as error:
                 own.close()
@@ -191,6 +203,7 @@ class _Peer:
         """`far` is where Asterisk says it listens, `pbx_host` where ARI is."""
         self._loop = asyncio.get_running_loop()
         self._own = own
+        self._family = own.family
         self._far = far
         self._trusted = (far[0], pbx_host)
         self._ears = ears
@@ -230,7 +243,7 @@ class _Peer:
             if self._connected:
                 self._own.send(packet)
             else:
-                self._own.sendto(packet, self._far)
+                self._own.sendto(packet, self._reached_at(self._far))
         except ConnectionRefusedError:
             self._was_refused()
         except OSError:
@@ -262,7 +275,7 @@ class _Peer:
                 return
             except OSError:  # nothing there, most often
                 return
-            self._take(datagram, (address[0], address[1]))
+            self._take(datagram, (address[0].removeprefix(_MAPPED), address[1]))
 
     def _take(self, datagram: bytes, address: tuple[str, int]) -> None:
         if address != self._far and (self._connected or address[0] not in self._trusted):
@@ -287,8 +300,13 @@ class _Peer:
     def _connect(self, address: tuple[str, int]) -> None:
         """From now on the kernel lets nothing through from elsewhere, and tells when nobody listens there."""
         with contextlib.suppress(OSError):
-            self._own.connect(address)
+            self._own.connect(self._reached_at(address))
             self._far, self._connected = address, True
+
+    def _reached_at(self, address: tuple[str, int]) -> tuple[str, int]:
+        """An address as our socket wants it."""
+        host, port = address
+        return (_MAPPED + host if self._family is socket.AF_INET6 and ":" not in host else host), port
 
     def _was_refused(self) -> None:
         now = self._loop.time()
