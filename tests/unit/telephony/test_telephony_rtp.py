@@ -326,6 +326,41 @@ async def test_a_pbx_that_has_vanished_ends_the_port_only_when_ari_is_away_too(m
         await port.close()
 
 
+async def test_a_caller_who_was_silent_for_long_is_not_lost_with_a_moment_without_ari(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("voxtrad.telephony.asterisk.rtp._QUIET_FOR", 0.4)
+    async with office() as it:
+        port = await it.opened()
+        for _ in range(25):
+            await it.pbx.far.packet()
+        it.reachable = False
+        for _ in range(5):
+            await it.pbx.far.packet()
+        it.reachable = True
+        for _ in range(3):
+            await it.pbx.far.packet()
+        assert not it.lost.is_set()
+        await port.close()
+
+
+async def test_two_refusals_of_which_one_is_long_past_are_no_closed_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voxtrad.telephony.asterisk.rtp._REFUSED_FOR", 0.3)
+    monkeypatch.setattr("voxtrad.telephony.asterisk.rtp._FORGOTTEN_AFTER", 0.2)
+    async with office() as it:
+        port = await it.opened()
+        for _ in range(2):  # a firewall that is set up anew, say; the caller is silent all the time
+            await it.pbx.far.packet()
+            address = it.pbx.far.address
+            it.pbx.far.close()
+            await asyncio.sleep(0.06)
+            it.pbx.far = Far(*address)
+            for _ in range(25):
+                await it.pbx.far.packet()
+        assert not it.lost.is_set()
+        await port.close()
+
+
 async def test_ports_of_a_range_are_taken_in_turn_and_the_odd_ones_left_out() -> None:
     base = Far()
     first = base.address[1] + base.address[1] % 2 + 2

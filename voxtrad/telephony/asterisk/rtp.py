@@ -9,7 +9,7 @@ Its port refuses what comes after the channel's end. Source: "External Media and
 RTP has no authentication. We send where Asterisk said it listens, and where that is the host that ARI is on, nothing is
 taken from anywhere else. Where it is another, there may be a NAT between: then the first packet from one of the two
 hosts settles it. UDP tells nothing of the far side's end either; most often ARI does. Where it does not, what is
-refused at the far port, or nothing that comes while ARI is away, ends the port.
+refused at the far port for long enough, or a PBX of which neither audio nor ARI gives a sign, ends the port.
 """
 
 from __future__ import annotations
@@ -46,8 +46,11 @@ _AT_ONCE = 64
 """Datagrams that are read before others have their turn."""
 _REFUSED_FOR = 1.0
 """Seconds for which a port that refuses what we send may come back."""
+_FORGOTTEN_AFTER = 5.0
+"""Seconds after which one refusal has nothing to do with another. While a port is closed it is told about once a
+second: Linux does not let its kernel tell it more often."""
 _QUIET_FOR = 20.0
-"""Seconds without a packet after which a PBX that ARI does not reach either has vanished."""
+"""Seconds without a packet, and without ARI, after which a PBX has vanished."""
 _TRAFFIC_CLASS = 0xB8
 """DSCP EF: audio goes first, where networks heed it."""
 
@@ -218,10 +221,10 @@ class _Peer:
             timestamp=secrets.randbits(32),
         )
         self._connected = False
-        self._came = self._loop.time()
-        """When the last packet came."""
-        self._refused: float | None = None
-        """Since when what we send is refused."""
+        self._alive = self._loop.time()
+        """When there was the last sign of the PBX: a packet, or that ARI is connected."""
+        self._refused: tuple[float, float] | None = None
+        """Since when what we send is refused, and when it was refused last."""
         self._lost: Callable[[], None] = _nothing
         self._closed = False
         self.counts = RtpCounts()
@@ -248,7 +251,10 @@ class _Peer:
             self._was_refused()
         except OSError:
             self.counts.unsent += 1
-        if self._loop.time() - self._came > _QUIET_FOR and not self._reachable():
+        now = self._loop.time()
+        if self._reachable():
+            self._alive = now
+        elif now - self._alive > _QUIET_FOR:
             self._lost()
 
     def skip(self, count: int) -> None:
@@ -287,7 +293,7 @@ class _Peer:
         except RtpError:
             self.counts.useless += 1
             return
-        self._came, self._refused = now, None
+        self._alive, self._refused = now, None
         if packet.payload_type in self._types and not (self._swapped and len(packet.payload) % 2):
             self._type = packet.payload_type
             self._ears.put(packet, packet.payload, now)
@@ -310,9 +316,11 @@ class _Peer:
 
     def _was_refused(self) -> None:
         now = self._loop.time()
-        if self._refused is None:
-            self._refused = now
-        elif now - self._refused >= _REFUSED_FOR:
+        since, last = self._refused or (now, now)
+        if now - last > _FORGOTTEN_AFTER:
+            since = now
+        self._refused = since, now
+        if now - since >= _REFUSED_FOR:
             self._lost()
 
 
