@@ -95,7 +95,8 @@ class Voicing:
                 await self._read(utterance, text, queue)
             except Exception as error:  # noqa: BLE001 - raised below, after the sentences before it
                 failure = error
-            queue.put_nowait(None)
+            finally:  # also where a handler's stream was cancelled by somebody else: nothing more comes of it
+                queue.put_nowait(None)
 
         async with asyncio.TaskGroup() as group:
             group.create_task(read())

@@ -88,6 +88,27 @@ async def test_timeout_in_a_handler_is_not_the_end_of_a_long_call() -> None:
     assert played.ended.outcome == "failed"
 
 
+async def test_stream_of_a_handlers_that_somebody_cancels_has_ended() -> None:
+    async def written() -> AsyncIterator[str]:
+        yield "It was sent. "
+        task = asyncio.ensure_future(asyncio.sleep(60))
+        task.cancel()
+        await task
+        yield "Yesterday."
+
+    async def handler(call: Call) -> None:
+        await call.answer()
+        await call.say(written())
+        await call.say("Goodbye.")
+
+    async def scene(caller: Caller) -> None:
+        await caller.waits(30)
+
+    played = await play(scene, dialogue=handler)
+    assert played.said() == ["It was sent.", "Goodbye."]
+    assert played.ended.outcome == "completed"
+
+
 @pytest.mark.parametrize("what", ["text", "reply", "stream"])
 async def test_ways_to_answer(what: str) -> None:
     async def handler(call: Call) -> None:
