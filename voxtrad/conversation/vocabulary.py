@@ -80,9 +80,7 @@ ANNOUNCED: dict[str, frozenset[str]] = {
 """Whole utterances that announce what is to be dictated."""
 
 DIGIT_WORDS: dict[str, frozenset[str]] = {
-    "en": frozenset(
-        "zero oh o one two three four five six seven eight nine ten double triple dash point dot at".split()
-    ),
+    "en": frozenset("zero oh o one two three four five six seven eight nine ten double triple dash point dot".split()),
     "de": frozenset("null eins zwei zwo drei vier fünf sechs sieben acht neun zehn bindestrich punkt".split()),
     "fr": frozenset("zéro un deux trois quatre cinq six sept huit neuf dix tiret point arobase".split()),
     "es": frozenset("cero uno dos tres cuatro cinco seis siete ocho nueve diez guion punto arroba".split()),

@@ -71,6 +71,7 @@ def test_sounds_unfinished(text: str, why: str) -> None:
     "john dot smith at example dot com", "j dot s at example dot co dot uk", "john.smith@example.com",
     "www dot acme dot com",
     "I for one like it", "I am staying at the hotel", "a for effort", "the delta is small",
+    "tomorrow at three", "let us meet at ten",
 ])  # fmt: skip
 def test_sounds_complete(text: str) -> None:
     assert unfinished(text, "en", punctuates=False, dictation_asked=False) is None
