@@ -168,7 +168,7 @@ class Utterance:
             if text:
                 self.finals.append(text)
                 self.confidence = confidence
-            self.retracted = not text and bool(self.partial)
+            self.retracted = not text and (self.retracted or bool(self.partial))
             self.partial = ""
             self.final_at = t
         else:

@@ -339,9 +339,12 @@ def test_a_recogniser_that_has_heard_no_words_is_believed(late: float) -> None:
     assert silences(line, 8.0) == []
 
 
-def test_a_caller_whose_words_the_recogniser_takes_back_is_asked_too() -> None:
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_caller_whose_words_the_recogniser_takes_back_is_asked_too(before: int) -> None:
     line = unanswered()
     line.tell(line.machine.transcript(line.t, "where is my order", final=False))
+    for _ in range(before):  # it ends a piece by itself, and once more when it is asked to
+        line.tell(line.machine.transcript(line.t, "", final=True))
     line.frames(0.3)
     line.tell(line.machine.transcript(line.t, "", final=True))
     line.frames(0.1)
