@@ -85,8 +85,7 @@ class Backchannel:
         self._longest = max(map(len, self._phrases), default=0)
         self._beginnings = {phrase[:n] for phrase in self._phrases for n in range(1, len(phrase))}
         self._unspaced = _base(language) in UNSPACED
-        several = sorted((phrase[0] for phrase in self._phrases if len(phrase) == 1), key=len, reverse=True)
-        self._in_a_row = re.compile(f"(?:{'|'.join(map(re.escape, several))})+") if self._unspaced and several else None
+        self._sounds = tuple(phrase[0] for phrase in self._phrases if len(phrase) == 1)
 
     def content_words(self, text: str, *, more_to_come: bool = False) -> int:
         """How many words of a transcript are more than backchannel.
@@ -115,9 +114,18 @@ class Backchannel:
 
     def _words_in(self, run: str) -> int:
         """In a language without spaces, a run of signs: a word has two of them, as a rule."""
-        if self._in_a_row is not None and self._in_a_row.fullmatch(run):
+        if self._in_a_row(run):
             return 0
         return 1 if run.isascii() else max(1, len(run) // 2)
+
+    def _in_a_row(self, run: str) -> bool:
+        """Whether a run is nothing but backchannel. No regular expression: one sound may be another one twice, and then
+        there are too many ways to read a long run of them."""
+        reached = {0}
+        for at in range(len(run)):
+            if at in reached:
+                reached.update(at + len(sound) for sound in self._sounds if run.startswith(sound, at))
+        return len(run) in reached
 
 
 def asks_for_dictation(agent_text: str, language: str) -> bool:

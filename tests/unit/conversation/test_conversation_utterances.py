@@ -49,6 +49,13 @@ def test_partial_transcript_may_become_backchannel() -> None:
     assert japanese.content_words("待", more_to_come=True) == 1
 
 
+@pytest.mark.parametrize("count", [1, 2, 41, 42])
+def test_a_sound_that_is_another_one_twice_and_many_of_them(count: int) -> None:
+    twice = Backchannel("ja", ["はい", "はいはい"])
+    assert twice.content_words("はい" * count) == 0
+    assert twice.content_words("はい" * count + "か") == (2 * count + 1) // 2
+
+
 def test_own_list_takes_the_place_of_the_usual_one() -> None:
     own = Backchannel("en", ["roger that", "copy"])
     assert own.content_words("roger that copy") == 0
