@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+_NORWEGIAN = frozenset({"mhm", "mm", "hm", "ja", "jo", "ok", "okay", "akkurat", "nettopp", "øh"})
 BACKCHANNELS: dict[str, frozenset[str]] = {
     "en": frozenset({
         "uh-huh", "uh huh", "uhuh", "mm-hmm", "mm hmm", "mhm", "mmhmm", "mm", "hmm", "hm", "yeah", "yep", "yes", "okay",
@@ -21,7 +22,7 @@ BACKCHANNELS: dict[str, frozenset[str]] = {
     "pl": frozenset({"mhm", "mm", "hm", "tak", "no", "aha", "ok", "okej", "dobrze", "jasne", "yyy"}),
     "sv": frozenset({"mhm", "mm", "hm", "ja", "jo", "aha", "ok", "okej", "precis", "jaha", "eh"}),
     "da": frozenset({"mhm", "mm", "hm", "ja", "jo", "nå", "ok", "okay", "præcis", "øh"}),
-    "nb": frozenset({"mhm", "mm", "hm", "ja", "jo", "ok", "okay", "akkurat", "nettopp", "øh"}),
+    "nb": _NORWEGIAN, "no": _NORWEGIAN,
     "tr": frozenset({"mhm", "mm", "hmm", "hı hı", "evet", "tamam", "peki", "ok", "okey", "ee"}),
     "ru": frozenset({"мм", "хм", "угу", "ага", "да", "так", "хорошо", "понятно", "ладно", "окей", "э"}),
     "uk": frozenset({"мм", "хм", "угу", "ага", "так", "добре", "зрозуміло", "гаразд", "окей", "е"}),

@@ -32,7 +32,7 @@ spoken_text = st.lists(
     ("xx", "uh-huh", 1), ("ja", "はい。", 0), ("ja", "はいはい、そうですね。", 0), ("ja", "ちょっと待ってください", 5),
     ("ja-JP", "はい、違います", 2), ("zh-CN", "嗯嗯,好的", 0), ("zh", "不对", 1), ("zh", "停下来", 1), ("zh", "OK", 1),
     ("ko", "네", 0), ("ko", "아니요 잠깐만요", 2), ("ru", "угу", 0), ("ru", "нет", 1), ("pl", "no tak", 0),
-    ("sv", "precis", 0), ("tr", "hı hı", 0),
+    ("sv", "precis", 0), ("tr", "hı hı", 0), ("nb-NO", "akkurat", 0), ("no", "akkurat", 0),
 ])  # fmt: skip
 def test_words_that_are_more_than_backchannel(language: str, text: str, count: int) -> None:
     assert Backchannel(language).content_words(text) == count

@@ -101,6 +101,8 @@ def test_constructs_do_not_disturb_each_other() -> None:
         ("de", "Tee und Milch, Nummer 5, etwa 10, 3 kleiner als 5"),
         ("fr-CA", "Tee et Milch, numéro 5, environ 10, 3 inférieur à 5"),
         ("es", "Tee y Milch, número 5, unos 10, 3 menor que 5"),
+        ("nb-NO", "Tee og Milch, nummer 5, omtrent 10, 3 mindre enn 5"),
+        ("no", "Tee og Milch, nummer 5, omtrent 10, 3 mindre enn 5"),
         ("xx", "Tee Milch, 5, 10, 3 5"),
     ],
 )

@@ -16,6 +16,7 @@ class Words(NamedTuple):
     about: str = ""
 
 
+_NORWEGIAN = Words("og", "mindre enn", "større enn", "nummer", "omtrent")
 _WORDS = {
     "en": Words("and", "less than", "greater than", "number", "about"),
     "de": Words("und", "kleiner als", "größer als", "Nummer", "etwa"),
@@ -27,7 +28,8 @@ _WORDS = {
     "pl": Words("i", "mniejsze niż", "większe niż", "numer", "około"),
     "sv": Words("och", "mindre än", "större än", "nummer", "ungefär"),
     "da": Words("og", "mindre end", "større end", "nummer", "cirka"),
-    "nb": Words("og", "mindre enn", "større enn", "nummer", "omtrent"),
+    "nb": _NORWEGIAN,
+    "no": _NORWEGIAN,
     "tr": Words("ve", "küçüktür", "büyüktür", "numara", "yaklaşık"),
     "ru": Words("и", "меньше", "больше", "номер", "около"),
     "uk": Words("і", "менше", "більше", "номер", "близько"),
