@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from voxtrad.audio.g711 import decode_ulaw, encode_alaw
 from voxtrad.leg import LegError, LegGone
@@ -251,6 +252,24 @@ async def test_everywhere_is_by_ipv6_too_where_ari_is_reached_by_it() -> None:
         assert await heard(port, 1) == [decode_ulaw(b"\x02" * 160)]
         await port.close()
         far.close()
+
+
+@pytest.mark.parametrize("asterisk_too", [True, False])
+async def test_that_only_strangers_came_is_said_when_the_call_is_over(asterisk_too: bool) -> None:
+    stranger = Far("127.0.0.3")
+    async with office() as it:
+        it.pbx.told = (ELSEWHERE, it.pbx.far.address[1])
+        port = await it.opened()
+        stranger.send(b"\x01" * 160, it.pbx.us)
+        if asterisk_too:
+            it.pbx.far.send(b"\x02" * 160, it.pbx.us)
+            await heard(port, 1)
+        await asyncio.sleep(0.1)
+        with capture_logs() as logs:
+            await port.close()
+        warnings = [entry for entry in logs if entry["log_level"] == "warning"]
+        assert [entry["packets"] for entry in warnings] == ([] if asterisk_too else [1])
+    stranger.close()
 
 
 async def test_before_anything_came_it_is_sent_where_asterisk_says_it_listens() -> None:

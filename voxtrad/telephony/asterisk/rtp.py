@@ -267,6 +267,11 @@ class _Peer:
         self._loop.remove_reader(self._own.fileno())
         self._own.close()
         buffer, counts = self._ears.buffer, self.counts
+        if counts.strangers and not self._connected:
+            log.warning(
+                "a caller was not heard: RTP came only from elsewhere than Asterisk or ARI", packets=counts.strangers,
+                hint="something between the PBX and here changes the sender's address",
+            )  # fmt: skip
         log.debug(
             "RTP ended", lost=buffer.lost, late=buffer.late, twice=buffer.twice, strays=buffer.strays,
             strangers=counts.strangers, useless=counts.useless, unsent=counts.unsent,
