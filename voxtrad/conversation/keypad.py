@@ -8,6 +8,9 @@ from contextlib import contextmanager
 
 SURPLUS = 3.0
 """Seconds after the last key of a number in which one more still belongs to it: the terminator, a key too many."""
+REST = 15.0
+"""The same for a sensitive number that was not finished in time: what a slow caller still keys in of it is no less
+secret, until they are asked for it again."""
 
 
 class KeyPad:
@@ -37,7 +40,7 @@ class KeyPad:
 
     def done(self, now: float) -> None:
         """The number is taken; what is pressed right after it is no turn either."""
-        self._surplus_until = now + SURPLUS
+        self._surplus_until = now + (REST if self.sensitive and not self._complete else SURPLUS)
 
     def swallows(self, now: float) -> bool:
         """Whether a key that is pressed now still belongs to the number that was taken."""

@@ -697,6 +697,26 @@ async def test_keys_after_a_number_are_no_turn_and_no_secret_slips_out(keys: str
     assert played.said() == ["Thank you.", "Nine."]
 
 
+async def test_what_a_slow_caller_still_keys_in_of_a_secret_is_kept_secret() -> None:
+    async def work(actions: CallActions) -> Outcome:
+        digits = await actions.collect_digits(length=4, terminator="#", timeout=5.0, sensitive=True)
+        return Outcome({"entered": len(digits)})
+
+    async def scene(caller: Caller) -> None:
+        await caller.says("let me in")
+        await caller.waits(2.0)
+        caller.presses("47")
+        await caller.answered()
+        await caller.waits(6.0)
+        caller.presses("11#")
+        await caller.quiet(3.0)
+
+    model = Model([[asks()], ["I have only two of them. One moment."]])
+    played = await play(scene, tools=[Job(work=work)], model=model, dead_air=True)
+    assert played.turns() == ["let me in"]
+    assert [event.digit for event in played.of(DtmfReceived)] == ["*"] * 5
+
+
 @pytest.mark.parametrize(("length", "keys"), [(4, "12#"), (2, "12")])
 async def test_key_cuts_the_prompt_of_a_tool_and_counts(length: int, keys: str) -> None:
     prompt = "Please enter your secret number now, followed by the hash key, or stay on the line."
