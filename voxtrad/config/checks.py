@@ -39,7 +39,7 @@ from voxtrad.config.numbers import covers, known_country, text_matches
 from voxtrad.config.routes import Route
 from voxtrad.config.server import TlsConfig, load_certificate
 from voxtrad.config.template_checks import template_findings, templates_of, undeclared, variable_findings
-from voxtrad.config.tools import BUILTINS, IMPLICIT, TOOL_NAME, DescribedTool
+from voxtrad.config.tools import BUILTINS, IMPLICIT, TOOL_NAME, DescribedTool, offered_name
 from voxtrad.config.tree import Mapping, Tree
 from voxtrad.config.types import Refers
 from voxtrad.errors import in_words
@@ -341,8 +341,8 @@ def _server_of(tool: str, config: Config) -> str | None:
     """The name of the MCP server that may have a tool of this name."""
     for name, other in config.tools.items():
         if isinstance(other, McpTool) and tool.startswith(f"{name}_"):
-            offered = None if other.mcp.tools is None else {re.sub(r"[^\w-]", "_", one) for one in other.mcp.tools}
-            if offered is None or tool.removeprefix(f"{name}_") in offered:
+            offered = None if other.mcp.tools is None else {offered_name(name, one) for one in other.mcp.tools}
+            if offered is None or tool in offered:
                 return name
     return None
 

@@ -6,6 +6,7 @@ declared, and its calls are returned to the Python code that asked the model.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
@@ -84,6 +85,11 @@ Secrets = Annotated[tuple[WebhookSecret, ...], ONE_OR_MORE, Field(min_length=1)]
 
 TOOL_NAME = "^[A-Za-z0-9_-]{1,64}$"
 """What language models accept as a name."""
+
+
+def offered_name(server: str, tool: str) -> str:
+    """What language models know a tool of an MCP server by, whatever stands in its own name."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", f"{server}_{tool}")[:64]
 
 
 class ToolBase(ConfigModel):

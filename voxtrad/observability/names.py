@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from voxtrad.config.models import AgentConfig, Config, McpTool
+from voxtrad.config.tools import offered_name
 from voxtrad.events.types import Outcome, Rejection, Stage
 
 OTHER = "other"
@@ -62,7 +63,7 @@ class Names:
         tools: list[str] = []
         for name, tool in config.tools.items():
             listed = tool.mcp.tools if isinstance(tool, McpTool) else None
-            tools += [name] if listed is None else [f"{name}_{one}" for one in listed]
+            tools += [name] if listed is None else [offered_name(name, one) for one in listed]
         return cls(
             agents=tuple(config.agents),
             tools=tuple(tools),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Never, cast
 
 import structlog
 
+from voxtrad.config.tools import offered_name
 from voxtrad.errors import VoxtradError, in_words
 from voxtrad.providers.base import JSON, ToolSpec
 from voxtrad.tools.arguments import BadSchema, check_schema, without
@@ -183,7 +183,7 @@ class McpTool:
 
     def __init__(self, server: McpServer, listed: Listed, options: ToolOptions, hidden: Collection[str]) -> None:
         schema = cast("Mapping[str, JSON]", listed.input_schema)
-        name = _UNFIT.sub("_", f"{server.name}_{listed.name}")[:64]
+        name = offered_name(server.name, listed.name)
         self.spec = ToolSpec(name, listed.description or listed.title or "", without(schema, hidden))
         self.options = options
         self._server = server
@@ -238,7 +238,6 @@ async def _connection(target: McpTarget) -> AsyncIterator[Client]:
 # --- pure -------------------------------------------------------------------------------------------------------------
 
 _INVALID_PARAMS = -32602
-_UNFIT = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 def read_result(result: CallToolResult) -> Outcome:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tests.ledger.support import WHO, ended, started
 from tests.unit.api.running_server import running, write_config
 from tests.unit.observability.exposition import families, value, whole_config, whole_metrics
+from voxtrad.config.tools import McpServer, McpTool
 from voxtrad.conversation.floor import Kind
 from voxtrad.events.bus import Bus
 from voxtrad.events.types import (
@@ -234,6 +235,14 @@ def test_tools_of_an_mcp_server_go_by_what_the_configuration_names(tmp_path: Pat
     assert known.tool("docs_anything") == "docs"
     assert known.tool("look_up") == "look_up"
     assert known.tool("whatever") == names.OTHER
+
+
+def test_a_tool_of_an_mcp_server_is_counted_by_the_name_that_models_know_it_by(tmp_path: Path) -> None:
+    metrics, config = whole_metrics(tmp_path), whole_config(tmp_path)
+    server = McpTool(name="crm", mcp=McpServer(url="http://127.0.0.1:1/mcp", tools=("say.hello",)))
+    metrics.configure(config.model_copy(update={"tools": {**config.tools, "crm": server}}))
+    assert metrics.names.tool("crm_say_hello") == "crm_say_hello"
+    assert value(metrics, "voxtrad_tool_calls_total", tool="crm_say_hello", outcome="ok") == 0
 
 
 def test_a_reload_adds_series_and_takes_none(tmp_path: Path) -> None:
