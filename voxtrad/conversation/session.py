@@ -21,7 +21,7 @@ from voxtrad.conversation.actions import Actions
 from voxtrad.conversation.analysis import AnalysisFailed
 from voxtrad.conversation.call import Call
 from voxtrad.conversation.failures import single
-from voxtrad.conversation.fate import Ending
+from voxtrad.conversation.fate import Ending, State
 from voxtrad.conversation.idle import EMPTY, FAREWELL
 from voxtrad.conversation.line import Line, hurried, speech_of
 from voxtrad.conversation.plan import Plan
@@ -76,7 +76,8 @@ class Session:
         self._analyst = plan.analyst
         self._calls: list[Call] = []
         self._line: Line | None = None
-        self._hung_up: str | None = None
+        self._told: tuple[Ending, State] | None = None
+        """How somebody outside wants the call to end."""
         self._ringing: asyncio.Timeout | None = None
         self._ending = Ending("failed", "the server stopped")
         self._talking: asyncio.Task[None] | None = None
@@ -114,13 +115,13 @@ class Session:
         try:
             async with asyncio.timeout(None) as self._ringing:
                 leg = await stack.enter_async_context(reach.connect())
-            if self._hung_up is None:
+            if self._told is None:
                 return leg
-            self._ending = Ending("completed", self._hung_up)
+            self._ending, _ = self._told
         except TimeoutError:
-            if self._hung_up is None:
+            if self._told is None:
                 raise
-            self._ending = Ending("completed", self._hung_up)
+            self._ending, _ = self._told
         except NotReached as refused:
             self._ending = Ending(_NOT_REACHED[refused.why], refused.message)
         except LegError as error:
@@ -210,19 +211,24 @@ class Session:
 
     def give_back(self, reason: str) -> None:
         """End the conversation from outside (a server that stops); the caller goes on where the leg's carrier leads."""
-        self._hung_up = reason
-        self._stop_ringing()
-        if self.call is not None:
-            self.call.idle_monitor.dismiss()
-            self.call.ended("failed", reason, state="handed-over")
+        self._end(Ending("failed", reason), "handed-over")
 
     def hang_up(self, outcome_reason: str) -> None:
         """End the call from outside (an administrator, a server that stops)."""
-        self._hung_up = outcome_reason
+        self._end(Ending("completed", outcome_reason), "ended")
+
+    def _end(self, ending: Ending, state: State) -> None:
+        self._told = ending, state
         self._stop_ringing()
         if self.call is not None:
-            self.call.idle_monitor.dismiss()
-            self.call.ended("completed", outcome_reason)
+            self._obey(self.call)
+
+    def _obey(self, call: Call) -> None:
+        """End it the way that somebody outside wants, if anybody does; whatever holds it."""
+        if self._told is not None:
+            ending, state = self._told
+            call.idle_monitor.dismiss()
+            call.ended(ending.outcome, ending.reason, state=state)
 
     async def wrap_up(self) -> None:
         """What is left to do once the call is over: fetch its recording, analyse its transcript. Never raises for what
@@ -293,8 +299,7 @@ class Session:
         if before is not None:
             before.agent.pass_on(call.agent)
         log.info("another agent takes over", agent=plan.config.name)
-        if self._hung_up is not None:
-            call.ended("completed", self._hung_up)
+        self._obey(call)
         return call
 
     async def _watch(self) -> None:

@@ -16,6 +16,7 @@ from voxtrad.config.models import AgentDestination, ContinueDestination, Destina
 from voxtrad.conversation.call import Call
 from voxtrad.conversation.dialogue import converse, hand_over
 from voxtrad.conversation.handover import HandoverFailed, Switch
+from voxtrad.conversation.idle import FAREWELL
 from voxtrad.conversation.plan import Plan, Providers
 from voxtrad.conversation.session import Session
 from voxtrad.conversation.speech_cache import SpeechCache
@@ -113,8 +114,10 @@ async def run(
     tools: Sequence[Tool] = (),
     told: list[tuple[str, str]] | None = None,
     desk: Mapping[str, object] | None = None,
+    sessions: list[Session] | None = None,
 ) -> Done:
-    """`told` gets what each agent says, as it is said. `desk` is a second destination, a place in the dialplan."""
+    """`told` gets what each agent says, as it is said, and `sessions` the session, before it runs. `desk` is a second
+    destination, a place in the dialplan."""
     clock = asyncio.get_running_loop().time
     kinds: dict[str, type[DialDestination | ContinueDestination | AgentDestination]] = {
         "dial": DialDestination, "continue": ContinueDestination, "agent": AgentDestination,
@@ -160,6 +163,8 @@ async def run(
 
     switch = Switch(destinations, plan)
     session = Session(leg, plan("support", "c_1", {"order": "A17"}), publish=publish, clock=clock)
+    if sessions is not None:
+        sessions.append(session)
     await session.run()
     assert asyncio.all_tasks() == {asyncio.current_task()}, "nothing of a call may be left"
     assert leg.failure is None, leg.failure
@@ -434,6 +439,62 @@ async def test_another_agent_takes_over() -> None:
     assert [entry["text"] for entry in done.ended.transcript] == [
         "Good day.", "a person please", "I give you to sales.", "I am sales.", "one bicycle", "Gladly.",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("stops", [True, False])
+async def test_who_ends_the_call_between_two_agents_ends_it(stops: bool) -> None:
+    """A caller whom a server that stops gives back goes on in the dialplan; whom an operator hangs up does not."""
+    sessions: list[Session] = []
+    after: list[float] = []
+
+    async def scene(caller: Caller) -> None:
+        await asks_for_a_person(caller)
+        await asyncio.Event().wait()
+
+    async def dialogue(call: Call) -> None:
+        if call.taking_over:
+            call.idle_monitor.suspended = True
+            began = asyncio.get_running_loop().time()
+            try:
+                await asyncio.sleep(1000)
+            finally:
+                after.append(asyncio.get_running_loop().time() - began)
+        await converse(call)
+        (session,) = sessions
+        (session.give_back if stops else session.hang_up)("enough")
+
+    model = Model([["I give you to sales.", TO_RECEPTION], ["SUMMARY: Ada wants to buy."]])
+    done = await run(scene, {"name": "reception", "agent": "sales"}, model, dialogue=dialogue, sessions=sessions)
+    assert (done.ended.outcome, done.ended.reason) == ("failed" if stops else "completed", "enough")
+    assert done.session.call is not None and done.session.call.state == ("handed-over" if stops else "ended")
+    assert after == [pytest.approx(FAREWELL, abs=0.1)]
+
+
+@pytest.mark.parametrize("stops", [True, False])
+async def test_no_handler_holds_a_call_that_the_house_ends(stops: bool) -> None:
+    sessions: list[Session] = []
+    after: list[float] = []
+
+    async def dialogue(call: Call) -> None:
+        clock = asyncio.get_running_loop().time
+        await call.answer()
+        call.idle_monitor.suspended = True
+        await call.listen()
+        await asyncio.sleep(40.0)
+        (session,) = sessions
+        (session.give_back if stops else session.hang_up)("enough")
+        began = clock()
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            after.append(clock() - began)
+
+    async def leaves(caller: Caller) -> None:
+        await caller.waits(1)
+
+    done = await run(leaves, DIAL, Model(), dialogue=dialogue, sessions=sessions)
+    assert done.ended.outcome == "caller_hangup", "that was first"
+    assert after == [pytest.approx(FAREWELL, abs=0.1)]
 
 
 async def test_what_comes_late_of_a_tool_is_told_by_the_agent_that_has_the_call_then() -> None:
