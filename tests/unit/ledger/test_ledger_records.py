@@ -341,6 +341,19 @@ async def test_a_call_can_be_deleted_with_all_that_is_owed_of_it(tmp_path: Path)
     assert b"Rumpelstiltskin" not in (tmp_path / FILE_NAME).read_bytes()
 
 
+async def test_a_shorter_retention_counts_at_once(tmp_path: Path) -> None:
+    clock = Clock()
+    async with open_ledger(tmp_path, Settings(retention=3600.0), clock=clock) as ledger:
+        ledger.record(started("c_old"))
+        ledger.record(ended("c_old", timestamp=clock.now))
+        await ledger.flush()
+        clock.advance(100)
+        await ledger.configure(Settings(retention=3600.0))
+        assert await calls(ledger) == ["c_old"]
+        await ledger.configure(Settings(retention=60.0))
+        assert not await calls(ledger)
+
+
 async def test_records_are_kept_for_their_retention(tmp_path: Path) -> None:
     clock = Clock()
     settings = Settings((NOBODY_LISTENS,), retention=3600.0)

@@ -35,6 +35,7 @@ def test_right_arguments_pass(arguments: dict[str, Any]) -> None:
     ("arguments", "told"),
     [
         ({}, "'order_id' is a required property"),
+        ({"order_id": "A", "lines": [float("nan")]}, "not a JSON object"),
         ({"order_id": 17}, "order_id: 17 is not of type 'string'"),
         ({"order_id": "a"}, "order_id: 'a' does not match"),
         ({"order_id": "A", "lines": [1, "x"]}, "lines.1: 'x' is not of type 'integer'"),

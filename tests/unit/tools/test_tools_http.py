@@ -139,10 +139,11 @@ async def test_select(run: Run, backend: Any) -> None:
     assert (await run()).result == {"current": {"summary": "sunny"}, "list": [{"n": 1}, {"n": 2}]}
 
 
-async def test_an_answer_that_does_not_suit_select(run: Run, backend: Any) -> None:
-    backend.json({"n": "text"})
+@pytest.mark.parametrize(("n", "select"), [("text", "abs(n)"), ([1e308, 1e308], "ceil(sum(n))")])
+async def test_an_answer_that_does_not_suit_select(run: Run, backend: Any, n: object, select: str) -> None:
+    backend.json({"n": n})
     with pytest.raises(ToolError, match="not available"):
-        await run(select="abs(n)")
+        await run(select=select)
 
 
 async def test_plain_text_and_nothing(run: Run, backend: Any) -> None:
