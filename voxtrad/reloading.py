@@ -59,6 +59,7 @@ class Reloader:
     async def _reload(self, why: str) -> Reloaded:
         try:
             loaded = await asyncio.to_thread(self._load)
+            self._watcher.follow(loaded.files | self.loaded.files, loaded.patterns | self.loaded.patterns)
             await self._apply(loaded.config)
         except ConfigError as error:
             self._watcher.follow(error.files | self.loaded.files, error.patterns | self.loaded.patterns)
