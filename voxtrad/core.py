@@ -58,12 +58,15 @@ class Core:
         self._stack = AsyncExitStack()
         self._cache = SpeechCache(config.server.data_dir / "speech" if keep_speech else None)
         self._config = config
+        self._preparing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         try:
             self.outbound = await self._stack.enter_async_context(OutboundClient())
-            self.servers = McpServers(await self._stack.enter_async_context(asyncio.TaskGroup()))
+            self._group = await self._stack.enter_async_context(asyncio.TaskGroup())
+            self.servers = McpServers(self._group)
             self._stack.callback(self.servers.stop)
+            self._stack.push_async_callback(self._give_up_preparing)
             self.roster = await self.staff(self._config)
         except BaseException:
             await self._stack.aclose()
@@ -102,14 +105,21 @@ class Core:
             await stock.aclose()
             raise
 
-    async def replace(self, config: Config) -> None:
-        """The calls to come are taken by the agents of this configuration. Raises `VoxtradError`, changing nothing."""
-        new, old = await self.staff(config), self.roster
-        self.roster = new
-        self.switchboard.replace(new)
-        await old.retire()
-        for rate in rates_of(config):
-            await new.prepare(rate)
+    def replace(self, roster: Roster) -> Roster:
+        """The calls to come are taken by these agents; returns those who took them, to be retired."""
+        old, self.roster = self.roster, roster
+        self.switchboard.replace(roster)
+        return old
+
+    async def prepare(self) -> None:
+        """Have what the agents are sure to say synthesized. Nobody waits for it: a vendor may be slow, or be down."""
+        await self._give_up_preparing()
+        self._preparing = self._group.create_task(_prepare(self.roster), name="prepare")
+
+    async def _give_up_preparing(self) -> None:
+        if self._preparing is not None:
+            self._preparing.cancel()
+            await asyncio.wait([self._preparing])
 
     def _tools(self, config: Config, servers: Mapping[str, McpServer]) -> Callable[[AgentConfig], ToolboxMaker]:
         built: dict[str, Tool] = {}
@@ -132,6 +142,11 @@ class Core:
             return for_call
 
         return for_agent
+
+
+async def _prepare(roster: Roster) -> None:
+    for rate in rates_of(roster.config):
+        await roster.prepare(rate)
 
 
 def rates_of(config: Config) -> tuple[int, ...]:

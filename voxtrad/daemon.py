@@ -28,7 +28,7 @@ from voxtrad.api.tokens import Tokens
 from voxtrad.api.watch import Watch
 from voxtrad.config.loader import Loaded
 from voxtrad.config.models import Config
-from voxtrad.core import Core, rates_of
+from voxtrad.core import Core
 from voxtrad.lease import Address, Lease, leased
 from voxtrad.ledger.ledger import RECORDED, open_ledger
 from voxtrad.ledger.privacy import Privacy
@@ -46,7 +46,6 @@ from voxtrad.outbound.delivery import Delivery
 from voxtrad.outgoing import Outgoing
 from voxtrad.providers.stock import Types
 from voxtrad.reloading import Reloader
-from voxtrad.roster import Roster
 from voxtrad.routing import variables_needed
 from voxtrad.salvage import fetch_recordings
 from voxtrad.telephony.asterisk.app import AsteriskTelephony
@@ -126,7 +125,7 @@ class Server:
             self.outgoing = Outgoing(
                 core.switchboard,
                 self.ledger,
-                lambda: self.reloader.loaded.config,
+                lambda: core.roster.config,
                 clock=asyncio.get_running_loop().time,
                 date=time.time,
                 on_rejected=self.metrics.on_rejected,
@@ -144,9 +143,9 @@ class Server:
             self.callbacks.public_url = seen_from_outside(self.config.server, self.url)
             self._lease = lease
             self._announce(self.config)
+            await core.prepare()
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(_prepare(core.roster, rates_of(self.config)), name="prepare"),
                     group.create_task(self.delivery.run(), name="delivery"),
                     group.create_task(self.outgoing.run(), name="outgoing calls"),
                     group.create_task(measure_lag(self.metrics.event_loop_lag.observe), name="lag"),
@@ -171,7 +170,10 @@ class Server:
         tokens = self._tokens(config)
         if self._tls is not None:
             tls_context(config.server.tls)  # whether it can be used, before anything is changed
-        await self.core.replace(config)
+        staff = await self.core.staff(config)
+        # Nothing waits from here on, not even for the disk: whoever calls now has all of the new configuration.
+        before = self.core.replace(staff)
+        self.ledger.configure(kept)
         if self._tls is not None and config.server.tls is not None:
             tls_context(config.server.tls, renewed=self._tls)
             self._announce(config)
@@ -180,8 +182,9 @@ class Server:
         self.callbacks.public_url = seen_from_outside(config.server, self.url)
         if self.telephony is not None:
             self.telephony.read_variables(sorted(variables_needed(config)))
-        await self.ledger.configure(kept)
         self.delivery.configure(kept.endpoints)
+        await before.retire()
+        await self.core.prepare()
 
     def _announce(self, config: Config) -> None:
         """Commands on this machine find the server, and know its certificate."""
@@ -257,7 +260,7 @@ class Server:
         return Backlog(stats.undelivered, stats.oldest, stats.expired, stats.lost)
 
     def _privacy(self, agent: str) -> Privacy:
-        known = self.reloader.loaded.config.agents.get(agent)
+        known = self.core.roster.config.agents.get(agent)
         return known.privacy if known is not None else "full"
 
     async def _say_the_last_words(self) -> None:
@@ -319,11 +322,6 @@ async def _settle(started: asyncio.Event) -> None:
     the audio of all calls for 100 to 150 ms each time."""
     await started.wait()
     gc.freeze()
-
-
-async def _prepare(roster: Roster, rates: Iterable[int]) -> None:
-    for rate in rates:
-        await roster.prepare(rate)
 
 
 def asterisk_settings(config: Config, instance: str | None = None, recorder: str = "") -> AsteriskSettings:

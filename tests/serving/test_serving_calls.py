@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from premises import Premises, asks, listens
 
-from tests.asterisk.tones import tones_of
+from tests.asterisk.tones import ToneVoice, tones_of
 from voxtrad.ledger.queries import CallFilter, list_calls
-from voxtrad.providers.base import ProviderError
+from voxtrad.ledger.schema import FILE_NAME
+from voxtrad.providers.base import ProviderError, SpeechChunk
 from voxtrad.telephony.simulated import SimulatedLeg
 
 
@@ -52,6 +56,44 @@ async def test_a_shorter_retention_is_in_effect_with_the_reload(premises: Premis
         premises.path.write_text(text, encoding="utf-8")
         assert (await premises.server.reloader.reload("the test")).ok
         assert await kept() == 0
+
+
+async def test_a_voice_that_stalls_does_not_hold_a_reload_up(
+    premises: Premises, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it is in effect at once, what may be kept of a call too; and the next reload may name another voice."""
+    async with premises.open():
+
+        async def stalls(self: ToneVoice, text: str) -> AsyncIterator[SpeechChunk]:
+            await asyncio.Event().wait()
+            yield SpeechChunk(b"")
+
+        working = ToneVoice.synthesize
+        monkeypatch.setattr(ToneVoice, "synthesize", stalls)
+        async with asyncio.timeout(10):
+            premises.write(greeting="777", edition="second")
+            with premises.path.open("a", encoding="utf-8") as file:
+                file.write("    privacy: none\n")
+            assert (await premises.server.reloader.reload("the test")).ok
+        monkeypatch.setattr(ToneVoice, "synthesize", working)
+        assert (await premises.call(listens)).digits == "777"
+        ledger = premises.server.ledger
+        await ledger.flush()
+        (call,) = (await ledger.read(lambda db: list_calls(db, CallFilter()))).items
+        assert call["privacy"] == "none"
+        async with asyncio.timeout(10):
+            await premises.reload(greeting="888", edition="third")
+        assert premises.voices.open == ["third"]
+
+
+async def test_a_disk_that_takes_nothing_does_not_hold_a_reload_up(premises: Premises) -> None:
+    async with premises.open():
+        await premises.server.ledger.flush()
+        with contextlib.closing(sqlite3.connect(premises.path.parent / "data" / FILE_NAME)) as other:
+            other.execute("BEGIN IMMEDIATE")  # nobody else can write
+            async with asyncio.timeout(10):
+                await premises.reload(greeting="777")
+            assert (await premises.call(listens)).digits == "777"
 
 
 async def test_the_providers_of_an_agent_nobody_talks_to_are_closed_at_once(premises: Premises) -> None:

@@ -130,9 +130,12 @@ class Ledger:
 
     # --- what people ask for ------------------------------------------------------------------------------------------
 
-    async def configure(self, settings: Settings) -> None:
-        """Go by a reloaded configuration; endpoints that answered 410 are taken back."""
-        await self._do(lambda store: store.configure(settings))
+    def configure(self, settings: Settings) -> asyncio.Future[None]:
+        """Go by a reloaded configuration, from the next event on; endpoints that answered 410 are taken back.
+
+        What it returns is done when the disk has taken it.
+        """
+        return self._submit(lambda store: store.configure(settings))
 
     async def enable(self, endpoint: str) -> bool:
         """Take back an endpoint that answered 410 and try at once what waits for it. False for an unknown one."""
