@@ -59,6 +59,7 @@ def check(config: Config, tree: Mapping) -> Iterator[Finding]:
     names = Names(*(_names(tree, section) for section in ("agents", "tools", "destinations")))
     yield from _agents_present(names, config)
     yield from _routes(config, names)
+    yield from _media(config)
     yield from _server(config)
     yield from _webhooks(config)
     for loc, url in _asked(config):
@@ -86,6 +87,19 @@ def _agents_present(names: Names, config: Config) -> Iterator[Finding]:
     elif not config.routes and len(names.agents) > 1:
         message = "there are no routes: only calls whose dialplan names an agent are taken"
         yield Finding(("agents",), message, severity="warning", at_key=True, needs=(("routes",),))
+
+
+def _media(config: Config) -> Iterator[Finding]:
+    """As many calls as are taken need ports."""
+    media = config.asterisk.media if config.asterisk is not None else None
+    if media is None or media.rtp.ports is None or media.transport not in ("auto", "rtp"):
+        return
+    room = media.rtp.ports.calls
+    if room < config.server.max_calls:
+        message = f"there are ports for {room} calls only, and server.max_calls is {config.server.max_calls}"
+        hint = "every second port is for a call"
+        needs = (("server", "max_calls"),)
+        yield Finding(("asterisk", "media", "rtp", "ports"), message, severity="warning", hint=hint, needs=needs)
 
 
 def _server(config: Config) -> Iterator[Finding]:

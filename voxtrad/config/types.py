@@ -378,6 +378,11 @@ class PortRange:
     def __str__(self) -> str:
         return f"{self.first}-{self.last}"
 
+    @property
+    def calls(self) -> int:
+        """How many it has room for: the odd ports are RTCP's."""
+        return self.last // 2 - (self.first - 1) // 2
+
 
 def _ports(value: object) -> object:
     if isinstance(value, PortRange):
