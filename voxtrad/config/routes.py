@@ -31,6 +31,8 @@ from voxtrad.config.types import (
 def _number(value: str) -> str:
     if not value or re.search(r"[^\w+*#@.:()/ -]", value):
         raise PydanticCustomError("number", "must be a number, like +442071234567, 1000 or +4420*")
+    if value.startswith("_"):
+        raise PydanticCustomError("number", "must be no pattern of the dialplan: _0800X. is written 0800*")
     if re.match(r"\+[^@]*[^\W\d][^@]*$", value):
         raise PydanticCustomError("number", "must have no letters after the '+', like +442071234567 or +4420*")
     return value
@@ -47,7 +49,7 @@ def _hours(value: object) -> object:
         ) from None
 
 
-_NUMBER = r"""^(?!\+[^@]*[A-Za-z_][^@]*$)[^!"$%&',;<=>?\[\\\]^`{|}~\x00-\x1f]+$"""
+_NUMBER = r"""^(?!_|\+[^@]*[A-Za-z_][^@]*$)[^!"$%&',;<=>?\[\\\]^`{|}~\x00-\x1f]+$"""
 """For editors: what `_number` refuses, save for letters and signs of other scripts."""
 
 NumberPattern = Annotated[
