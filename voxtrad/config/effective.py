@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, SecretStr
-from pydantic.fields import FieldInfo
 
 from voxtrad.config.agents import Action
 from voxtrad.config.diagnostics import Loc, shown_path
+from voxtrad.config.fields import kind_of
 from voxtrad.config.hours import OpeningHours
 from voxtrad.config.loader import Origin
 from voxtrad.config.masking import MASK, in_query, masked, names_secret
@@ -49,9 +49,9 @@ def in_effect(model: BaseModel, loc: Loc, origin: FindOrigin) -> Iterator[Line]:
 
 def _fields(model: BaseModel, loc: Loc, depth: int, origin: FindOrigin) -> Iterator[Line]:
     for name, info in type(model).model_fields.items():
-        if _has_mark(info, "name"):
-            continue
-        yield from _value(getattr(model, name), (*loc, info.alias or name), depth, origin, _has_mark(info, "duration"))
+        kind = kind_of(info)
+        if kind != "name":
+            yield from _value(getattr(model, name), (*loc, info.alias or name), depth, origin, kind == "duration")
 
 
 def _value(value: object, loc: Loc, depth: int, origin: FindOrigin, duration: bool) -> Iterator[Line]:
@@ -109,8 +109,3 @@ def _text(value: str) -> str:
     shown = re.sub(r"://[^/\s@]+@", f"://{MASK}@", value)
     shown = masked(shown, in_query(shown), 0, 0)[0]
     return shown if re.fullmatch(r"[A-Za-z][\w./+-]*", shown) else json.dumps(shown, ensure_ascii=False)
-
-
-def _has_mark(info: FieldInfo, mark: str) -> bool:
-    extra = info.json_schema_extra
-    return isinstance(extra, dict) and extra.get("x-voxtrad") == mark

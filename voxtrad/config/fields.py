@@ -7,12 +7,22 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
 
 from voxtrad.config.diagnostics import Loc
 from voxtrad.config.providers import ProviderChoice
 from voxtrad.config.written import JSON
 
 Marks = tuple[object, ...]
+
+
+def kind_of(info: FieldInfo) -> object:
+    """What a field is marked as for the schema, with `x-voxtrad`: `duration`, `name`, …; one that may be null, too."""
+    inner = (mark for mark in _inner_of_union(info.annotation)[1] if isinstance(mark, FieldInfo))
+    for extra in (field.json_schema_extra for field in (info, *inner)):
+        if isinstance(extra, dict) and "x-voxtrad" in extra:
+            return extra["x-voxtrad"]
+    return None
 
 
 def marked(model: BaseModel, loc: Loc = ()) -> Iterator[tuple[Loc, object, Marks]]:

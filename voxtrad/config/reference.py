@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from voxtrad.config import agents, routes, server, tools
 from voxtrad.config.availability import NOT_YET, NotYet
+from voxtrad.config.fields import kind_of
 from voxtrad.config.models import Config
 from voxtrad.config.providers import KINDS, Kind, ProviderTypes
 from voxtrad.config.types import show_duration
@@ -159,12 +160,7 @@ def _key(name: str, info: FieldInfo) -> str:
 
 
 def _is_name(info: FieldInfo) -> bool:
-    return _mark(info) == "name"
-
-
-def _mark(info: FieldInfo) -> object:
-    extra = info.json_schema_extra
-    return extra.get("x-voxtrad") if isinstance(extra, dict) else None
+    return kind_of(info) == "name"
 
 
 _MOST_CHOICES = 12
@@ -235,7 +231,7 @@ def _default(info: FieldInfo) -> str:
         return "" if value == {} else f"`{json.dumps(value, ensure_ascii=False)}`"
     if value is None or value in ("", ()) or value == {} or isinstance(value, SecretStr):
         return ""
-    if _mark(info) == "duration" and isinstance(value, float):
+    if kind_of(info) == "duration" and isinstance(value, float):
         return f"`{show_duration(value)}`"
     if isinstance(value, bool | int | float):
         return f"`{json.dumps(value)}`"
