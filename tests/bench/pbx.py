@@ -26,7 +26,7 @@ import uvloop
 from aiohttp import WSMsgType, web
 
 from tests.bench.caller import Caller
-from tests.bench.marks import FRAME, FRAME_BYTES, line_noise
+from tests.bench.marks import FRAME, FRAME_BYTES, line_noise, read
 from voxtrad.audio.g711 import decode_ulaw, encode_ulaw
 
 VERSION = "22.10.1"
@@ -73,7 +73,10 @@ class Media:
     def _take(self, audio: bytes) -> None:
         if self.form == "ulaw":
             audio = decode_ulaw(audio)
-        self.call.caller.received(audio[:FRAME_BYTES], monotonic())
+        now = monotonic()
+        self.call.caller.received(audio[:FRAME_BYTES], now)
+        if self.call.greeted is None and read(audio[-FRAME_BYTES:]) is not None:
+            self.call.greeted = now
         if self.frames >= _MOST:
             return
         for start in range(0, len(audio) - FRAME_BYTES + 1, FRAME_BYTES):
@@ -138,6 +141,9 @@ class Call:
         self.id = f"bench-{number}"
         self.caller = caller
         self.media: Media | None = None
+        self.answered: float | None = None
+        self.greeted: float | None = None
+        """When the first sound came that is no silence."""
 
     @property
     def channel(self) -> dict[str, object]:
@@ -224,6 +230,11 @@ class PBX:
                 return await media.serve(request, self)
         return web.Response(status=404)
 
+    async def answer(self, request: web.Request) -> web.Response:
+        if call := self.calls.get(request.match_info["id"]):
+            call.answered = monotonic()
+        return web.Response(status=204)
+
     async def nothing(self, request: web.Request) -> web.Response:
         """A request whose effect nobody here depends on."""
         return web.Response(status=204)
@@ -259,6 +270,7 @@ class PBX:
         calls, self.calls = list(self.calls.values()), {}
         noted = {
             "utterances": [asdict(utterance) for call in calls for utterance in call.caller.utterances],
+            "greeted": [call.greeted - call.answered for call in calls if call.greeted and call.answered],
             "frames": [call.caller.frames for call in calls],
             "late": max((call.media.late for call in calls if call.media is not None), default=0.0),
         }
@@ -282,6 +294,7 @@ def application(pbx: PBX) -> web.Application:
         web.get("/ari/applications/{app}", pbx.application),
         web.post("/ari/channels/externalMedia", pbx.external_media),
         web.get("/ari/channels/{id}/variable", pbx.variable),
+        web.post("/ari/channels/{id}/answer", pbx.answer),
         web.post("/ari/channels/{id}/{what}", pbx.nothing),
         web.delete("/ari/channels/{id}", pbx.end_channel),
         web.post("/ari/bridges/{id}", pbx.nothing),

@@ -42,6 +42,7 @@ async def test_calls_are_measured(tmp_path):
         level = of_level(Level(1, 1.0), calls, noted, 0.0)
         assert level.turns >= 1, (calls, noted)
         assert level.added.count == level.added_playing.count == level.turns
+        assert level.greeted.count == 1
         async with running("tests.bench.relay", pbx.url, vendors.url, http=http):
             await pbx.get("/bench/ready")
             await pbx.post("/bench/ring?count=1")
