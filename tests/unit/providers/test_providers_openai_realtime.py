@@ -18,6 +18,7 @@ from voxtrad.providers.base import (
     Transcript,
     Unreachable,
 )
+from voxtrad.providers.fallback.stt import FallbackSTT
 from voxtrad.providers.stt.openai import OpenAITranscriptionOptions
 from voxtrad.providers.stt.openai_realtime import Items
 
@@ -128,6 +129,39 @@ async def test_a_transcription_that_failed_is_an_error():
             await anext(stream.events())
         await stream.aclose()
         await stt.aclose()
+
+
+async def test_a_noise_that_could_not_be_transcribed_has_no_words_and_costs_no_connection():
+    """The failure is the example in OpenAI's API reference, "Server events"."""
+    noise = {
+        "type": "transcription_error",
+        "code": "audio_unintelligible",
+        "message": "The audio could not be transcribed.",
+        "param": None,
+    }
+    async with fake_openai_realtime(behaviour="failed", failure=noise) as server:
+        stt = build(server)
+        alone = FallbackSTT([stt])
+        stream = await alone.open(rate=8000, language="en")
+        events = stream.events()
+        for _ in range(3):
+            await stream.send(bytes(1600))
+            await stream.finalize()
+            assert await anext(events) == Transcript("", final=True)
+        assert len(server.queries) == 1
+        await stream.aclose()
+        await alone.aclose()
+        await stt.aclose()
+
+
+def test_a_session_that_has_lasted_its_time_may_be_followed_by_another():
+    error = {
+        "type": "invalid_request_error",
+        "code": "session_expired",
+        "message": "Your session hit the maximum duration of 60 minutes.",
+    }
+    with pytest.raises(Unreachable):
+        Items().events({"type": "error", "error": error}, "openai")
 
 
 def completed(item, text):

@@ -210,20 +210,25 @@ class Items:
                 raise_for(message, provider)
                 return [Transcript("", final=True)]
             case str() if kind == _TRANSCRIPTION + "failed":
-                raise_for(message, provider)
+                if _error(message, provider).get("code") != "audio_unintelligible":
+                    raise_for(message, provider)
+                return self._end(item, "")  # a noise: there were no words in it
             case str() if kind == _TRANSCRIPTION + "delta":
                 text = self._partial.get(item, "") + _text(message, "delta", provider)
                 self._partial[item] = text
                 return [Transcript(text.strip(), final=False)] if text.strip() else []
             case str() if kind == _TRANSCRIPTION + "completed":
-                self._partial.pop(item, None)
-                self._complete[item] = _text(message, "transcript", provider).strip()
-                if item not in self._committed:
-                    self._committed.append(item)
-                return self._ready()
+                return self._end(item, _text(message, "transcript", provider).strip())
             case _:
                 pass  # what later versions of the API add
         return []
+
+    def _end(self, item: str, text: str) -> list[STTEvent]:
+        self._partial.pop(item, None)
+        self._complete[item] = text
+        if item not in self._committed:
+            self._committed.append(item)
+        return self._ready()
 
     def _ready(self) -> list[STTEvent]:
         found: list[STTEvent] = []
@@ -234,15 +239,22 @@ class Items:
 
 def raise_for(message: Mapping[str, object], provider: str) -> None:
     """Raise what an error stands for; a commit of too little audio is none."""
-    error = message.get("error")
-    if not isinstance(error, Mapping):
-        raise MalformedAnswer("an error that tells nothing", provider=provider)
+    error = _error(message, provider)
     code, kind = error.get("code"), error.get("type")
     if code == "input_audio_buffer_commit_empty":
         return
+    if code == "session_expired":  # of the type of refused requests, but the next session is as good as this one was
+        raise Unreachable("the session has lasted as long as the API allows", provider=provider)
     said = " ".join(str(error.get("message", "")).split())[:300]
     told = of_code(str(code), said, provider)
     raise told if not isinstance(told, Unreachable) else of_code(str(kind), said, provider)
+
+
+def _error(message: Mapping[str, object], provider: str) -> Mapping[str, object]:
+    error = message.get("error")
+    if not isinstance(error, Mapping):
+        raise MalformedAnswer("an error that tells nothing", provider=provider)
+    return error
 
 
 def _text(message: Mapping[str, object], field: str, provider: str) -> str:
