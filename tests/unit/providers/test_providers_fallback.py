@@ -229,6 +229,22 @@ async def test_one_that_failed_is_passed_over_probed_and_comes_back():
     await llm.aclose()
 
 
+async def test_who_sits_out_for_long_does_not_keep_the_others_from_being_probed():
+    first = Model("a", [QuotaExceeded("no", provider="a")])
+    second = Model("b", [TextDelta("hey")], [gone()], [gone()], [TextDelta("well again")])
+    llm = FallbackLLM([first, second, Model("c", [TextDelta("hi")])])
+    assert await said(llm) == [TextDelta("hey")]
+    await asyncio.sleep(1.0)
+    assert await said(llm) == [TextDelta("hi")]
+    await asyncio.sleep(10.5)
+    assert (len(first.asked), len(second.asked)) == (1, 3)  # by the probe, and not by a caller who has to wait
+    assert await said(llm) == [TextDelta("hi")]
+    await asyncio.sleep(20.0)
+    assert (len(first.asked), len(second.asked)) == (1, 4)
+    assert await said(llm) == [TextDelta("well again")]
+    await llm.aclose()
+
+
 async def test_a_refused_key_is_never_tried_again_by_itself():
     first = Model("a", [BadKey("no", provider="a")])
     llm = FallbackLLM([first, Model("b", [TextDelta("hi")])])

@@ -126,6 +126,8 @@ class Circle(Generic[P]):
         self._probe = probe
         self._standing = Standing(len(providers))
         self._probing: asyncio.Task[None] | None = None
+        self._another = asyncio.Event()
+        """One more has failed."""
 
     def order(self) -> list[int]:
         """Positions of the providers, in the order in which they are to be tried."""
@@ -146,6 +148,7 @@ class Circle(Generic[P]):
         _log.warning(
             "a provider failed", kind=self._kind, provider=name, reason=error.message, hint=error.hint, next=to
         )
+        self._another.set()
         if (self._probing is None or self._probing.done()) and self._standing.next_probe():
             self._probing = asyncio.create_task(self._probe_all(), name=f"probe-{self._kind}")
 
@@ -158,9 +161,9 @@ class Circle(Generic[P]):
         """Try those who sit out whenever their time is up, until nobody does."""
         while (found := self._standing.next_probe()) is not None:
             index, due = found
-            await asyncio.sleep(max(0.0, due - _now()))
-            if self._standing.next_probe() != found:
-                continue  # it worked for a call meanwhile, or failed again
+            if _now() < due:
+                await self._wait(due)
+                continue  # it may have worked for a call meanwhile, or failed again
             provider = self.providers[index]
             try:
                 async with within(10.0, provider.name, "the probe"):
@@ -173,6 +176,13 @@ class Circle(Generic[P]):
             else:
                 self._standing.worked(index)
                 _log.info("a provider is back", kind=self._kind, provider=provider.name)
+
+    async def _wait(self, until: float) -> None:
+        """Shorter where another fails, whose time may be up sooner."""
+        self._another.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await self._another.wait()
 
 
 @contextlib.asynccontextmanager
