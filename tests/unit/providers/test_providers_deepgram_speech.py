@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -10,6 +13,10 @@ from tests.fakes.deepgram_speak_server import PER_CHARACTER, fake_deepgram_speak
 from tests.unit.providers.benches import KEY, make
 from voxtrad.providers.base import BadKey, BadRequest, MalformedAnswer, QuotaExceeded, Unreachable
 from voxtrad.providers.extras import MissingExtra
+from voxtrad.providers.tts.deepgram import _Line
+
+if TYPE_CHECKING:
+    from deepgram.speak.v1.socket_client import AsyncV1SocketClient
 
 
 def build(server, **options):
@@ -45,7 +52,7 @@ async def test_an_interrupted_sentence_is_cleared_and_nothing_of_it_is_in_the_ne
     async with fake_deepgram_speak() as server:
         voice = await build(server).open(rate=8000, language="en")
         for _ in range(3):
-            stream = voice.synthesize("A long sentence. " * 45)
+            stream = voice.synthesize("A long sentence. " * 30)
             await anext(stream)
             await stream.aclose()
         assert len(await audio_of(voice, "Short.")) == 2 * int(6 * PER_CHARACTER * 8000)
@@ -61,6 +68,41 @@ async def test_the_limit_of_flushes_is_met_by_another_socket():
             assert await audio_of(voice, "Yes.")
         assert len(server.queries) == 3
         await voice.aclose()
+
+
+async def test_the_next_socket_is_open_before_it_is_needed():
+    async with fake_deepgram_speak() as server:
+        voice = await build(server).open(rate=8000, language="en")
+        text = "This is a sentence of some length. " * 8
+        for _ in range(7):  # an eighth finds room still; what follows would not
+            assert await audio_of(voice, text)
+        async with asyncio.timeout(20):
+            while len(server.queries) < 2:  # noqa: ASYNC110 - it tells nobody here
+                await asyncio.sleep(0)
+        for _ in range(3):
+            assert await audio_of(voice, text)
+        assert len(server.queries) == 2
+        await voice.aclose()
+
+
+async def test_a_call_that_ends_leaves_no_socket_that_was_opened_beside():
+    async with fake_deepgram_speak() as server:
+        voice = await build(server).open(rate=8000, language="en")
+        text = "This is a sentence of some length. " * 8
+        for _ in range(7):
+            assert await audio_of(voice, text)
+        await voice.aclose()
+        assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("aura")]
+
+
+@pytest.mark.virtual_time
+async def test_a_socket_is_changed_before_deepgram_ends_it_after_an_hour():
+    line = _Line(AsyncExitStack(), cast("AsyncV1SocketClient", None))
+    assert line.takes(2000)
+    await asyncio.sleep(3290)
+    assert line.takes(2000)
+    await asyncio.sleep(10)
+    assert not line.takes(1)
 
 
 async def test_the_limit_of_characters_is_met_by_another_socket():

@@ -32,7 +32,6 @@ from voxtrad.providers.vendors.deepgram import DeepgramConnection, make_client, 
 
 if TYPE_CHECKING:
     from deepgram.speak.v1.socket_client import AsyncV1SocketClient
-    from deepgram.speak.v1.types import SpeakV1Text
 
 _ENCODINGS: Mapping[Codec, str] = {"linear": "linear16", "ulaw": "mulaw", "alaw": "alaw"}
 _RATES = (8000, 16000, 24000, 48000)
@@ -40,6 +39,10 @@ _LONGEST: Final = 2000
 """Characters that one message may have."""
 _MOST_FLUSHES, _MOST_CHARACTERS, _PER = 20, 2400, 60.0
 """Flushes, and characters, that one socket takes in so many seconds; the next sentence comes by another."""
+_AGE: Final = 3300.0
+"""Seconds after which a socket is changed for another: Deepgram closes it after an hour."""
+_SPARE, _SPARE_FLUSHES = 600, 4
+"""What a socket must still take, that another is not opened beside it."""
 
 
 class DeepgramSpeechOptions(ConfigModel):
@@ -90,8 +93,41 @@ class DeepgramSpeech:
                 )
 
 
+class _Line:
+    """One socket, and what was asked for over it."""
+
+    def __init__(self, stack: AsyncExitStack, socket: AsyncV1SocketClient) -> None:
+        self.socket = socket
+        self.uncleared = 0
+        """Clears that were asked for and not yet confirmed: what comes before is of interrupted sentences."""
+        self._stack = stack
+        self._opened = _now()
+        self._said: deque[tuple[float, int]] = deque()
+        """When, and how many characters."""
+
+    def say(self, size: int) -> None:
+        """A text of so many characters is asked for now."""
+        self._said.append((_now(), size))
+
+    def takes(self, size: int, flushes: int = 1) -> bool:
+        """Whether it takes so much more now."""
+        now = _now()
+        while self._said and now - self._said[0][0] >= _PER:
+            self._said.popleft()
+        if now - self._opened >= _AGE:
+            return False
+        characters = sum(said for _, said in self._said)
+        return len(self._said) + flushes <= _MOST_FLUSHES and not (self._said and characters + size > _MOST_CHARACTERS)
+
+    async def aclose(self, name: str) -> None:
+        with contextlib.suppress(ProviderError), typed_errors(name):
+            async with asyncio.timeout(1.0):
+                await self.socket.send_close()
+                await self._stack.aclose()
+
+
 class DeepgramVoice:
-    """One call's synthesis, one sentence at a time."""
+    """One call's synthesis, one sentence at a time. Of a socket that is nearly used up the successor is opened ahead."""
 
     def __init__(self, provider: DeepgramSpeech, rate: int, codec: Codec) -> None:
         self._provider = provider
@@ -99,38 +135,29 @@ class DeepgramVoice:
         self._decode = CODINGS[codec].decode
         self._rate = rate
         self._pcm_rate = rate if rate in _RATES else 24000
-        self._stack: AsyncExitStack | None = None
-        self._socket: AsyncV1SocketClient | None = None
-        self._said: deque[tuple[float, int]] = deque()
-        """When, over this socket, and how many characters."""
-        self._uncleared = 0
-        """Clears that were asked for and not yet confirmed: what comes before is of interrupted sentences."""
+        self._line: _Line | None = None
+        self._next: asyncio.Task[_Line] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
 
-    async def connect(self) -> AsyncV1SocketClient:
-        if self._socket is None:
-            stack = AsyncExitStack()
-            try:
-                self._socket = await self._provider.connect(stack, self._pcm_rate, self._codec)
-            except BaseException:
-                await stack.aclose()
-                raise
-            self._stack = stack
-        return self._socket
+    async def connect(self) -> _Line:
+        if self._line is None:
+            self._line = await self._open()
+        return self._line
 
     async def synthesize(self, text: str) -> AsyncIterator[SpeechChunk]:
         """Speak one sentence."""
         resampler = Resampler(self._pcm_rate, self._rate)
         heard = whole = False
         try:
-            socket, piece = await self._ask(text)
+            line, piece = await self._ask(text)
             while piece is not None:
                 heard = heard or bool(piece)
                 if ready := resampler.push(self._decode(piece)):
                     yield SpeechChunk(ready)
-                piece = await self._receive(socket)
+                piece = await self._receive(line)
             whole = True
         except ProviderError:
-            await self.aclose()  # whatever the socket still holds belongs to no sentence
+            await self._drop()  # whatever the socket still holds belongs to no sentence
             raise
         finally:
             if not whole:
@@ -141,75 +168,99 @@ class DeepgramVoice:
             yield SpeechChunk(tail)
 
     async def aclose(self) -> None:
-        stack, self._stack = self._stack, None
-        socket, self._socket = self._socket, None
-        self._uncleared = 0
-        self._said.clear()
-        if stack is None or socket is None:
-            return
-        with contextlib.suppress(ProviderError), typed_errors(self._provider.name):
-            async with asyncio.timeout(1.0):
-                await socket.send_close()
-                await stack.aclose()
+        await self._drop()
+        coming, self._next = self._next, None
+        if coming is not None:
+            coming.cancel()
+            await asyncio.wait([coming])
+            if not coming.cancelled() and coming.exception() is None:
+                await coming.result().aclose(self._provider.name)
+        if self._closing:
+            await asyncio.wait(self._closing)
 
-    async def _ask(self, text: str) -> tuple[AsyncV1SocketClient, bytes | None]:
+    # --- sockets ------------------------------------------------------------------------------------------------------
+
+    async def _open(self) -> _Line:
+        stack = AsyncExitStack()
+        try:
+            return _Line(stack, await self._provider.connect(stack, self._pcm_rate, self._codec))
+        except BaseException:
+            await stack.aclose()
+            raise
+
+    async def _drop(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            await line.aclose(self._provider.name)
+
+    async def _line_for(self, size: int) -> _Line:
+        """A socket that takes a text of this size now."""
+        line = await self.connect()
+        if not line.takes(size):
+            self._retire(line)
+            coming, self._next = self._next, None
+            self._line = None
+            if coming is not None:
+                with contextlib.suppress(ProviderError):
+                    self._line = await coming
+            line = await self.connect()
+        line.say(size)
+        if self._next is None and not line.takes(_SPARE, flushes=_SPARE_FLUSHES):
+            self._next = asyncio.create_task(self._open(), name="aura-socket")
+        return line
+
+    def _retire(self, line: _Line) -> None:
+        """Close a socket while the next one speaks."""
+        closing = asyncio.create_task(line.aclose(self._provider.name), name="aura-close")
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
+    # --- a sentence ---------------------------------------------------------------------------------------------------
+
+    async def _ask(self, text: str) -> tuple[_Line, bytes | None]:
         """The first audio of a sentence, None where it has none.
 
-        A kept socket that is gone (Deepgram closes an idle one, and any after an hour) is replaced, once: it may show
-        only when an answer is waited for.
+        A kept socket that is gone (Deepgram closes an idle one) is replaced, once: it may show only when an answer is
+        waited for.
         """
-        kept = self._socket
+        kept = self._line
         try:
             return await self._exchange(text)
         except Unreachable:
-            if kept is None or self._socket is not kept:
+            if kept is None or self._line is not kept:
                 raise
-        await self.aclose()
+        await self._drop()
         return await self._exchange(text)
 
-    async def _exchange(self, text: str) -> tuple[AsyncV1SocketClient, bytes | None]:
-        socket = await self._say(text)
-        while (piece := await self._receive(socket)) == b"":
+    async def _exchange(self, text: str) -> tuple[_Line, bytes | None]:
+        line = await self._say(text)
+        while (piece := await self._receive(line)) == b"":
             pass  # of another sentence, or no audio
-        return socket, piece
+        return line, piece
 
-    async def _say(self, text: str) -> AsyncV1SocketClient:
+    async def _say(self, text: str) -> _Line:
         from deepgram.speak.v1.types import SpeakV1Text
 
-        now = asyncio.get_running_loop().time()
-        if self._exhausted(now, len(text)):
-            await self.aclose()
         with typed_errors(self._provider.name):
-            socket = await self.connect()
-            await self._send(socket, SpeakV1Text, text)
-        self._said.append((now, len(text)))
-        return socket
+            line = await self._line_for(len(text))
+            for start in range(0, len(text), _LONGEST):
+                await line.socket.send_text(SpeakV1Text(text=text[start : start + _LONGEST]))
+            await line.socket.send_flush()
+        return line
 
-    def _exhausted(self, now: float, size: int) -> bool:
-        """Whether the socket would take no more of this size now."""
-        while self._said and now - self._said[0][0] >= _PER:
-            self._said.popleft()
-        characters = sum(said for _, said in self._said)
-        return len(self._said) >= _MOST_FLUSHES or bool(self._said and characters + size > _MOST_CHARACTERS)
-
-    async def _send(self, socket: AsyncV1SocketClient, message: type[SpeakV1Text], text: str) -> None:
-        for start in range(0, len(text), _LONGEST):
-            await socket.send_text(message(text=text[start : start + _LONGEST]))
-        await socket.send_flush()
-
-    async def _receive(self, socket: AsyncV1SocketClient) -> bytes | None:
+    async def _receive(self, line: _Line) -> bytes | None:
         """Audio of this sentence, nothing where a message is something else, None at its end."""
         name = self._provider.name
         with typed_errors(name):
             async with asyncio.timeout(self._provider.timeout):
-                message: object = await socket.recv()
+                message: object = await line.socket.recv()
         if isinstance(message, bytes):
-            return b"" if self._uncleared else message
+            return b"" if line.uncleared else message
         match getattr(message, "type", None):  # the SDK takes one class for another: their fields are the same
             case "Cleared":
-                self._uncleared = max(0, self._uncleared - 1)
+                line.uncleared = max(0, line.uncleared - 1)
             case "Flushed":
-                return b"" if self._uncleared else None
+                return b"" if line.uncleared else None
             case "Warning" | "Metadata":
                 pass
             case "Error":
@@ -220,14 +271,19 @@ class DeepgramVoice:
 
     async def _clear(self) -> None:
         """Have the server forget the interrupted sentence."""
-        if self._socket is None:
+        line = self._line
+        if line is None:
             return
-        self._uncleared += 1
+        line.uncleared += 1
         try:
             with typed_errors(self._provider.name):
-                await self._socket.send_clear()
+                await line.socket.send_clear()
         except ProviderError:
-            await self.aclose()
+            await self._drop()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _build(name: str, connection: DeepgramConnection, options: DeepgramSpeechOptions) -> TextToSpeech:
