@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.ledger.support import WHO, ended, said, started
+from tests.ledger.support import SECRET, WHO, ended, said, started
 from voxtrad.events.types import AgentSpeechStarted, Decision, Event
 from voxtrad.ledger.backlog import Backlog, Room
+from voxtrad.ledger.ledger import open_ledger
+from voxtrad.ledger.store import Settings
+from voxtrad.outbound.delivery import Endpoint
 
 
 def speech() -> Event:
@@ -123,3 +128,16 @@ def test_whatever_happens_the_order_stays_and_only_speech_is_missing_while_there
     assert len(out) + backlog.dropped == len(came)
     assert backlog.events == 0
     assert [item for item in out if isinstance(item, str)] == [item for item in came if isinstance(item, str)]
+
+
+async def test_a_writer_at_rest_is_woken_for_each_event_with_nothing_else_to_do(tmp_path: Path) -> None:
+    endpoint = Endpoint("crm", "http://127.0.0.1:1/", (SECRET,), ("*",))
+    async with open_ledger(tmp_path, Settings((endpoint,))) as ledger:
+        written = asyncio.Event()
+        ledger.on_due(lambda names: written.set())
+        for event in (started(), said("hello"), said("there")):
+            await asyncio.sleep(0.2)  # now it is at rest, and by itself for some seconds
+            written.clear()
+            ledger.record(event)
+            async with asyncio.timeout(2):
+                await written.wait()
