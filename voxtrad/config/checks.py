@@ -24,6 +24,7 @@ from voxtrad.config.models import (
     Action,
     AgentConfig,
     AgentDestination,
+    AsteriskConfig,
     BuiltinTool,
     Config,
     DeclaredTool,
@@ -59,7 +60,8 @@ def check(config: Config, tree: Mapping) -> Iterator[Finding]:
     names = Names(*(_names(tree, section) for section in ("agents", "tools", "destinations")))
     yield from _agents_present(names, config)
     yield from _routes(config, names)
-    yield from _media(config)
+    if config.asterisk is not None:
+        yield from _asterisk(config.asterisk, config.server.max_calls)
     yield from _server(config)
     yield from _webhooks(config)
     for loc, url in _asked(config):
@@ -89,17 +91,17 @@ def _agents_present(names: Names, config: Config) -> Iterator[Finding]:
         yield Finding(("agents",), message, severity="warning", at_key=True, needs=(("routes",),))
 
 
-def _media(config: Config) -> Iterator[Finding]:
-    """As many calls as are taken need ports."""
-    media = config.asterisk.media if config.asterisk is not None else None
-    if media is None or media.rtp.ports is None or media.transport not in ("auto", "rtp"):
-        return
-    room = media.rtp.ports.calls
-    if room < config.server.max_calls:
-        message = f"there are ports for {room} calls only, and server.max_calls is {config.server.max_calls}"
+def _asterisk(asterisk: AsteriskConfig, max_calls: int) -> Iterator[Finding]:
+    loc: Loc = ("asterisk", "url")
+    if re.search(r"/ari/*$", asterisk.url):
+        message = "'/ari' is added to it, and stands in it already"
+        yield Finding(loc, message, severity="warning", hint="end it before /ari, as in http://127.0.0.1:8088")
+    ports = asterisk.media.rtp.ports if asterisk.media.transport in ("auto", "rtp") else None
+    if ports is not None and ports.calls < max_calls:
+        loc = ("asterisk", "media", "rtp", "ports")
+        message = f"there are ports for {ports.calls} calls only, and server.max_calls is {max_calls}"
         hint = "every second port is for a call"
-        needs = (("server", "max_calls"),)
-        yield Finding(("asterisk", "media", "rtp", "ports"), message, severity="warning", hint=hint, needs=needs)
+        yield Finding(loc, message, severity="warning", hint=hint, needs=(("server", "max_calls"),))
 
 
 def _server(config: Config) -> Iterator[Finding]:

@@ -45,7 +45,7 @@ UNSEEN = (
     "template-several", "template-many", "template-condition", "template-in-secret",
     "token-twice",
     "tool-built-in-without-entry", "unreachable-route-wider",
-    "media-ports-backwards", "media-ports-few",
+    "media-ports-backwards", "media-ports-few", "asterisk-url-with-ari",
 )  # fmt: skip
 """Broken configurations whose error an editor cannot see. In all others it is in one value, and flagged."""
 
