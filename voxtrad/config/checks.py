@@ -28,6 +28,7 @@ from voxtrad.config.models import (
     BuiltinTool,
     Config,
     DeclaredTool,
+    DialDestination,
     HttpTool,
     McpTool,
     PlayTool,
@@ -313,7 +314,7 @@ def _agent(name: str, agent: AgentConfig, config: Config, names: Names) -> Itera
             yield Finding((*loc, "tools", index), message, hint=hint, needs=(("tools", tool), (*loc, "handler")))
         if tool == "transfer" and not names.destinations:
             yield Finding((*loc, "tools", index), "there is nowhere to transfer to: destinations: is empty")
-    yield from _foreign(agent, loc)
+    yield from _foreign(agent, loc, config)
     yield from _kept(agent, loc)
     yield from _action(agent.on_failure, (*loc, "on_failure"), names)
     yield from _action(agent.idle.then, (*loc, "idle", "then"), names)
@@ -323,7 +324,7 @@ def _agent(name: str, agent: AgentConfig, config: Config, names: Names) -> Itera
     yield from variable_findings(templates, agent, within_agent=True)
 
 
-def _foreign(agent: AgentConfig, loc: Loc) -> Iterator[Finding]:
+def _foreign(agent: AgentConfig, loc: Loc, config: Config) -> Iterator[Finding]:
     """An agent of another language is not to say our English sentences."""
     if agent.language.split("-")[0].lower() == "en":
         return
@@ -335,6 +336,20 @@ def _foreign(agent: AgentConfig, loc: Loc) -> Iterator[Finding]:
     if unwritten:
         message = f"left out, and so English, is what is said by {', '.join(unwritten)}"
         yield Finding((*loc, "language"), message, severity="warning", hint="write them in the agent's language")
+    for name in dict.fromkeys(_reached(agent, config)):
+        to = config.destinations.get(name or "")
+        if isinstance(to, DialDestination) and to.mode == "attended" and "question" not in to.model_fields_set:
+            message = f"left out, and so English, is the question that the agent '{agent.name}' asks there"
+            hint = "write question: in the agent's language"
+            yield Finding(("destinations", to.name), message, severity="warning", hint=hint, at_key=True)
+
+
+def _reached(agent: AgentConfig, config: Config) -> Iterator[str | None]:
+    """Names of the destinations that the agent may transfer to."""
+    yield from (agent.on_failure.transfer, agent.idle.then.transfer)
+    for tool in map(config.tools.get, agent.tools):
+        if isinstance(tool, TransferTool):
+            yield from config.destinations if tool.destinations is None else tool.destinations
 
 
 def _kept(agent: AgentConfig, loc: Loc) -> Iterator[Finding]:
