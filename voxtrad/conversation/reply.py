@@ -130,6 +130,7 @@ class Reply:
             async for said in self._answered(news.answer):
                 yield said
         asked_again = refused = False
+        since = 0  # what was said before tools ran ("one moment") answers nobody who waits for what they bring
         hints = list[Message]()
         while not self._decided:
             calls = list[ToolCall]()
@@ -150,15 +151,16 @@ class Reply:
                 agent.rounds += 1
                 if self.text:
                     yield self._paragraph()
+                since = len(self.text)
                 async for said in self._use(calls):
                     yield said
-            elif says_anything(self.text) or self._told or (asked_again and self.tools_ran):
+            elif says_anything(self.text[since:]) or self._told or (asked_again and self.tools_ran):
                 break
             elif asked_again:
                 raise MalformedAnswer("the model gave no answer, twice", provider=agent.model.name)
             else:
                 asked_again = True
-                if self.text.strip():
+                if self.text[before:].strip():
                     hints = [agent.writer.note(_UNHEARD)]
                     yield self._paragraph()
         self._written = True

@@ -697,6 +697,23 @@ async def test_keys_after_a_number_are_no_turn_and_no_secret_slips_out(keys: str
     assert played.said() == ["Thank you.", "Nine."]
 
 
+@pytest.mark.parametrize("empty", [[], ["\U0001f642"]])
+async def test_a_model_that_says_nothing_once_a_tool_has_answered_is_asked_again(empty: list[str]) -> None:
+    model = Model([["One moment, please. ", asks()], empty, ["It ships on Monday."]])
+    played = await play(asks_once, tools=[Job()], model=model)
+    assert " ".join(played.said()).startswith("One moment, please.")
+    assert played.said()[-1].endswith("It ships on Monday.")
+    assert len(model.asked) == 3
+
+
+async def test_what_a_tool_has_said_itself_is_an_answer() -> None:
+    model = Model([["One moment, please. ", asks()], []])
+    played = await play(asks_once, tools=[Job(outcome=Outcome("ok", say="It ships on Monday."))], model=model)
+    assert " ".join(played.said()).startswith("One moment, please.")
+    assert played.said()[-1].endswith("It ships on Monday.")
+    assert len(model.asked) == 2
+
+
 async def test_what_a_slow_caller_still_keys_in_of_a_secret_is_kept_secret() -> None:
     async def work(actions: CallActions) -> Outcome:
         digits = await actions.collect_digits(length=4, terminator="#", timeout=5.0, sensitive=True)
