@@ -281,7 +281,7 @@ class Call:
                         await self.interject(prompt)
                     digits = await keypad.collect(timeout)
         finally:
-            self._excuse(False)
+            self._excuse(self.collecting)
         if not self.in_progress:
             raise LegGone("the call is over")
         return digits

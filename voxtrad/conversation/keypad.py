@@ -76,13 +76,17 @@ class Keys:
 
     @contextmanager
     def into(self, pad: KeyPad) -> Iterator[KeyPad]:
-        """Keys that are pressed in the block are the number's."""
+        """Keys that are pressed in the block are the number's. A number that is still being collected ends with what
+        it has: the caller was asked anew, and there is one keypad."""
+        if self._pad is not None:
+            self._pad.close()
         self._pad = pad
         try:
             yield pad
         finally:
             pad.done(self._clock())
-            self._pad, self._filled = None, pad
+            if self._pad is pad:
+                self._pad, self._filled = None, pad
 
     def owner(self) -> KeyPad | None:
         """Whose a key is that is pressed now; None where it is the conversation's."""

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Literal
@@ -33,6 +34,7 @@ class Recorder:
         self._reporter = reporter
         self._recording: Recording | None = None
         self._reasons: set[Reason] = set()
+        self._blocks = Counter[Reason]()
         self._forbidden = False
         self._stopped = False
         self.agreed: bool | None = None
@@ -56,12 +58,14 @@ class Recorder:
 
     @contextlib.asynccontextmanager
     async def without(self, reason: Reason) -> AsyncIterator[None]:
-        """Keep what happens in the block out of the recording."""
+        """Keep what happens in the block out of the recording, and in another that begins in it."""
+        self._blocks[reason] += 1
         await self._let(reason, True)
         try:
             yield
         finally:
-            await self._let(reason, False)
+            self._blocks[reason] -= 1
+            await self._let(reason, self._blocks[reason] > 0)
 
     async def others_talk(self, talking: bool, *, record: bool = False) -> None:
         """People talk with each other, which is recorded only where that is asked for; or the agent is back."""

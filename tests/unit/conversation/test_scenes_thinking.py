@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from stage import (
@@ -712,6 +713,33 @@ async def test_what_a_tool_has_said_itself_is_an_answer() -> None:
     assert " ".join(played.said()).startswith("One moment, please.")
     assert played.said()[-1].endswith("It ships on Monday.")
     assert len(model.asked) == 2
+
+
+async def test_a_number_that_is_asked_for_anew_takes_the_keys_from_the_one_before(tmp_path: Path) -> None:
+    """The caller speaks instead of keying it in, and the agent asks for it again: the first is still awaited."""
+
+    async def work(actions: CallActions) -> Outcome:
+        digits = await actions.collect_digits(length=4, terminator="#", timeout=9.0, sensitive=True)
+        return Outcome({"entered": len(digits)})
+
+    async def scene(caller: Caller) -> None:
+        await caller.says("let me in")
+        await caller.waits(3.0)
+        await caller.says("sorry what number")
+        await caller.waits(8.0)
+        caller.presses("4711")
+        await caller.answered(4.0)
+
+    model = Model([[asks()], [asks(call_id="t2")], ["Thank you."]])
+    config = {"record": True}
+    played = await play(scene, tools=[Job(work=work)], model=model, config=config, recordings=tmp_path, dead_air=True)
+    assert played.turns() == ["let me in", "sorry what number"]
+    assert [text for role, text in played.dialogue() if role == "tool"] == ['{"entered": 0}', '{"entered": 4}']
+    assert [event.digit for event in played.of(DtmfReceived)] == ["*"] * 4
+    assert played.reasons("recording") == ["begins", "paused", "resumed"]
+    assert played.when("recording")[-1] >= played.at(DtmfReceived)[-1], "not between the two"
+    assert not played.of(DeadAir), "it is the caller who is silent"
+    assert played.said() == ["Thank you."]
 
 
 async def test_what_a_slow_caller_still_keys_in_of_a_secret_is_kept_secret() -> None:
