@@ -85,7 +85,14 @@ class Ended:
     """It has not hung up, but its audio broke off: nobody can talk with it any more."""
 
 
-LegEvent = Digit | Ended
+@dataclass(frozen=True, slots=True)
+class PutOnHold:
+    """The party has put us on hold, or, `held` false, is back: in between they hear nothing of us."""
+
+    held: bool
+
+
+LegEvent = Digit | PutOnHold | Ended
 
 
 class MediaPort(Protocol):
@@ -153,7 +160,7 @@ class Leg(Protocol):
     def info(self) -> LegInfo: ...
 
     def events(self) -> AsyncIterator[LegEvent]:
-        """Digits as they are pressed and, last, `Ended`. One consumer."""
+        """Digits as they are pressed, being put on hold and, last, `Ended`. One consumer."""
         ...
 
     async def answer(self) -> None: ...

@@ -11,7 +11,7 @@ from pbx import Pbx, PbxAri
 from serving import Legs, end_of, serving, settings_for
 from sipcaller import sip_caller
 
-from voxtrad.leg import Digit, Ended, LegGone
+from voxtrad.leg import Digit, Ended, LegGone, PutOnHold
 from voxtrad.telephony.asterisk.leg import AsteriskLeg
 
 pytestmark = pytest.mark.asterisk
@@ -258,6 +258,25 @@ async def test_hang_up_tells_the_caller_why(pbx: Pbx, ari: PbxAri) -> None:
         await leg.hang_up("busy")
         with pytest.raises(ConnectionError, match="486"):
             await dialling
+    await ari.nothing_left()
+
+
+async def test_a_telephone_puts_us_on_hold_and_comes_back(pbx: Pbx, ari: PbxAri) -> None:
+    legs = Legs()
+    async with serving(settings_for(pbx), legs), sip_caller(pbx) as caller:
+        dialling = asyncio.create_task(caller.dial("1000"))
+        leg = await legs.next()
+        await leg.answer()
+        await leg.open_media()
+        await dialling
+        events = leg.events()
+        for order, held in ((caller.hold, True), (caller.resume, False)):
+            order()
+            async with asyncio.timeout(5):
+                assert await anext(events) == PutOnHold(held)
+        await caller.hang_up()
+        async with asyncio.timeout(5):
+            assert await anext(events) == Ended("Normal Clearing")
     await ari.nothing_left()
 
 

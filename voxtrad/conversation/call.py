@@ -390,6 +390,14 @@ class Call:
             if self._speaker is not None:
                 await self._speaker.hush()
 
+    def on_hold(self, held: bool) -> None:
+        """The caller has put the agent on hold, or is back: in between nobody is asked or told anything by itself."""
+        self.idle_monitor.on_hold = held
+        self.idle_monitor.heard()
+        what, reason = ("hold", "the caller put the agent on hold") if held else ("unhold", "the caller is back")
+        self.reporter.note(what, reason)
+        self._excuse(self.collecting or self.transferring)
+
     def prompt(self) -> None:
         """The agent is to say something that nobody asks for, as soon as nobody speaks: `listen` gives it a turn."""
         self._unasked = True
@@ -428,4 +436,4 @@ class Call:
 
     def _excuse(self, excused: bool) -> None:
         if self._listener is not None:
-            self._listener.excuse(excused)
+            self._listener.excuse(excused or self.idle_monitor.on_hold)

@@ -34,6 +34,8 @@ class IdleMonitor:
     ) -> None:
         self.on_change: Callable[[], None] = lambda: None
         """Called when `left_of` may have another answer."""
+        self.on_hold = False
+        """The caller has put the agent on hold, and does not hear it."""
         self._prompts = prompts
         self._most = most
         self._clock = clock
@@ -72,7 +74,7 @@ class IdleMonitor:
     @property
     def patient(self) -> bool:
         """A silence means nothing: nobody is asked whether they are still there."""
-        return self.suspended or self._waiting() or self._clock() < self._held_until
+        return self.suspended or self.on_hold or self._waiting() or self._clock() < self._held_until
 
     def hold(self, seconds: float) -> None:
         """Be patient for so long, or until the caller is heard."""

@@ -31,7 +31,7 @@ from voxtrad.conversation.spoken import Spoken
 from voxtrad.errors import VoxtradError
 from voxtrad.events.types import Event, Outcome
 from voxtrad.ledger.privacy import strictest
-from voxtrad.leg import Digit, Leg, LegError, LegGone, MediaPort, NotReached, Reach, Refusal
+from voxtrad.leg import Digit, Leg, LegError, LegGone, MediaPort, NotReached, PutOnHold, Reach, Refusal
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -310,6 +310,9 @@ class Session:
                 continue
             if isinstance(event, Digit):
                 await call.key(event.digit)
+                continue
+            if isinstance(event, PutOnHold):
+                call.on_hold(event.held)
                 continue
             call.idle_monitor.left()
             if event.lost:

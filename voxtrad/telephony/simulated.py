@@ -15,7 +15,7 @@ from pathlib import Path
 from voxtrad.audio._audioop import audioop
 from voxtrad.audio.codec import Codec
 from voxtrad.audio.frames import FRAME_MS, Framer, frame_bytes, silence
-from voxtrad.leg import Dialer, Digit, Ended, Hears, Leg, LegError, LegEvent, LegGone, LegInfo, Visit
+from voxtrad.leg import Dialer, Digit, Ended, Hears, Leg, LegError, LegEvent, LegGone, LegInfo, PutOnHold, Visit
 from voxtrad.telephony.recordings import write_tracks
 
 FRAME = FRAME_MS / 1000
@@ -321,6 +321,10 @@ class SimulatedLeg:
 
     def press(self, digit: str) -> None:
         self._events.put_nowait(Digit(digit))
+
+    def put_on_hold(self, held: bool) -> None:
+        """The caller puts the agent on hold, or is back."""
+        self._events.put_nowait(PutOnHold(held))
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait, frame by frame, until something is so or the call is over."""

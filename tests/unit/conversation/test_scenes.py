@@ -13,6 +13,7 @@ from voxtrad.events.types import (
     AgentSpeechEnded,
     AgentSpeechStarted,
     CallStarted,
+    DeadAir,
     Decision,
     DtmfReceived,
     LatencyAdded,
@@ -183,6 +184,38 @@ async def test_idle_is_the_agents_own_choice(after: float, most: int, say: list[
         [after] * most, abs=0.3
     )
     assert played.ended.outcome == "idle"
+
+
+async def test_a_caller_who_puts_the_agent_on_hold_is_asked_nothing_until_they_are_back() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.answered()
+        caller.leg.put_on_hold(True)
+        await caller.waits(125)
+        caller.leg.put_on_hold(False)
+        await caller.waits(100)
+
+    played = await play(scene, config={"greeting": "Hello.", "idle": {"after": 10, "max": 1}})
+    assert played.said() == ["Hello.", "Are you still there?"]
+    asked = played.agent_spans[1][0]
+    assert 136 < asked < 137, timeline(played)
+    assert played.ended.outcome == "idle"
+    assert ("hold", "the caller put the agent on hold") in [(d.what, d.reason) for d in played.of(Decision)]
+    assert not played.of(DeadAir)
+
+
+async def test_a_slow_answer_is_not_filled_for_a_caller_who_has_put_the_agent_on_hold() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.answered()
+        await caller.says("where is my order")
+        await caller.waits(0.7)
+        caller.leg.put_on_hold(True)
+        await caller.waits(30)
+
+    played = await play(
+        hangs_up_after(14, scene), config={"greeting": "Hello."}, model=Model([[FOREVER]]), dead_air=True
+    )
+    assert played.said() == ["Hello."]
+    assert not played.of(DeadAir)
 
 
 async def test_idle_can_be_switched_off() -> None:

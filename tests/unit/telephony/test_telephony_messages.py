@@ -14,6 +14,7 @@ from voxtrad.telephony.asterisk.messages import (
     ChannelOver,
     Dialled,
     DigitReceived,
+    HoldChanged,
     Other,
     Played,
     Recorded,
@@ -42,6 +43,8 @@ def test_events_that_matter_to_a_call() -> None:
     )
     digit = {"type": "ChannelDtmfReceived", "digit": "#", "duration_ms": 100, "channel": CHANNEL}
     assert parse_event(json.dumps(digit)) == DigitReceived("1795378302.1", "#")
+    for kind, held in (("ChannelHold", True), ("ChannelUnhold", False)):
+        assert parse_event(json.dumps({"type": kind, "channel": CHANNEL})) == HoldChanged("1795378302.1", held)
     dial = {"type": "Dial", "dialstatus": "BUSY", "peer": {"id": "voxtrad-1"}}
     assert parse_event(json.dumps(dial)) == Dialled("", "voxtrad-1", "BUSY")
     assert parse_event(json.dumps({**dial, "caller": CHANNEL})) == Dialled("1795378302.1", "voxtrad-1", "BUSY")
@@ -98,7 +101,15 @@ def test_any_text_gives_an_event_or_a_typed_error(text: str) -> None:
 @settings(deadline=None)
 @given(
     kind=st.sampled_from(
-        ["StasisStart", "StasisEnd", "ChannelDtmfReceived", "ChannelHangupRequest", "ChannelDestroyed", "Dial"]
+        [
+            "StasisStart",
+            "StasisEnd",
+            "ChannelDtmfReceived",
+            "ChannelHold",
+            "ChannelHangupRequest",
+            "ChannelDestroyed",
+            "Dial",
+        ]
     ),
     fields=st.dictionaries(
         st.sampled_from(["args", "cause", "cause_txt", "digit", "dialstatus", "peer", "caller"]), JSON

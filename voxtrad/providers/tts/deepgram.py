@@ -127,7 +127,7 @@ class _Line:
 
 
 class DeepgramVoice:
-    """One call's synthesis, one sentence at a time. Of a socket that is nearly used up the successor is opened ahead."""
+    """One call's synthesis, one sentence at a time. Before a socket is used up, its successor is open."""
 
     def __init__(self, provider: DeepgramSpeech, rate: int, codec: Codec) -> None:
         self._provider = provider

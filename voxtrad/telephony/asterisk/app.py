@@ -29,6 +29,7 @@ from voxtrad.telephony.asterisk.messages import (
     ChannelOver,
     Dialled,
     DigitReceived,
+    HoldChanged,
     Played,
     Recorded,
     StasisStart,
@@ -301,6 +302,9 @@ class AsteriskTelephony:
             case DigitReceived(channel_id, digit):
                 if leg := self._legs.get(channel_id):
                     leg.pressed(digit)
+            case HoldChanged(channel_id, held):
+                if leg := self._legs.get(channel_id):
+                    leg.put_on_hold(held)
             case ChannelOver(channel_id, cause):
                 if ringing := self._ringing.get(channel_id):
                     ringing.over(event)

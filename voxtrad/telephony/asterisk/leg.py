@@ -27,6 +27,7 @@ from voxtrad.leg import (
     LegInfo,
     MediaPort,
     NotReached,
+    PutOnHold,
     Refusal,
     Visit,
 )
@@ -154,6 +155,10 @@ class AsteriskLeg:
         """A key; in the dialplan it is others who are told."""
         if not self._ended and self._visit is None and self._events.qsize() < _MOST_DIGITS:
             self._events.put_nowait(Digit(digit))
+
+    def put_on_hold(self, held: bool) -> None:
+        if not self._ended:
+            self._events.put_nowait(PutOnHold(held))
 
     def left(self, cause: str, *, hung_up: bool = True) -> None:
         """The channel has hung up or left the application. Said several times by Asterisk; the first counts."""

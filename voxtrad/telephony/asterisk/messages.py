@@ -39,6 +39,14 @@ class DigitReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldChanged:
+    """`ChannelHold` or `ChannelUnhold`: the party at the other end of a channel has put it on hold, or is back."""
+
+    channel_id: str
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelOver:
     """`StasisEnd`, `ChannelHangupRequest` or `ChannelDestroyed`: they come in any order, and not always all."""
 
@@ -89,7 +97,9 @@ class Other:
     type: str
 
 
-AriEvent = StasisStart | DigitReceived | ChannelOver | Dialled | Recorded | Played | ApplicationReplaced | Other
+AriEvent = (
+    StasisStart | DigitReceived | HoldChanged | ChannelOver | Dialled | Recorded | Played | ApplicationReplaced | Other
+)
 
 # ITU-T Q.850 causes, in Asterisk's words.
 _CAUSES = {
@@ -117,6 +127,8 @@ def parse_event(text: str) -> AriEvent:
             return StasisStart(_channel(value), tuple(str(argument) for argument in arguments))
         case "ChannelDtmfReceived":
             return DigitReceived(_text(_object(value, "channel"), "id"), _text(value, "digit"))
+        case "ChannelHold" | "ChannelUnhold":
+            return HoldChanged(_text(_object(value, "channel"), "id"), kind == "ChannelHold")
         case "StasisEnd":
             return ChannelOver(_text(_object(value, "channel"), "id"), "", hung_up=False)
         case "ChannelHangupRequest" | "ChannelDestroyed":
