@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
@@ -145,7 +146,8 @@ class IdleConfig(ConfigModel):
     """What happens when the caller says nothing."""
 
     enabled: Boolean = True
-    """Whether anything does. Not: the agent waits, until the caller speaks or `max_duration` is over."""
+    """Whether anything does. If not, the agent waits for the caller until `max_duration`, and asks only whom it did not
+    understand."""
     after: Annotated[Duration, Field(gt=0)] = 10.0
     """Silence, counted from the end of the agent's speech."""
     say: Annotated[tuple[TemplateText, ...], ONE_OR_MORE] = ("Are you still there?",)
@@ -156,9 +158,9 @@ class IdleConfig(ConfigModel):
     """What becomes of a caller who stays silent."""
 
     @property
-    def patience(self) -> float | None:
-        """Seconds of silence after which something happens; None where nothing does."""
-        return self.after if self.enabled else None
+    def patience(self) -> float:
+        """Seconds of silence after which something happens; infinitely many where nothing does."""
+        return self.after if self.enabled else inf
 
 
 class AnalysisConfig(ConfigModel):

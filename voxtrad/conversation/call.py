@@ -232,8 +232,6 @@ class Call:
             listener.prompt(self._wants_to_speak)
             turn = await listener.turn(timeout)
             if turn is None and listener is self._listener:
-                if self.in_progress:
-                    self.reporter.silent(timeout or 0.0)
                 return None
         if turn.unasked:
             self._unasked = False

@@ -43,7 +43,7 @@ async def nudge(call: Call) -> None:
     prompt = call.idle_monitor.silent()
     if prompt is not None:
         await call.say(call.render(prompt))
-    else:
+    elif call.config.idle.enabled:
         await give_up(call)
 
 

@@ -226,7 +226,7 @@ def policy_of(config: AgentConfig, capabilities: STTCapabilities) -> TurnPolicy:
         fill_after=config.fill.after,
         fill_every=config.fill.every,
         dead_air=config.fill.dead_air,
-        nudges=config.idle.enabled and bool(config.idle.say) and config.idle.max > 0,
+        nudges=bool(config.idle.say) and config.idle.max > 0,
         partials=capabilities.partials,
         end_of_turn=capabilities.end_of_turn,
         punctuates=capabilities.punctuates,

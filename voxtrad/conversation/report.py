@@ -223,6 +223,9 @@ class Reporter:
                 self._publish(UserSpeechStarted(call_id=self.call_id, agent=self.agent))
             case Kind.DEAD_AIR:
                 self._publish(DeadAir(call_id=self.call_id, agent=self.agent, seconds=round(decision.seconds, 3)))
+            case Kind.SILENCE:
+                seconds = round(decision.seconds, 3)
+                self._publish(SilenceDetected(call_id=self.call_id, agent=self.agent, seconds=seconds))
             case Kind.SPEECH_ENDED:
                 seconds = round(decision.seconds, 3)
                 self._publish(UserSpeechEnded(call_id=self.call_id, agent=self.agent, duration=seconds))
@@ -270,9 +273,6 @@ class Reporter:
 
     def key(self, digit: str) -> None:
         self._publish(DtmfReceived(call_id=self.call_id, agent=self.agent, digit=digit))
-
-    def silent(self, seconds: float) -> None:
-        self._publish(SilenceDetected(call_id=self.call_id, agent=self.agent, seconds=seconds))
 
     # --- the agent ----------------------------------------------------------------------------------------------------
 

@@ -230,6 +230,22 @@ async def test_idle_can_be_switched_off() -> None:
     assert played.ended.outcome == "caller_hangup"
 
 
+async def test_a_noise_that_cuts_the_agent_off_is_no_end_of_it_with_idle_off() -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.hears_agent()
+        await caller.waits(1.0)
+        await caller.noise(1.5, level=0.9)
+        await caller.waits(60)
+
+    config = {
+        "greeting": "Hello, this is Acme, and there is a lot to say before you can speak.",
+        "idle": {"enabled": False},
+    }
+    played = await play(hangs_up_after(60, scene), config=config)
+    assert played.said()[-1] == "Are you still there?"
+    assert played.ended.outcome == "caller_hangup"
+
+
 async def test_speech_and_keys_reset_the_idle_count() -> None:
     async def scene(caller: Caller) -> None:
         for _ in range(3):
