@@ -21,22 +21,18 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from voxtrad.config.network_types import AddressText, HostText, HttpUrl, IpText, Ports
 from voxtrad.config.numbers import COUNTRIES
 from voxtrad.config.tools import Secrets, WebhookTarget
 from voxtrad.config.types import (
     ONE_OR_MORE,
-    AddressText,
     Boolean,
     ConfigModel,
     Duration,
     FilePath,
-    HostText,
-    HttpUrl,
     Integer,
-    IpText,
     Matching,
     Name,
-    Ports,
     Secret,
     Text,
     editor_form,

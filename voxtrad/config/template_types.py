@@ -14,10 +14,11 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from voxtrad.config.diagnostics import Loc
+from voxtrad.config.network_types import URL_WITH_HOST
 from voxtrad.config.raising import at, together
 from voxtrad.config.template_faults import TemplateFault, in_words, mend
 from voxtrad.config.templates import Condition, TemplateSyntaxError
-from voxtrad.config.types import NOT_BLANK, URL_WITH_HOST, JSONObject, Matching, read_text
+from voxtrad.config.types import NOT_BLANK, JSONObject, Matching, read_text
 from voxtrad.config.written import JSON
 
 

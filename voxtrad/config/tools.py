@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from voxtrad.config.agents import ContinueTarget
+from voxtrad.config.network_types import HttpUrl, check_url
 from voxtrad.config.raising import as_details, at, together
 from voxtrad.config.template_types import (
     TOOL_NAMES,
@@ -37,7 +38,6 @@ from voxtrad.config.types import (
     Boolean,
     ConfigModel,
     Duration,
-    HttpUrl,
     Integer,
     JSONObject,
     Matching,
@@ -46,7 +46,6 @@ from voxtrad.config.types import (
     Secret,
     Text,
     WebhookSecret,
-    check_url,
     exactly_one,
 )
 from voxtrad.config.written import JSON, plain

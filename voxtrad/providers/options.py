@@ -11,7 +11,8 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, SecretStr
 from pydantic_core import PydanticCustomError
 
-from voxtrad.config.types import ConfigModel, Duration, Secret, Text, check_url, editor_form
+from voxtrad.config.network_types import check_url
+from voxtrad.config.types import ConfigModel, Duration, Secret, Text, editor_form
 
 
 class Embedded(ConfigModel):

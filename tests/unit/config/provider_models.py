@@ -7,9 +7,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
+from voxtrad.config.network_types import HttpUrl
 from voxtrad.config.providers import ProviderTypes
 from voxtrad.config.template_types import TemplateNames, TemplateText, TemplateTree
-from voxtrad.config.types import Boolean, ConfigModel, Duration, HttpUrl, Integer, Name, Number, Secret, ToolName
+from voxtrad.config.types import Boolean, ConfigModel, Duration, Integer, Name, Number, Secret, ToolName
 
 
 class Nothing(ConfigModel):

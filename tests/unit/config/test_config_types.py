@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from voxtrad.config.types import AddressText, Duration, Text, parse_duration, show_duration
+from voxtrad.config.network_types import AddressText
+from voxtrad.config.types import Duration, Text, parse_duration, show_duration
 from voxtrad.config.written import plain, read_plain
 
 
