@@ -28,7 +28,7 @@ trap clean_up EXIT
 [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || { log "this needs root on Debian"; exit 3; }
 need=()
 for program in buildah debootstrap php node; do
-    command -v $program >/dev/null || case $program in
+    type -P "$program" >/dev/null || case $program in # not `command -v`: that finds the function above as well
         php) need+=(php-cli) ;;
         node) need+=(nodejs) ;;
         *) need+=($program) ;;
