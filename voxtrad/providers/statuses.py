@@ -22,8 +22,15 @@ def of_status(status: int, provider: str, headers: Mapping[str, str] | None = No
             return RateLimited("too many requests at once (429)", provider=provider, retry_after=asked)
         case 400 | 404 | 422:
             return BadRequest(f"refused ({status})", provider=provider, hint="check the provider's options")
+        case _ if 300 <= status < 400:
+            return redirected(status, provider)
         case _:
             return Unreachable(f"the server failed ({status})", provider=provider)
+
+
+def redirected(status: int, provider: str) -> BadRequest:
+    """The server is elsewhere. It is not followed: a key in a header of the vendor's own would go there too."""
+    return BadRequest(f"the server redirects ({status})", provider=provider, hint="check base_url")
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -35,7 +35,7 @@ from voxtrad.providers.base import (
 from voxtrad.providers.extras import needs
 from voxtrad.providers.llm.arguments import written_arguments
 from voxtrad.providers.options import ApiKey, NetworkConnection, http_url
-from voxtrad.providers.statuses import retry_after
+from voxtrad.providers.statuses import redirected, retry_after
 
 if TYPE_CHECKING:
     from anthropic import APIStatusError, AsyncStream
@@ -98,7 +98,6 @@ class Anthropic:
         self._http = AsyncClient(
             limits=Limits(max_connections=1000, max_keepalive_connections=200, keepalive_expiry=_KEEP_IDLE),
             timeout=Timeout(connection.timeout, connect=min(connection.timeout, 5.0)),
-            follow_redirects=True,
         )
         self._client = AsyncAnthropic(
             api_key=connection.api_key.get_secret_value(),
@@ -293,6 +292,8 @@ def _of_status(error: APIStatusError, provider: str) -> ProviderError:
         return ProviderTimeout("the server gave up waiting", provider=provider)
     if kind in ("invalid_request_error", "not_found_error") or status in (400, 404, 413, 422):
         return BadRequest(f"the request was refused: {said}", provider=provider, hint="check model and options")
+    if 300 <= status < 400:
+        return redirected(status, provider)
     return Unreachable(f"the server failed ({kind or status}): {said}", provider=provider)
 
 

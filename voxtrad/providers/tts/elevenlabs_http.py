@@ -52,7 +52,6 @@ class ElevenLabsOverHttp:
         self._http = AsyncClient(
             limits=Limits(max_connections=1000, max_keepalive_connections=200, keepalive_expiry=_KEEP_IDLE),
             timeout=Timeout(connection.timeout, connect=min(connection.timeout, 5.0)),
-            follow_redirects=True,
         )
         key = connection.api_key.get_secret_value()
         self._client = AsyncElevenLabs(
