@@ -212,7 +212,7 @@ class Call:
             reply.settle(spoken)
         if spoken.interrupted and not spoken.heard and self.in_progress:
             listener.take_back(reply.withdraw())
-        self.reporter.said(spoken, turn, Thought(reply.asked_at, reply.first_token_at))
+        self.reporter.said(spoken, turn, Thought(reply.asked_at, reply.first_token_at, reply.provider))
         if reply.then is not None and await listener.settled():
             self.reporter.note("stay", "the caller speaks up, so nothing comes of what was to follow")
             reply.then = None

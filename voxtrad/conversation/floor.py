@@ -106,6 +106,8 @@ class Turn:
     """When the last final transcript came; None where it was not waited for."""
     merged: bool = False
     """Holds also the words of a turn that was handed over before and taken back."""
+    provider: str = ""
+    """Who recognised it, where another stood in for the recogniser that was asked."""
     unasked: bool = False
     """Nobody spoke: the agent has something to say by itself. `text` is empty."""
 

@@ -97,6 +97,7 @@ class Listener:
         self._silent_at: float | None = None
         self._closed = False
         self._prompted = False
+        self._recognised_by = ""
         self._news = asyncio.Event()
         self.overtaken = False
         """The caller went on after the last turn, while there was no answer being said that could be dropped."""
@@ -144,7 +145,13 @@ class Listener:
         if not texts and before is None:
             return None
         keys = not before and all(turn.keys for turn in turns if turn.text)
-        return replace(turns[-1], text=" ".join(texts), keys=keys and bool(texts), merged=before is not None)
+        return replace(
+            turns[-1],
+            text=" ".join(texts),
+            keys=keys and bool(texts),
+            merged=before is not None,
+            provider=self._recognised_by,
+        )
 
     def take_back(self, text: str) -> None:
         """A turn that was handed over is not answered: its words begin the turn that follows.
@@ -227,6 +234,7 @@ class Listener:
         machine = self._machine
         async for event in self._stt.events():
             now, said = self._clock(), self._mouth.saying
+            self._recognised_by = event.provider
             if isinstance(event, Transcript):
                 if not event.final and event.text:
                     self._witness.partial(event.text)

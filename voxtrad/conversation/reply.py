@@ -64,6 +64,8 @@ class Reply:
         self.tool_calls: tuple[ToolCall, ...] = ()
         self.asked_at: float | None = None
         self.first_token_at: float | None = None
+        self.provider = ""
+        """Who wrote the first of it, where another stood in for the model that was asked."""
         self.tools_ran = False
         self._agent = agent
         self._asked = asked
@@ -178,6 +180,8 @@ class Reply:
                         continue
                     self.first_token_at = self.first_token_at or agent.clock()
                     if isinstance(event, TextDelta):
+                        if not self._parts:
+                            self.provider = event.provider
                         part = part or self._begin()
                         text += event.text
                         part.text = text

@@ -62,6 +62,8 @@ class Thought:
 
     asked_at: float | None = None
     first_token_at: float | None = None
+    provider: str = ""
+    """Who answered, where another stood in for the model that was asked."""
 
 
 def recording_location(call_id: str) -> str:
@@ -345,13 +347,14 @@ class Reporter:
             ("tts_first_byte", "tts", spoken.first_sentence_at, spoken.first_audio_at),
             ("playout", "", spoken.first_audio_at, audible_at),
         ]
+        stood_in = {"stt": turn.provider, "llm": thought.provider, "tts": spoken.provider}
         stages: dict[str, JSON] = {}
         for stage, kind, begin, end in marks:
             if begin is None or end is None:
                 continue
             seconds = max(0.0, round(end - begin, 4))
             stages[stage] = seconds
-            provider = self._providers.get(kind, "")
+            provider = stood_in.get(kind) or self._providers.get(kind, "")
             self._publish(
                 StageMeasured(call_id=self.call_id, agent=self.agent, stage=stage, provider=provider, seconds=seconds)
             )

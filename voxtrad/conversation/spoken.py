@@ -43,6 +43,8 @@ class Spoken:
     """When the first audio came from the synthesis."""
     audible_at: float | None = None
     """When its first frame went to the media port."""
+    provider: str = ""
+    """Who spoke the first of it, where another stood in for the voice that was asked."""
     error: Exception | None = None
     """Why the text or its synthesis ended too soon; what had been synthesized was heard."""
 
@@ -93,6 +95,7 @@ class UtteranceAudio:
         self.audible_at: float | None = None
         self.first_sentence_at: float | None = None
         self.first_audio_at: float | None = None
+        self.provider = ""
         self._levels: list[float] = []
         self._position: int | None = None
         self._sample = 0
@@ -195,6 +198,7 @@ class UtteranceAudio:
             self.first_sentence_at,
             self.first_audio_at,
             self.audible_at,
+            self.provider,
             self.error,
         )
 

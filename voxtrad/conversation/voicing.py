@@ -171,6 +171,8 @@ class Voicing:
             while (chunk := await self._chunk(stream, utterance, piece)) is not None:
                 piece.timings.extend(chunk.timings)
                 utterance.own = utterance.own and chunk.own
+                if piece.source and utterance.first_audio_at is None:
+                    utterance.provider = chunk.provider
                 self._add(utterance, piece, framer.push(chunk.pcm))
             self._add(utterance, piece, framer.flush())
         finally:

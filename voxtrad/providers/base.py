@@ -8,7 +8,7 @@ rate named in `open`; what a vendor needs instead is the provider's own business
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 from pydantic import BaseModel
@@ -82,6 +82,8 @@ class Transcript:
     text: str
     final: bool
     confidence: float | None = None
+    provider: str = field(default="", compare=False)
+    """Who it is from, where another stood in for the one that was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ class TurnSignal:
     text: str = ""
     """The turn's transcript so far, with `eager_end` and `end`."""
     confidence: float | None = None
+    provider: str = field(default="", compare=False)
+    """Who it is from, where another stood in for the one that was asked."""
 
 
 STTEvent = Transcript | TurnSignal
@@ -191,6 +195,8 @@ class Message:
 @dataclass(frozen=True, slots=True)
 class TextDelta:
     text: str
+    provider: str = field(default="", compare=False)
+    """Who it is from, where another stood in for the one that was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +258,8 @@ class SpeechChunk:
     timings: tuple[WordTiming, ...] = ()
     own: bool = True
     """The voice's own, as its fingerprint names it, and not cut short: only such audio is kept for another time."""
+    provider: str = field(default="", compare=False)
+    """Who it is from, where another stood in for the one that was asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from stage import FOREVER, Answer, Caller, Model, Played, Recogniser, Synthesis,
 
 from voxtrad.conversation.call import Call
 from voxtrad.conversation.listener import PRE_ROLL
+from voxtrad.events.types import StageMeasured
 from voxtrad.providers.base import Unreachable
 from voxtrad.providers.fallback.llm import FallbackLLM
 from voxtrad.providers.fallback.stt import FallbackSTT
@@ -129,6 +130,31 @@ async def test_recogniser_dies(at: float, delay: float, filler: list[str]) -> No
     check(played)
     assert len(second.heard) >= PRE_ROLL * 320
     await stt.aclose()
+
+
+@pytest.mark.parametrize("dead", ["stt", "llm", "tts", ""])
+async def test_figures_name_who_answered(dead: str, filler: list[str]) -> None:
+    first = Recogniser(name="stt 1")
+    second = Recogniser(name="stt 2")
+    second.saying = "where is my order"
+    stt = FallbackSTT([first, second])
+    answers: list[Answer] = [GONE] if dead == "llm" else [TEXT]
+    model = FallbackLLM([Model([answers], name="llm 1"), Model([[TEXT]], name="llm 2")])
+    fails = {"Your order": 0.0} if dead == "tts" else {}
+    voice = Voices(Synthesis(fails=fails, name="tts 1"), Synthesis(name="tts 2"))
+
+    async def scene(caller: Caller) -> None:
+        caller.stt = first
+        if dead == "stt":
+            later(0.2, first.tell, GONE)
+        await caller.says("where is my order")
+        await caller.answered(3.5)
+
+    played = await play(scene, config={"filler": filler}, stt=stt, model=model, voice=voice)  # type: ignore[arg-type]
+    named = {figure.provider.split()[0]: figure.provider for figure in played.of(StageMeasured) if figure.provider}
+    assert named == {kind: f"{kind} {2 if kind == dead else 1}" for kind in ("stt", "llm", "tts")}
+    for several in (stt, model, voice):
+        await several.aclose()
 
 
 @pytest.mark.parametrize("dies", [[GONE], [FOREVER]], ids=["fails", "hangs"])

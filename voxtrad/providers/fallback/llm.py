@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import cast
 
 from voxtrad.providers.base import (
@@ -87,6 +88,7 @@ class FallbackLLM:
                     while event is not None:
                         if isinstance(event, TextDelta):
                             written += event.text
+                            event = event if index == 0 else replace(event, provider=provider.name)
                         called = called or isinstance(event, ToolCall)
                         yield event
                         last = None if called else then

@@ -154,7 +154,7 @@ class FallbackStream:
                 elif _words(news):
                     await self._promote(line, news)
                     for told in self._told(line, news):
-                        yield told
+                        yield _signed(told, line)
             elif isinstance(news, ProviderError):
                 await self._replace(line, news)
             elif news is None:
@@ -162,7 +162,7 @@ class FallbackStream:
             else:
                 await self._note(line, news)
                 for told in self._told(line, news):
-                    yield told
+                    yield _signed(told, line)
 
     async def aclose(self) -> None:
         self._closed = True
@@ -347,6 +347,10 @@ class FallbackStream:
         if finalized and event.text and self._declared.end_of_turn and not line.provider.capabilities.end_of_turn:
             return [event, TurnSignal("end", confidence=event.confidence)]
         return [event]
+
+
+def _signed(event: STTEvent, line: Line) -> STTEvent:
+    return event if line.index == 0 else replace(event, provider=line.provider.name)
 
 
 def _words(event: STTEvent) -> bool:

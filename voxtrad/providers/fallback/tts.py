@@ -115,7 +115,7 @@ class FallbackVoice:
                     self._circle.worked(index)
                     while chunk is not None:
                         heard = heard or bool(chunk.pcm)
-                        yield chunk if index == 0 else replace(chunk, own=False)
+                        yield chunk if index == 0 else replace(chunk, own=False, provider=name)
                         async with within(self._limit(self._deadlines.next_audio, other), name, "more audio"):
                             chunk = await anext(stream, None)
                 return
