@@ -230,19 +230,19 @@ async def test_idle_can_be_switched_off() -> None:
     assert played.ended.outcome == "caller_hangup"
 
 
-async def test_a_noise_that_cuts_the_agent_off_is_no_end_of_it_with_idle_off() -> None:
+@pytest.mark.parametrize(("most", "asked"), [(2, ["Are you still there?"]), (0, [])])
+async def test_a_noise_that_cuts_the_agent_off_is_no_end_of_it_with_idle_off(most: int, asked: list[str]) -> None:
     async def scene(caller: Caller) -> None:
         await caller.hears_agent()
         await caller.waits(1.0)
         await caller.noise(1.5, level=0.9)
         await caller.waits(60)
 
-    config = {
-        "greeting": "Hello, this is Acme, and there is a lot to say before you can speak.",
-        "idle": {"enabled": False},
-    }
-    played = await play(hangs_up_after(60, scene), config=config)
-    assert played.said()[-1] == "Are you still there?"
+    greeting = "Hello, this is Acme, and there is a lot to say before you can speak."
+    played = await play(
+        hangs_up_after(60, scene), config={"greeting": greeting, "idle": {"enabled": False, "max": most}}
+    )
+    assert played.said()[1:] == asked
     assert played.ended.outcome == "caller_hangup"
 
 
