@@ -394,8 +394,14 @@ class PbxAri:
             await self.hang_up(channel["id"])
 
     async def nothing_left(self, timeout: float = 10.0) -> None:
-        """Wait until Asterisk has neither a channel nor a bridge; fails with what is left."""
-        await self.has(channels=0, bridges=0, timeout=timeout)
+        """Wait until Asterisk has neither a channel nor a bridge; fails with what is left, and frees that."""
+        try:
+            await self.has(channels=0, bridges=0, timeout=timeout)
+        except AssertionError:
+            await self.hang_up_all()
+            for bridge in await self.bridges():
+                await self.delete(f"bridges/{bridge}")
+            raise
 
     async def has(self, *, channels: int | None = None, bridges: int | None = None, timeout: float = 5.0) -> None:
         """Wait for a number of channels and bridges: Asterisk's own list of them lags a moment behind."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pbx import Pbx, free_port
+from pbx import Pbx
+from sipp import Sipp, sipp
 
 SCENARIO = """\
 <?xml version="1.0" encoding="ISO-8859-1"?>
@@ -61,36 +61,19 @@ class Refusing:
 @contextlib.asynccontextmanager
 async def refusing(pbx: Pbx, status: str) -> AsyncIterator[Refusing]:
     """Answers every call with 180 and then `status` (`603 Decline`)."""
-    folder, port, root = pbx.root.scratch("refusing"), free_port(socket.SOCK_DGRAM), pbx.root
-    scenario, log = folder / "scenario.xml", folder / "log"
-    scenario.write_text(SCENARIO.format(status=status))
-    with (folder / "screen").open("wb") as screen:
-        process = await asyncio.create_subprocess_exec(
-            *root.command(
-                "sipp", "-sf", root.inside(scenario), "-i", "127.0.0.1", "-p", str(port), "-nostdin",
-                "-trace_logs", "-log_file", root.inside(log),
-            ),
-            stdin=asyncio.subprocess.DEVNULL, stdout=screen, stderr=screen,
-        )  # fmt: skip
-    try:
-        await _listens(process, port, folder / "screen")
-        yield Refusing(port, log)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+    async with sipp(pbx, SCENARIO.format(status=status)) as telephone:
+        await _listens(telephone)
+        yield Refusing(telephone.port, telephone.log)
 
 
-async def _listens(process: asyncio.subprocess.Process, port: int, screen: Path) -> None:
+async def _listens(telephone: Sipp) -> None:
     """SIPp says nothing when it is ready: its port is taken then."""
     async with asyncio.timeout(10):
         while True:
-            if process.returncode is not None:
-                raise RuntimeError(f"SIPp ended with {process.returncode}: see {screen}")
+            telephone.check()
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
                 try:
-                    probe.bind(("127.0.0.1", port))
+                    probe.bind(("127.0.0.1", telephone.port))
                 except OSError:
                     return
             await asyncio.sleep(0.02)  # another process, seen from outside

@@ -106,14 +106,6 @@ class SipCaller:
         """Busy (486). The telephone is good for one such call only: baresip may break at the next."""
         self._command("hangup")
 
-    def hold(self) -> None:
-        """Put the other side on hold."""
-        self._command("hold")
-
-    def resume(self) -> None:
-        """Take it back."""
-        self._command("resume")
-
     async def hang_up(self) -> None:
         if not self.ended.is_set():
             self._command("hangup")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
+from holding import holding
 from pbx import Pbx, PbxAri
 from serving import Legs, end_of, serving, settings_for
 from sipcaller import sip_caller
 
-from voxtrad.leg import Digit, Ended, LegEvent, LegGone, PutOnHold
+from voxtrad.leg import Digit, Ended, LegGone, PutOnHold
 from voxtrad.telephony.asterisk.leg import AsteriskLeg
 
 pytestmark = pytest.mark.asterisk
@@ -263,32 +264,16 @@ async def test_hang_up_tells_the_caller_why(pbx: Pbx, ari: PbxAri) -> None:
 
 async def test_a_telephone_puts_us_on_hold_and_comes_back(pbx: Pbx, ari: PbxAri) -> None:
     legs = Legs()
-    async with serving(settings_for(pbx), legs), sip_caller(pbx) as caller:
-        dialling = asyncio.create_task(caller.dial("1000"))
+    async with serving(settings_for(pbx), legs), holding(pbx) as telephone:
         leg = await legs.next()
-        await leg.answer()
         await leg.open_media()
-        await dialling
-        events = leg.events()
-        for order, told in ((caller.hold, PutOnHold(True)), (caller.resume, PutOnHold(False))):
-            async with asyncio.timeout(20):
-                while await _next_after(order, events) != told:
-                    pass  # the one before once more: the telephone was asked again before it had done
-        await caller.hang_up()
-        async with asyncio.timeout(5):
-            while not isinstance(event := await anext(events), Ended):
-                pass
-        assert event == Ended("Normal Clearing")
+        await leg.answer()
+        async with asyncio.timeout(20):
+            happened = [event async for event in leg.events()]
+        await telephone.done()
+        assert happened == [PutOnHold(True), PutOnHold(False), Ended("Normal Clearing")]
+        legs.let_go(leg)
     await ari.nothing_left()
-
-
-async def _next_after(order: Callable[[], None], events: AsyncIterator[LegEvent]) -> LegEvent:
-    """The next event, after an order to the telephone: one that is busy with the order before does not take it."""
-    coming = asyncio.ensure_future(anext(events))
-    while not coming.done():
-        order()
-        await asyncio.wait([coming], timeout=1)
-    return coming.result()
 
 
 async def _arrives(ari: PbxAri, variable: str, *values: str) -> None:

@@ -1,5 +1,6 @@
 """The REST client against a server that answers everything but what it should."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -91,3 +92,54 @@ async def test_a_session_that_limits_its_connections_is_refused() -> None:
 
 def test_the_password_is_not_shown() -> None:
     assert "hush" not in repr(AsteriskSettings(instance="t", password="hush"))
+
+
+@contextlib.asynccontextmanager
+async def holding() -> AsyncIterator[tuple[Ari, asyncio.Event, asyncio.Event, list[str]]]:
+    """A server that has read a request, answers it when it may, and keeps a diary of both sides."""
+    read, may_answer = asyncio.Event(), asyncio.Event()
+    diary: list[str] = []
+
+    async def serve(request: web.Request) -> web.Response:
+        read.set()
+        await may_answer.wait()
+        diary.append("done")
+        return web.json_response({})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", serve)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    async with open_session() as http:
+        yield Ari(http, AsteriskSettings(instance="t", url=f"http://{host}:{port}")), read, may_answer, diary
+    may_answer.set()
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("cancellations", [1, 3])
+@pytest.mark.parametrize("method", ["post", "delete"])
+async def test_a_change_that_is_under_way_is_seen_to_its_end(method: str, cancellations: int) -> None:
+    async with holding() as (ari, read, may_answer, diary):
+        asking = asyncio.create_task(getattr(ari, method)("bridges/b"))
+        asking.add_done_callback(lambda _: diary.append("cancelled"))
+        await read.wait()
+        for _ in range(cancellations):
+            asking.cancel()
+            for _ in range(10):
+                await asyncio.sleep(0)
+        may_answer.set()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert diary == ["done", "cancelled"]
+
+
+async def test_a_question_is_given_up_at_once() -> None:
+    async with holding() as (ari, read, _, diary):
+        asking = asyncio.create_task(ari.get("channels"))
+        await read.wait()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert diary == []

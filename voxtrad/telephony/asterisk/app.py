@@ -22,6 +22,7 @@ from voxtrad.telephony.asterisk.audiosocket import AudioSocketTransport
 from voxtrad.telephony.asterisk.connection import EventsConnection, State
 from voxtrad.telephony.asterisk.dialling import Ringing, caller_id
 from voxtrad.telephony.asterisk.facts import MODULES, Choice, Facts, choose
+from voxtrad.telephony.asterisk.leftovers import Leftovers
 from voxtrad.telephony.asterisk.leg import AsteriskLeg
 from voxtrad.telephony.asterisk.media import MediaTransport
 from voxtrad.telephony.asterisk.messages import (
@@ -71,6 +72,7 @@ class AsteriskTelephony:
         self._entering: dict[str, asyncio.Future[None]] = {}
         self._tracks: dict[str, Track] = {}
         self._ringing: dict[str, Ringing] = {}
+        self._leftovers = Leftovers(self._ari.delete, ready=self.wait_ready)
         self._tasks: asyncio.TaskGroup | None = None
         self._facts: Facts | None = None
         self._choice: Choice | None = None
@@ -89,6 +91,7 @@ class AsteriskTelephony:
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 self._tasks.create_task(self._connection.run(), name="asterisk-events")
+                self._tasks.create_task(self._leftovers.run(), name="asterisk-leftovers")
         finally:
             self._tasks = None
             await self._audiosocket.close()
@@ -195,6 +198,9 @@ class AsteriskTelephony:
         track.over.add_done_callback(lambda _: self._tracks.pop(name, None))
         return track
 
+    def free_later(self, path: str) -> None:
+        self._leftovers.add(path)
+
     @property
     def dialer(self) -> AsteriskTelephony:
         return self
@@ -291,6 +297,7 @@ class AsteriskTelephony:
             if error.status != 404:
                 log.warning("a call that we made could not be hung up", channel=channel_id, reason=error.message)
         except AriError as error:
+            self.free_later(f"channels/{channel_id}")
             log.warning("a call that we made could not be hung up", channel=channel_id, reason=error.message)
 
     # --- what happens in Asterisk -------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 
@@ -57,7 +58,11 @@ def refusal(status: int, message: str) -> AriRefused:
 
 
 class Ari:
-    """Asks Asterisk. Parameters go in the JSON body, so that nothing a caller said stands in an HTTP log."""
+    """Asks Asterisk. Parameters go in the JSON body, so that nothing a caller said stands in an HTTP log.
+
+    A request that changes something is seen to its end once it is under way, also when whoever asked is cancelled
+    meanwhile: Asterisk does what it has read, and what is made after its maker has cleared up stays for ever.
+    """
 
     def __init__(self, http: aiohttp.ClientSession, settings: AsteriskSettings) -> None:
         if http.connector is not None and http.connector.limit:
@@ -95,16 +100,28 @@ class Ari:
             raise AriUnreachable(f"no answer from Asterisk at {self.base.origin()}: {describe(error)}") from error
 
     async def _ask(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: JSON = None) -> JSON:
+        async with self._turn:
+            request = asyncio.create_task(self._send(method, path, query, body), name=f"ari-{method.lower()}")
+            try:
+                return await asyncio.shield(request)
+            except asyncio.CancelledError:
+                if method == "GET":
+                    request.cancel()
+                while not request.done():
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await asyncio.wait([request])
+                if not request.cancelled():
+                    request.exception()  # nobody is there to be told
+                raise
+
+    async def _send(self, method: str, path: str, query: Mapping[str, str] | None, body: JSON) -> JSON:
         if self.http.closed:
             raise AriUnreachable("the HTTP session is closed")
         url = self.base.joinpath("ari", *path.split("/"))
         try:
-            async with (
-                self._turn,
-                self.http.request(
-                    method, url, params=query, json=body, headers=self.headers, timeout=_TIMEOUT, allow_redirects=False
-                ) as answer,
-            ):
+            async with self.http.request(
+                method, url, params=query, json=body, headers=self.headers, timeout=_TIMEOUT, allow_redirects=False
+            ) as answer:
                 if answer.status >= 300:
                     raise refusal(answer.status, _message(await _json(answer)))
                 return None if answer.status == 204 else await _json(answer)

@@ -8,7 +8,8 @@ channel, and removes both.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -32,7 +33,7 @@ from voxtrad.leg import (
     Visit,
 )
 from voxtrad.telephony.asterisk import paste
-from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused
+from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused, AriUnreachable
 from voxtrad.telephony.asterisk.facts import Choice
 from voxtrad.telephony.asterisk.formats import Format, format_for
 from voxtrad.telephony.asterisk.media import MediaChannel, MediaTransport
@@ -85,6 +86,10 @@ class Exchange(Protocol):
 
     def track(self, name: str) -> Track:
         """What is told of the recording of that name at the PBX, from now until it is over."""
+        ...
+
+    def free_later(self, path: str) -> None:
+        """Something of ours, by its ARI path, that could not be freed: it is freed later."""
         ...
 
 
@@ -191,13 +196,14 @@ class AsteriskLeg:
 
     async def let_go(self) -> None:
         """The call's owner is done with it: a caller who is still here goes on in the dialplan, then all is freed."""
-        if not self._gone and not self._leaving:
-            try:
+        try:
+            if not self._gone and not self._leaving:
                 await self._ari.post(f"{self._channel}/variable", {"variable": "VOXTRAD_STATUS", "value": "FAILED"})
                 await self._ari.post(f"{self._channel}/continue", {})
-            except LegError as error:
-                log.info("a caller could not be handed back to the dialplan", leg=self.info.id, reason=error.message)
-        await self.release()
+        except LegError as error:
+            log.info("a caller could not be handed back to the dialplan", leg=self.info.id, reason=error.message)
+        finally:
+            await self.release()
 
     # --- Leg ----------------------------------------------------------------------------------------------------------
 
@@ -224,7 +230,8 @@ class AsteriskLeg:
         format = self._format(wideband=wideband)
         entered = exchange.entered(media_id)
         joining = await self._bridge()
-        self._media = await exchange.transport.open(media_id, format, lambda: self._media_lost(media_id))
+        with self._made(f"channels/{media_id}"):
+            self._media = await exchange.transport.open(media_id, format, lambda: self._media_lost(media_id))
         try:
             async with asyncio.timeout(_ENTER_TIMEOUT):
                 await entered
@@ -272,7 +279,7 @@ class AsteriskLeg:
             await track.over
         except BaseException:
             track.over.cancel()
-            await self._free(self._ari.delete(f"playbacks/{playback}"))
+            await self._undo(f"playbacks/{playback}")
             raise
         if not track.begun.result():
             raise LegError(f"the PBX cannot play the sound '{name}'")
@@ -295,7 +302,7 @@ class AsteriskLeg:
             outcome = await self._visited(self._visit, within)
         finally:
             self._visit = None
-            await self._free(self._ari.delete(subscription, {"eventSource": self._source}))
+            await self._undo(subscription, {"eventSource": self._source})
         if outcome is None:
             status = await self._variable(paste.RETURNED)
             raise NotReached(f"{extension}@{context}: {status or 'came back'}", _DIAL_STATUS.get(status, "failed"))
@@ -333,8 +340,10 @@ class AsteriskLeg:
 
     async def release(self) -> None:
         self._end("released")
-        await self._close_media()
-        await self._drop_bridge()
+        try:
+            await self._close_media()
+        finally:
+            await self._drop_bridge()
 
     # ------------------------------------------------------------------------------------------------------------------
 
@@ -354,23 +363,27 @@ class AsteriskLeg:
         if self._bridge_id is not None:
             return []
         self._bridge_id = self._exchange.new_id("bridge")
-        await self._do(f"bridges/{self._bridge_id}", {"type": "mixing", "name": self._exchange.settings.instance})
+        path = f"bridges/{self._bridge_id}"
+        with self._made(path):
+            await self._do(path, {"type": "mixing", "name": self._exchange.settings.instance})
         return [self.info.id]
 
     async def _drop_bridge(self) -> None:
         bridge_id, self._bridge_id = self._bridge_id, None
         if bridge_id is not None:
-            await self._free(self._ari.delete(f"bridges/{bridge_id}"))
+            await self._remove(f"bridges/{bridge_id}")
 
     async def _close_media(self) -> None:
         media, self._media = self._media, None
         media_id, self._media_id = self._media_id, None
         if media is not None:
             media.end()
-        if media_id is not None:
-            await self._free(self._ari.delete(f"channels/{media_id}"))
-        if media is not None:
-            await media.close()
+        try:
+            if media_id is not None:
+                await self._remove(f"channels/{media_id}")
+        finally:
+            if media is not None:
+                await media.close()
 
     async def _indicate(self, hears: Hears) -> None:
         """Have Asterisk play something to the party, in the place of what it plays now."""
@@ -379,7 +392,7 @@ class AsteriskLeg:
             return
         self._indicating = None
         if playing is not None:
-            await self._free(self._ari.delete(f"{self._channel}/{playing}"))
+            await self._undo(f"{self._channel}/{playing}")
         if wanted is not None:
             await self._do(f"{self._channel}/{wanted}")
             self._indicating = wanted
@@ -445,11 +458,35 @@ class AsteriskLeg:
             raise
         return str(answer.get("value", "")) if isinstance(answer, Mapping) else ""
 
-    async def _free(self, request: Awaitable[JSON]) -> None:
+    @contextlib.contextmanager
+    def _made(self, path: str) -> Iterator[None]:
+        """Something of ours is being made: without an answer it may come yet."""
         try:
-            await request
+            yield
+        except AriUnreachable:
+            self._exchange.free_later(path)
+            raise
+
+    async def _remove(self, path: str) -> None:
+        """Delete something of ours; without an answer, or cancelled before, it is left to the exchange."""
+        try:
+            await self._ari.delete(path)
         except AriRefused as error:
-            if error.status != 404:
-                log.warning("something of a call could not be freed", leg=self.info.id, reason=error.message)
+            self._not_freed(error)
         except AriError as error:
+            self._exchange.free_later(path)
+            self._not_freed(error)
+        except asyncio.CancelledError:
+            self._exchange.free_later(path)
+            raise
+
+    async def _undo(self, path: str, query: Mapping[str, str] | None = None) -> None:
+        """End what Asterisk does for the channel: it ends with the channel at the latest."""
+        try:
+            await self._ari.delete(path, query)
+        except AriError as error:
+            self._not_freed(error)
+
+    def _not_freed(self, error: AriError) -> None:
+        if not (isinstance(error, AriRefused) and error.status == 404):
             log.warning("something of a call could not be freed", leg=self.info.id, reason=error.message)
