@@ -278,15 +278,23 @@ class _Peer:
         )  # fmt: skip
 
     def _readable(self) -> None:
-        for _ in range(_AT_ONCE):
+        for nth in range(_AT_ONCE):
             try:
                 datagram, address = self._own.recvfrom(_LARGEST)
-            except ConnectionRefusedError:
-                self._was_refused()
-                return
-            except OSError:  # nothing there, most often
+            except OSError as error:
+                if isinstance(error, ConnectionRefusedError):
+                    self._was_refused()
+                if not nth:
+                    self._listen_on()
                 return
             self._take(datagram, (address[0].removeprefix(_MAPPED), address[1]))
+
+    def _listen_on(self) -> None:
+        """We were woken up for a refusal, not for a datagram: after that uvloop watches a socket no more."""
+        fd = self._own.fileno()
+        if fd >= 0:
+            self._loop.remove_reader(fd)
+            self._loop.add_reader(fd, self._readable)
 
     def _take(self, datagram: bytes, address: tuple[str, int]) -> None:
         if address != self._far and (self._connected or address[0] not in self._trusted):
