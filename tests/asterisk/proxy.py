@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 class Proxy:
     """Passes bytes on. `cut_events` breaks the ARI events connections and refuses new ones until `mend`."""
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, host: str) -> None:
+        self._host = host
         parts = urlsplit(upstream)
         self._upstream = (parts.hostname or "", parts.port or 0)
         self._server: asyncio.Server | None = None
@@ -23,7 +24,7 @@ class Proxy:
     @property
     def url(self) -> str:
         assert self._server is not None
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return f"http://{self._host}:{self._server.sockets[0].getsockname()[1]}"
 
     def cut_events(self, *, requests_too: bool) -> None:
         """`requests_too` refuses new ARI requests as well; media connections stay."""
@@ -35,7 +36,7 @@ class Proxy:
         self._broken = self._refuse_all = False
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, self._host, 0)
 
     async def close(self) -> None:
         assert self._server is not None
@@ -89,8 +90,8 @@ class Proxy:
 
 
 @contextlib.asynccontextmanager
-async def proxy_to(upstream: str) -> AsyncIterator[Proxy]:
-    proxy = Proxy(upstream)
+async def proxy_to(upstream: str, host: str = "127.0.0.1") -> AsyncIterator[Proxy]:
+    proxy = Proxy(upstream, host)
     await proxy.start()
     try:
         yield proxy

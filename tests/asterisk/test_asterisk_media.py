@@ -8,15 +8,19 @@ import contextlib
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
+from nat import INSIDE, OUTSIDE, nat, port_for_rtp
 from numpy.typing import NDArray
 from pbx import Pbx, PbxAri
+from proxy import proxy_to
 from serving import Legs, end_of, serving, settings_for
 from sipcaller import SipCaller, read_wav, sip_caller
 
 from voxtrad.audio.codec import CODINGS, Codec
+from voxtrad.audio.g711 import decode_ulaw
 from voxtrad.leg import LegGone, MediaPort
 from voxtrad.telephony.asterisk.leg import AsteriskLeg
 from voxtrad.telephony.asterisk.settings import AsteriskSettings
@@ -68,15 +72,15 @@ class Answered:
     port: MediaPort
 
 
-def of(pbx: Pbx, line: Line) -> AsteriskSettings:
-    return settings_for(pbx, transport=line.transport, format=line.format)
+def of(pbx: Pbx, line: Line, **changes: Any) -> AsteriskSettings:
+    return settings_for(pbx, transport=line.transport, format=line.format, **changes)
 
 
 @contextlib.asynccontextmanager
-async def answered(pbx: Pbx, line: Line, *, wideband: bool = True) -> AsyncIterator[Answered]:
+async def answered(pbx: Pbx, line: Line, *, wideband: bool = True, **changes: Any) -> AsyncIterator[Answered]:
     legs = Legs()
     async with (
-        serving(of(pbx, line), legs) as telephony,
+        serving(of(pbx, line, **changes), legs) as telephony,
         sip_caller(pbx, user=USERS[line.caller], codec=line.caller) as caller,
     ):
         dialling = asyncio.create_task(caller.dial("1000"))
@@ -271,6 +275,49 @@ async def test_what_the_caller_says_comes_back_as_it_was_said(pbx: Pbx, ari: Pbx
         await call.caller.hang_up()
         async with asyncio.timeout(5):
             await echoing
+    await ari.nothing_left()
+
+
+@pytest.mark.parametrize("begins_anew", [False, True], ids=["another mapping", "another port of Asterisk's"])
+async def test_rtp_that_comes_from_another_port_in_the_middle_of_a_sentence(
+    pbx: Pbx, ari: PbxAri, begins_anew: bool
+) -> None:
+    """Behind a NAT: what the caller says goes on being heard, and what is said to them goes where they are now."""
+    port = port_for_rtp()
+    at: dict[str, Any] = {"rtp_ports": (port, port + 1), "rtp_advertise": INSIDE}
+    async with (
+        nat(port) as between,
+        proxy_to(pbx.url, OUTSIDE) as proxy,
+        answered(pbx, Line("rtp", "ulaw"), url=proxy.url, **at) as call,
+    ):
+        sentence = pbx.root.flite("where is my order number seventeen")
+        heard: list[bytes] = []
+
+        async def listen() -> None:
+            async for frame in call.port.frames():
+                heard.extend([frame] if any(frame) else [])
+
+        listening = asyncio.create_task(listen())
+        saying = asyncio.create_task(call.caller.say(sentence))
+        await between.passed(25)
+        await (between.begin_anew() if begins_anew else between.map_anew())
+        before = len(between.payloads)
+        await saying
+        await call.port.play(noise(25, "after").tobytes())
+        async with asyncio.timeout(5):
+            await call.port.drained()
+        await call.caller.hears_silence(0.5)
+        find(noise(25, "after"), call.caller.heard())
+        await call.caller.hang_up()
+        async with asyncio.timeout(5):
+            await listening
+    passed = [decode_ulaw(payload) for payload in between.payloads]
+    assert len(passed) > before + 50
+    if begins_anew:  # whoever it is that speaks is known only after some time
+        assert heard[:before] == passed[:before]
+        assert heard[before:] == passed[-len(heard[before:]) :] and len(heard) > before + 25
+    else:
+        assert heard == passed
     await ari.nothing_left()
 
 

@@ -303,9 +303,12 @@ async def test_out_of_order_and_twice_is_put_right_and_silence_is_made_where_not
         await port.close()
 
 
-async def test_a_far_port_that_is_closed_ends_ours_and_wakes_whoever_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("voxtrad.telephony.asterisk.rtp._REFUSED_FOR", 0.1)
-    async with office() as it:
+@pytest.mark.parametrize("listen", [HERE, "::"])
+async def test_a_far_port_that_is_closed_ends_ours_and_wakes_whoever_waits(
+    listen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voxtrad.telephony.asterisk.rtp_source.REFUSED_FOR", 0.1)
+    async with office(listen=listen) as it:
         port = await it.opened()
         playing = asyncio.create_task(port.play(bytes(320) * 1000))
         await it.pbx.far.packet()
@@ -344,6 +347,55 @@ def test_a_far_port_that_comes_back_has_not_been_lost(loop: str) -> None:
         runner.run(scene())
 
 
+@pytest.mark.parametrize("told", [HERE, ELSEWHERE], ids=["no NAT", "behind a NAT"])
+async def test_a_stream_that_goes_on_from_another_port_is_heard_whole_and_answered_there(told: str) -> None:
+    """As behind a NAT that makes a mapping anew. Who has another stream is a stranger still."""
+    async with office() as it:
+        it.pbx.told = (told, it.pbx.far.address[1])
+        port = await it.opened()
+        packer = Packer(160, source=7, sequence=65530, timestamp=0)
+        moved, neighbour = Far(HERE), Far(HERE)
+        for number in range(1, 4):
+            it.pbx.far.send_raw(packer.pack(bytes([number]) * 160, 0), it.pbx.us)
+        got = await heard(port, 3)
+        await port.play(bytes(320) * 10)
+        await port.drained()  # for as long the caller is silent
+        for number in range(4, 12):
+            neighbour.send_raw(Packer(160, source=8, sequence=number, timestamp=0).pack(b"\x70" * 160, 0), it.pbx.us)
+            moved.send_raw(packer.pack(bytes([number]) * 160, 0), it.pbx.us)
+        got += await heard(port, 8)
+        assert got == [decode_ulaw(bytes([number]) * 160) for number in range(1, 12)]
+        assert (await moved.packet()).payload == b"\xff" * 160
+        with pytest.raises(BlockingIOError):
+            neighbour.received()
+        await port.close()
+        moved.close()
+        neighbour.close()
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_rtp_that_begins_anew_at_another_port_is_heard_once_the_one_before_is_closed(loop: str) -> None:
+    async def scene() -> None:
+        async with office() as it:
+            port = await it.opened()
+            it.pbx.far.send(b"\x01" * 160, it.pbx.us)
+            await heard(port, 1)
+            anew = Far(HERE)
+            packer = Packer(160, source=8, sequence=1, timestamp=0)
+            it.pbx.far.close()
+            await port.play(bytes(320) * 10)
+            await port.drained()  # sent, and refused
+            for number in range(2, 9):
+                anew.send_raw(packer.pack(bytes([number]) * 160, 0), it.pbx.us)
+            assert (await heard(port, 6))[-1] == decode_ulaw(b"\x08" * 160)  # of a new stream, the first is a stray
+            assert (await anew.packet()).payload == b"\xff" * 160
+            await port.close()
+            anew.close()
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(scene())
+
+
 async def test_a_pbx_that_has_vanished_ends_the_port_only_when_ari_is_away_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("voxtrad.telephony.asterisk.rtp._QUIET_FOR", 0.05)
     async with office() as it:
@@ -376,8 +428,8 @@ async def test_a_caller_who_was_silent_for_long_is_not_lost_with_a_moment_withou
 
 
 async def test_two_refusals_of_which_one_is_long_past_are_no_closed_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("voxtrad.telephony.asterisk.rtp._REFUSED_FOR", 0.3)
-    monkeypatch.setattr("voxtrad.telephony.asterisk.rtp._FORGOTTEN_AFTER", 0.2)
+    monkeypatch.setattr("voxtrad.telephony.asterisk.rtp_source.REFUSED_FOR", 0.3)
+    monkeypatch.setattr("voxtrad.telephony.asterisk.rtp_source.FORGOTTEN_AFTER", 0.2)
     async with office() as it:
         port = await it.opened()
         for _ in range(2):  # a firewall that is set up anew, say; the caller is silent all the time

@@ -6,18 +6,17 @@ what we send by the same numbers, but nothing by a dynamic one, which is what wi
 Its port refuses what comes after the channel's end. Source: "External Media and ARI" in the Asterisk documentation, RFC
 3550 and RFC 3551.
 
-RTP has no authentication. We send where Asterisk said it listens, and where that is the host that ARI is on, nothing is
-taken from anywhere else. Where it is another, there may be a NAT between: then the first packet from one of the two
-hosts settles it. UDP tells nothing of the far side's end either; most often ARI does. Where it does not, what is
-refused at the far port for long enough, or a PBX of which neither audio nor ARI gives a sign, ends the port.
+RTP has no authentication. We send where Asterisk said it listens, and where that is the host that ARI is on, nobody
+else begins a stream. Where it is another, there may be a NAT between: then the first packet from one of the two hosts
+settles it. Whether another port of theirs may take a stream over is decided in `rtp_source.py`. UDP tells nothing of
+the far side's end either; most often ARI does. Where it does not, what is refused at the far port for long enough, or a
+PBX of which neither audio nor ARI gives a sign, ends the port.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 
@@ -31,6 +30,8 @@ from voxtrad.telephony.asterisk.jitter import JitterBuffer
 from voxtrad.telephony.asterisk.media import MediaChannel
 from voxtrad.telephony.asterisk.paced import PacedPort
 from voxtrad.telephony.asterisk.rtp_packets import Packer, Packet, RtpError, parse
+from voxtrad.telephony.asterisk.rtp_socket import RtpSocket
+from voxtrad.telephony.asterisk.rtp_source import Address, FarEnd
 from voxtrad.telephony.asterisk.settings import AsteriskSettings, FormatName, TransportName
 from voxtrad.telephony.pacing import FRAME, Inbox, Metronome
 
@@ -39,20 +40,10 @@ log = structlog.stdlib.get_logger(__name__)
 _TYPES: Mapping[FormatName, tuple[int, ...]] = {"ulaw": (0,), "alaw": (8,), "slin": (10, 11)}
 """Payload types by which Asterisk knows a format. We send the first, or what it sends."""
 _EVERYWHERE, _EVERYWHERE_6 = "0.0.0.0", "::"
-_MAPPED = "::ffff:"
-"""Before an IPv4 address, on a socket that is for both kinds."""
-_LARGEST = 4096
 _AT_ONCE = 64
 """Datagrams that are read before others have their turn."""
-_REFUSED_FOR = 1.0
-"""Seconds for which a port that refuses what we send may come back."""
-_FORGOTTEN_AFTER = 5.0
-"""Seconds after which one refusal has nothing to do with another. While a port is closed it is told about once a
-second: Linux does not let its kernel tell it more often."""
 _QUIET_FOR = 20.0
 """Seconds without a packet, and without ARI, after which a PBX has vanished."""
-_TRAFFIC_CLASS = 0xB8
-"""DSCP EF: audio goes first, where networks heed it."""
 
 
 class RtpTransport:
@@ -96,9 +87,9 @@ class RtpTransport:
         peer.attach(port.lost)
         return port
 
-    def _advertised(self, own: socket.socket) -> str:
-        host, port = self._host, own.getsockname()[1]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    def _advertised(self, own: RtpSocket) -> str:
+        host = self._host
+        return f"[{host}]:{own.port}" if ":" in host else f"{host}:{own.port}"
 
     @property
     def _host(self) -> str:
@@ -113,33 +104,19 @@ class RtpTransport:
         listen = self._settings.rtp_listen or self._own_host
         return _EVERYWHERE_6 if listen == _EVERYWHERE and ":" in self._host else listen
 
-    def _bind(self) -> socket.socket:
+    def _bind(self) -> RtpSocket:
         """A socket on a free port. With a range they are taken in turn, so that one that was in use rests; the odd
         ones are left out: there RTCP would be expected."""
         host = self._listen
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         first, last = self._settings.rtp_ports or (0, 0)
         ports = range(first + first % 2, last + 1, 2)
         failure: OSError | None = None
         for _ in ports:
             self._tried += 1
-            own = socket.socket(family, socket.SOCK_DGRAM)
             try:
-                own.setblocking(False)
-                if family is socket.AF_INET6:
-                    own.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-                own.bind((host, ports[self._tried % len(ports)]))
+                return RtpSocket(host, ports[self._tried % len(ports)])
             except OSError as error:
-                own.close()
                 failure = error
-            else:
-                with contextlib.suppress(OSError):  # not everybody may
-                    own.setsockopt(
-                        socket.IPPROTO_IPV6 if family is socket.AF_INET6 else socket.IPPROTO_IP,
-                        socket.IPV6_TCLASS if family is socket.AF_INET6 else socket.IP_TOS,
-                        _TRAFFIC_CLASS,
-                    )
-                return own
         raise LegError(
             f"no port for RTP at {host}: {failure.strerror if failure else 'there is none in the range'}",
             hint="asterisk.media.rtp.ports are all in use, or asterisk.media.rtp.listen is not of this machine",
@@ -150,8 +127,6 @@ class RtpTransport:
 class RtpCounts:
     """What came and was no audio of the call, and what did not go."""
 
-    strangers: int = 0
-    """Datagrams from elsewhere than Asterisk."""
     useless: int = 0
     """Datagrams that are no RTP, or carry something else than the call's audio."""
     unsent: int = 0
@@ -196,8 +171,8 @@ class _Peer:
 
     def __init__(
         self,
-        own: socket.socket,
-        far: tuple[str, int],
+        own: RtpSocket,
+        far: Address,
         pbx_host: str,
         format: Format,
         ears: RtpEars,
@@ -206,9 +181,7 @@ class _Peer:
         """`far` is where Asterisk says it listens, `pbx_host` where ARI is."""
         self._loop = asyncio.get_running_loop()
         self._own = own
-        self._family = own.family
-        self._far = far
-        self._trusted = (far[0], pbx_host)
+        self._far = FarEnd(far, (far[0], pbx_host), certain=far[0] == pbx_host)
         self._ears = ears
         self._reachable = reachable
         self._types = _TYPES[format.name]
@@ -220,16 +193,11 @@ class _Peer:
             sequence=secrets.randbits(16),
             timestamp=secrets.randbits(32),
         )
-        self._connected = False
         self._alive = self._loop.time()
         """When there was the last sign of the PBX: a packet, or that ARI is connected."""
-        self._refused: tuple[float, float] | None = None
-        """Since when what we send is refused, and when it was refused last."""
         self._lost: Callable[[], None] = _nothing
         self._closed = False
         self.counts = RtpCounts()
-        if far[0] == pbx_host:
-            self._connect(far)
         self._loop.add_reader(own.fileno(), self._readable)
 
     def attach(self, lost: Callable[[], None]) -> None:
@@ -243,12 +211,7 @@ class _Peer:
     def send(self, frame: bytes) -> None:
         packet = self._packer.pack(audioop.byteswap(frame, 2) if self._swapped else frame, self._type)
         try:
-            if self._connected:
-                self._own.send(packet)
-            else:
-                self._own.sendto(packet, self._reached_at(self._far))
-        except ConnectionRefusedError:
-            self._was_refused()
+            self._own.send(packet, self._far.address)
         except OSError:
             self.counts.unsent += 1
         now = self._loop.time()
@@ -266,78 +229,65 @@ class _Peer:
         self._closed = True
         self._loop.remove_reader(self._own.fileno())
         self._own.close()
-        buffer, counts = self._ears.buffer, self.counts
-        if counts.strangers and not self._connected:
+        buffer, counts, far = self._ears.buffer, self.counts, self._far
+        if far.strangers and not far.heard:
             log.warning(
-                "a caller was not heard: RTP came only from elsewhere than Asterisk or ARI", packets=counts.strangers,
+                "a caller was not heard: RTP came only from elsewhere than Asterisk or ARI", packets=far.strangers,
                 hint="something between the PBX and here changes the sender's address",
             )  # fmt: skip
         log.debug(
             "RTP ended", lost=buffer.lost, late=buffer.late, twice=buffer.twice, strays=buffer.strays,
-            strangers=counts.strangers, useless=counts.useless, unsent=counts.unsent,
+            strangers=far.strangers, moves=far.moves, useless=counts.useless, unsent=counts.unsent,
         )  # fmt: skip
 
     def _readable(self) -> None:
         for nth in range(_AT_ONCE):
             try:
-                datagram, address = self._own.recvfrom(_LARGEST)
-            except OSError as error:
-                if isinstance(error, ConnectionRefusedError):
-                    self._was_refused()
+                datagram, address = self._own.receive()
+            except OSError:  # nothing there, most often
                 if not nth:
-                    self._listen_on()
+                    self._not_for_a_datagram()
                 return
-            self._take(datagram, (address[0].removeprefix(_MAPPED), address[1]))
+            self._take(datagram, address)
 
-    def _listen_on(self) -> None:
-        """We were woken up for a refusal, not for a datagram: after that uvloop watches a socket no more."""
-        fd = self._own.fileno()
-        if fd >= 0:
-            self._loop.remove_reader(fd)
-            self._loop.add_reader(fd, self._readable)
+    def _not_for_a_datagram(self) -> None:
+        """We were woken up for a refusal: after that uvloop watches a socket no more."""
+        for address in self._own.refusals():
+            if self._far.refused(address, self._loop.time()):
+                self._lost()
+        if not self._closed:
+            self._loop.remove_reader(self._own.fileno())
+            self._loop.add_reader(self._own.fileno(), self._readable)
 
-    def _take(self, datagram: bytes, address: tuple[str, int]) -> None:
-        if address != self._far and (self._connected or address[0] not in self._trusted):
-            self.counts.strangers += 1
-            return
-        now = self._loop.time()
+    def _take(self, datagram: bytes, address: Address) -> None:
         try:
             packet = parse(datagram)
         except RtpError:
             self.counts.useless += 1
             return
-        self._alive, self._refused = now, None
-        if packet.payload_type in self._types and not (self._swapped and len(packet.payload) % 2):
+        now, moves = self._loop.time(), self._far.moves
+        taken = self._far.take(address, packet, now, audio=self._is_audio(packet))
+        if taken:
+            self._alive = now
+        if self._far.moves != moves:
+            log.info("RTP comes from another port than before", host=address[0], port=address[1])
+        for each in taken:
+            self._hear(each, now)
+
+    def _hear(self, packet: Packet, now: float) -> None:
+        if self._is_audio(packet):
             self._type = packet.payload_type
             self._ears.put(packet, packet.payload, now)
-            if not self._connected:
-                self._connect(address)
         else:
             self.counts.useless += 1
             self._ears.put(packet, b"", now)  # digits, which ARI tells, and comfort noise, which is made here
 
-    def _connect(self, address: tuple[str, int]) -> None:
-        """From now on the kernel lets nothing through from elsewhere, and tells when nobody listens there."""
-        with contextlib.suppress(OSError):
-            self._own.connect(self._reached_at(address))
-            self._far, self._connected = address, True
-
-    def _reached_at(self, address: tuple[str, int]) -> tuple[str, int]:
-        """An address as our socket wants it."""
-        host, port = address
-        return (_MAPPED + host if self._family is socket.AF_INET6 and ":" not in host else host), port
-
-    def _was_refused(self) -> None:
-        now = self._loop.time()
-        since, last = self._refused or (now, now)
-        if now - last > _FORGOTTEN_AFTER:
-            since = now
-        self._refused = since, now
-        if now - since >= _REFUSED_FOR:
-            self._lost()
+    def _is_audio(self, packet: Packet) -> bool:
+        """Whether we have what it takes to hear it: the format, and whole samples."""
+        return packet.payload_type in self._types and not (self._swapped and len(packet.payload) % 2)
 
 
-def _told(made: object) -> tuple[str, int]:
+def _told(made: object) -> Address:
     """Where Asterisk says it listens. Raises `AriError`."""
     variables = made.get("channelvars") if isinstance(made, Mapping) else None
     if isinstance(variables, Mapping):
