@@ -153,6 +153,31 @@ class MediaPort(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ReceptionReport:
+    """What became of the packets with the far side's audio."""
+
+    due: int = 0
+    """Packets whose turn came, whether they were there or not."""
+    lost: int = 0
+    """Of these, those that were not there: something stood in for them."""
+    late: int = 0
+    """Of the lost, those that came after all; so it may grow while `lost` does not."""
+
+    def __sub__(self, before: ReceptionReport) -> ReceptionReport:
+        return ReceptionReport(self.due - before.due, self.lost - before.lost, self.late - before.late)
+
+
+@runtime_checkable
+class Lossy(Protocol):
+    """A media port whose network may lose some of the audio."""
+
+    @property
+    def reception(self) -> ReceptionReport:
+        """Counted since the port was opened; still there when it is closed."""
+        ...
+
+
 class Leg(Protocol):
     """One party's connection. Methods raise `LegGone` once it has ended, `LegError` when the PBX refuses."""
 

@@ -29,6 +29,10 @@ class Nat:
         self.payloads: list[bytes] = []
         """What went on from Asterisk to voxtrad, silence left out."""
         self._more = asyncio.Event()
+        self._came = 0
+        self.lost = 0
+        self.loses = 0
+        """Every so manieth packet of Asterisk's does not get through; 0 loses none."""
 
     async def start(self) -> None:
         self._inside = await _bound((INSIDE, self._voxtrad[1]), self._outwards)
@@ -59,6 +63,10 @@ class Nat:
 
     def _outwards(self, datagram: bytes, sender: _Address, transport: asyncio.DatagramTransport) -> None:
         self._asterisk = sender
+        self._came += 1
+        if self.loses and not self._came % self.loses:
+            self.lost += 1
+            return
         kind, sequence, timestamp, source = _NUMBERS.unpack_from(datagram)
         sequence, source = (sequence + self._added) & 0xFFFF, (source + self._added) & 0xFFFFFFFF
         self._outside.sendto(

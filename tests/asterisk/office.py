@@ -98,19 +98,21 @@ class Office:
         return self.of(kind)[count - 1]
 
 
-def configuration(pbx: Pbx, company: Company, folder: Path, agent: str, *, transport: str = "auto") -> Path:
-    """A configuration on disk; `agent` is the YAML of the agent's own keys."""
+def configuration(
+    pbx: Pbx, company: Company, folder: Path, agent: str, *, transport: str = "auto", url: str = "", rtp: str = "{}"
+) -> Path:
+    """A configuration on disk; `agent` and `rtp` are the YAML of keys below these, `url` is another way to the PBX."""
     path = folder / "voxtrad.yaml"
     agent_text = dedent(agent).strip().replace("\n", "\n    ")
     path.write_text(
         f"""\
 version: 1
 asterisk:
-  url: {pbx.url}
+  url: {url or pbx.url}
   username: {USERNAME}
   password: {PASSWORD}
   app: {pbx.app}
-  media: {{transport: {transport}, audiosocket: {{listen: "127.0.0.1:0"}}}}
+  media: {{transport: {transport}, audiosocket: {{listen: "127.0.0.1:0"}}, rtp: {rtp}}}
 server: {{listen: "127.0.0.1:0", data_dir: {folder / "data"}}}
 routes:
   - {{agent: support}}

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nat import INSIDE, OUTSIDE, nat, port_for_rtp
 from numpy.typing import NDArray
 from office import Company, Office, configuration, working
 from pbx import Pbx, PbxAri, Root
+from proxy import proxy_to
 from sipcaller import RATE, sip_caller
 from tones import digits_in, tones_of
 
@@ -23,6 +25,7 @@ from voxtrad.events.types import (
     CallAnswered,
     CallEnded,
     CallStarted,
+    Decision,
     UserTranscript,
 )
 
@@ -250,6 +253,30 @@ async def test_the_pbx_restarts_and_the_next_call_is_taken(own_pbx: Pbx, company
                 assert figure(office, "voxtrad_ari_connected") == 1
         assert figure(office, "voxtrad_ari_reconnects_total") == 1
         await office.until(lambda: figure(office, "voxtrad_calls_total") == len(office.of(CallEnded)))
+
+
+async def test_audio_that_the_network_loses_is_told_and_counted(pbx: Pbx, company: Company, tmp_path: Path) -> None:
+    port = port_for_rtp()
+    rtp = f"{{listen: 127.0.0.1, ports: {port}-{port + 1}, advertise: {INSIDE}}}"
+    async with nat(port) as between, proxy_to(pbx.url, OUTSIDE) as proxy:
+        config = configuration(pbx, company, tmp_path, TONES, transport="rtp", url=proxy.url, rtp=rtp)
+        async with working(config) as office, sip_caller(pbx) as caller:
+            await caller.dial("1000")
+            await caller.say(wav_of("123", tmp_path))
+            await office.next(UserTranscript)
+            between.loses = 10
+            await caller.say(wav_of("123456789" * 3, tmp_path))
+            await caller.hang_up()
+            await office.next(CallEnded)
+            told = [event.reason for event in office.of(Decision) if event.what == "audio_lost"]
+            assert len(told) == 1 and "of the caller's audio was lost" in told[0], office.story()
+            await office.until(lambda: figure(office, "voxtrad_audio_packets_lost_total") > 0)
+            due, lost = (
+                figure(office, "voxtrad_audio_packets_total"),
+                figure(office, "voxtrad_audio_packets_lost_total"),
+            )
+            assert lost == pytest.approx(between.lost, abs=2) and due > 5 * lost
+            assert figure(office, "voxtrad_audio_packets_late_total") == 0
 
 
 def figure(office: Office, name: str) -> float:

@@ -84,9 +84,7 @@ async def test_rtp_that_does_not_come_is_found(
     pbx: Pbx, ari: PbxAri, company: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("voxtrad.telephony.asterisk.examination.PATIENCE", 2.0)
-    config = configuration(pbx, company, tmp_path, AGENT, transport="rtp")
-    text = config.read_text(encoding="utf-8")
-    config.write_text(text.replace("transport: rtp", "transport: rtp, rtp: {advertise: 127.0.0.9}"), encoding="utf-8")
+    config = configuration(pbx, company, tmp_path, AGENT, transport="rtp", rtp="{advertise: 127.0.0.9}")
     await ari.is_free(pbx.app)
     code, seen = await doctor(config)
     assert code == 1

@@ -16,13 +16,14 @@ from voxtrad.config.models import AgentConfig
 from voxtrad.conversation.call import Call
 from voxtrad.conversation.filler import Filler
 from voxtrad.conversation.floor import TurnPolicy
+from voxtrad.conversation.line_quality import EVERY, LineQuality
 from voxtrad.conversation.listener import Listener
 from voxtrad.conversation.plan import Plan
 from voxtrad.conversation.report import Reporter
 from voxtrad.conversation.speaker import Speaker
 from voxtrad.conversation.speech_text import SpeechText
 from voxtrad.conversation.turns import TurnMachine
-from voxtrad.leg import Leg, LegError, MediaPort
+from voxtrad.leg import Leg, LegError, Lossy, MediaPort
 from voxtrad.providers.base import STTCapabilities, Substitutes, TranscriptStream, Voice
 from voxtrad.providers.opening import open_stream, open_voice
 
@@ -91,9 +92,12 @@ class Line:
                 self._listener = listener
                 ready.set_result(None)
                 async with asyncio.TaskGroup() as group:
-                    filling = group.create_task(self._filler.run(speaker))
+                    beside = [group.create_task(self._filler.run(speaker))]
+                    if isinstance(port, Lossy):
+                        beside.append(group.create_task(self._watch_reception(port)))
                     await self._hear(listener)
-                    filling.cancel()
+                    for task in beside:
+                        task.cancel()
         finally:
             self._listener = None
             call.detach()
@@ -150,6 +154,21 @@ class Line:
         )
         self._call.attach(speaker, listener)
         return listener, speaker
+
+    async def _watch_reception(self, port: Lossy) -> None:
+        """Tell from time to time how the caller's audio comes, and at the end once more."""
+        quality = LineQuality()
+
+        def tell() -> None:
+            report = port.reception
+            self._reporter.received(quality.news(report), quality.change(report))
+
+        try:
+            while True:
+                await asyncio.sleep(EVERY)
+                tell()
+        finally:
+            tell()
 
     async def _hear(self, listener: Listener) -> None:
         """The ears, as long as there is audio. A caller who hung up is told by the leg, in its own time."""

@@ -13,12 +13,14 @@ import structlog
 
 from voxtrad.conversation.analysis import Analysis
 from voxtrad.conversation.floor import Kind, Turn, TurnDecision
+from voxtrad.conversation.line_quality import Change
 from voxtrad.conversation.spoken import Spoken
 from voxtrad.events.types import (
     AgentResponse,
     AgentSpeechEnded,
     AgentSpeechStarted,
     AgentThinking,
+    AudioReceived,
     AudioUnderrun,
     BargeIn,
     CallAnalyzed,
@@ -50,7 +52,7 @@ from voxtrad.events.types import (
     UserTranscript,
     UserTranscriptPartial,
 )
-from voxtrad.leg import LegInfo
+from voxtrad.leg import LegInfo, ReceptionReport
 from voxtrad.providers.base import JSON, Usage
 
 log = structlog.stdlib.get_logger(__name__)
@@ -96,6 +98,7 @@ class Reporter:
         self._answered: float | None = None
         self._over: float | None = None
         self._audible_since: float | None = None
+        self._packets = self._packets_lost = 0
 
     def since(self, at: float | None = None) -> float:
         """Seconds since the call began."""
@@ -148,11 +151,14 @@ class Reporter:
 
     def figures(self) -> dict[str, JSON]:
         """How the call went, in few numbers: for the log."""
-        return {
+        figures: dict[str, JSON] = {
             "turns": self.turns,
             "latency_p95": _figures(self.latencies).get("p95"),
             "interruptions": self.interruptions,
         }
+        if self._packets:
+            figures["audio_lost"] = f"{self._packets_lost / self._packets:.1%}"
+        return figures
 
     def used(self, provider: str, usage: Usage) -> None:
         """A request to a language model outside the conversation."""
@@ -272,6 +278,19 @@ class Reporter:
                     del self.transcript[index]
                 return begins
         return False
+
+    def received(self, news: ReceptionReport, change: Change | None) -> None:
+        """How the caller's audio has come of late, where a network may lose it, and whether that is another change."""
+        if news.due or news.late:
+            self._packets += news.due
+            self._packets_lost += news.lost
+            self._publish(
+                AudioReceived(call_id=self.call_id, agent=self.agent, due=news.due, lost=news.lost, late=news.late)
+            )
+        if change is not None:
+            self.note("audio_lost" if change.bad else "audio_whole", change.reason)
+            if change.bad:
+                log.warning("the caller is heard with gaps", reason=change.reason)
 
     def key(self, digit: str) -> None:
         self._publish(DtmfReceived(call_id=self.call_id, agent=self.agent, digit=digit))

@@ -342,6 +342,17 @@ class AudioUnderrun(InternalEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AudioReceived(InternalEvent):
+    """How the caller's audio came over a network that may lose some of it, since this was told last; in packets."""
+
+    due: int
+    lost: int
+    """Of those that were due, those that had not come in time."""
+    late: int
+    """Of the lost, those that came after all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TransferDenied(InternalEvent):
     """Somebody's words asked for a destination that they may not have."""
 

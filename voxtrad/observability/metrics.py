@@ -75,6 +75,11 @@ class Metrics:
         self.transfers_denied = counter("transfers_denied", "Transfers that were asked for and refused.", "reason")
         self.webhook_deliveries = counter("webhook_deliveries", "Attempts to deliver an event.", "endpoint", "outcome")
         self.audio_underruns = counter("audio_underruns", "Gaps inside the agent's speech.")
+        self.audio_packets = counter("audio_packets", "Packets of callers' audio that were due, over RTP.")
+        self.audio_packets_lost = counter(
+            "audio_packets_lost", "Of these, those that had not come in time; the late ones are among them."
+        )
+        self.audio_packets_late = counter("audio_packets_late", "Of the lost, those that came after all.")
         self.event_loop_lag = histogram("event_loop_lag_seconds", "How late a timer of the event loop was.", LAG)
         self.auth_failures = counter("auth_failures", "Requests to the API with a wrong token.")
         build = Gauge("voxtrad_build_info", "What is running; always 1.", ("version", "python"), registry=registry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from voxtrad.events.bus import Bus, Tap
 from voxtrad.events.types import (
+    AudioReceived,
     AudioUnderrun,
     BargeIn,
     CallEnded,
@@ -27,6 +28,7 @@ from voxtrad.observability.names import known
 WATCHED: tuple[type[Event], ...] = (
     CallStarted, CallEnded, TurnEnded, LatencyAdded, StageMeasured, BargeIn, Decision, DeadAir, TokensUsed,
     ToolCompleted, TransferCompleted, TransferFailed, TransferDenied, AudioUnderrun,
+    AudioReceived,
 )  # fmt: skip
 
 
@@ -81,5 +83,9 @@ class Watching:
                 metrics.transfers_denied.labels(event.reason).inc()
             case AudioUnderrun():
                 metrics.audio_underruns.inc()
+            case AudioReceived():
+                metrics.audio_packets.inc(event.due)
+                metrics.audio_packets_lost.inc(event.lost)
+                metrics.audio_packets_late.inc(event.late)
             case _:
                 pass

@@ -30,7 +30,7 @@ from voxtrad.conversation.plan import Plan, Providers
 from voxtrad.conversation.session import Session
 from voxtrad.conversation.speech_cache import SpeechCache
 from voxtrad.events.types import AgentResponse, CallEnded, DeadAir, Decision, Event, SilenceDetected, UserTranscript
-from voxtrad.leg import Leg, LegInfo
+from voxtrad.leg import Leg, LegInfo, ReceptionReport
 from voxtrad.providers.base import (
     JSON,
     LLMEvent,
@@ -514,6 +514,23 @@ class FarPort(SimulatedPort):
             return heard
 
 
+class LossyPort(SimulatedPort):
+    """A port behind a network that loses every `nth` frame from `begin` to `end`, in seconds; silence stands for it."""
+
+    def __init__(self, rate: int, clock: Callable[[], float], nth: int, begin: float, end: float) -> None:
+        super().__init__(rate, clock)
+        self._clock = clock
+        self._nth, self._begin, self._end = nth, clock() + begin, clock() + end
+        self.reception = ReceptionReport()
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        async for frame in super().frames():
+            due, lost = self.reception.due + 1, self.reception.lost
+            gone = self._begin <= self._clock() < self._end and not due % self._nth
+            self.reception = ReceptionReport(due, lost + gone)
+            yield bytes(len(frame)) if gone else frame
+
+
 class ReverberantPort(SimulatedPort):
     """A port on which the agent's sound comes back `frames` later, as from a speakerphone behind two networks."""
 
@@ -548,6 +565,7 @@ async def play(
     echo: float = 0.0,
     echo_after: int = 0,
     lag: float = 0.0,
+    loss: tuple[int, float, float] | None = None,
     dead_air: bool = False,
     destinations: Sequence[str] = ("reception",),
     recordings: Path | None = None,
@@ -570,6 +588,8 @@ async def play(
     leg = SimulatedLeg(info, lambda leg: scene(Caller(leg, stt)), rate=RATE, clock=clock)
     if lag:
         leg.port = FarPort(RATE, clock, lag)
+    if loss is not None:
+        leg.port = LossyPort(RATE, clock, *loss)
     if echo_after:
         leg.port = ReverberantPort(RATE, clock, echo_after, echo)
     else:

@@ -20,6 +20,7 @@ from voxtrad.conversation.floor import Kind
 from voxtrad.events.bus import Bus
 from voxtrad.events.types import (
     AgentSpeechEnded,
+    AudioReceived,
     AudioUnderrun,
     BargeIn,
     CallEnded,
@@ -57,7 +58,8 @@ tool_calls_total{tool,outcome} tool_duration_seconds{tool} transfers_total{desti
 transfers_denied_total{reason}
 webhook_deliveries_total{endpoint,outcome} webhook_queue_depth webhook_oldest_seconds
 webhook_dead_letters_total{endpoint}
-audio_underruns_total event_loop_lag_seconds ari_connected ari_reconnects_total config_last_reload_successful
+audio_underruns_total audio_packets_total audio_packets_lost_total audio_packets_late_total
+event_loop_lag_seconds ari_connected ari_reconnects_total config_last_reload_successful
 config_info{hash} build_info auth_failures_total
 """
 """As in the documentation. build_info has what is usual beside: version and python."""
@@ -127,6 +129,9 @@ COUNTED: list[tuple[Event, str, dict[str, str], float]] = [
     ),
     (DeadAir(**WHO, seconds=4.0), "voxtrad_dead_air_total", {}, 1),
     (AudioUnderrun(**WHO), "voxtrad_audio_underruns_total", {}, 1),
+    (AudioReceived(**WHO, due=500, lost=20, late=3), "voxtrad_audio_packets_total", {}, 500),
+    (AudioReceived(**WHO, due=500, lost=20, late=3), "voxtrad_audio_packets_lost_total", {}, 20),
+    (AudioReceived(**WHO, due=500, lost=20, late=3), "voxtrad_audio_packets_late_total", {}, 3),
     (
         TokensUsed(**WHO, provider="ollama", prompt_tokens=30, completion_tokens=7),
         "voxtrad_llm_tokens_total", {"provider": "ollama", "kind": "completion"}, 7,

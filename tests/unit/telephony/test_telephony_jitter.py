@@ -67,6 +67,9 @@ def test_order_once_at_most_and_never_held_for_longer_than_is_allowed(
     assert given_out == sorted(set(given_out))
     assert buffer.holding == 0
     assert set(given_out) <= set(came)
+    assert buffer.given == len(given_out)
+    last = max(given_out, default=-1)
+    assert buffer.given + buffer.lost == (last - given_out[0] + 1 if given_out else 0)
     assert len(came) - len(given_out) <= buffer.late + buffer.twice + buffer.strays
 
 
@@ -178,3 +181,12 @@ def test_what_silence_stands_for_already_is_not_waited_for() -> None:
     assert put(buffer, 10, 0.5) == [sound(10)]
     assert put(buffer, 9, 0.51) == [] and buffer.late == 1
     assert put(buffer, 12, 0.52) == []  # and after it, gaps are waited for again
+
+
+def test_what_was_held_when_a_sender_begins_anew_was_given_too() -> None:
+    buffer = JitterBuffer(RATE, 0.2)
+    for number in (0, 2, 4):
+        put(buffer, number, 0.0)
+    put(buffer, 7, 0.0, source=SOURCE + 1)
+    assert numbers(put(buffer, 8, 0.0, source=SOURCE + 1)) == [2, 4, 8]
+    assert (buffer.given, buffer.lost) == (4, 0)

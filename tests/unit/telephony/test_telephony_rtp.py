@@ -14,7 +14,7 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from voxtrad.audio.g711 import decode_ulaw, encode_alaw
-from voxtrad.leg import LegError, LegGone
+from voxtrad.leg import LegError, LegGone, Lossy, ReceptionReport
 from voxtrad.telephony.asterisk.ari import Ari, AriError, open_session
 from voxtrad.telephony.asterisk.formats import FORMATS
 from voxtrad.telephony.asterisk.media import MediaChannel
@@ -301,6 +301,22 @@ async def test_out_of_order_and_twice_is_put_right_and_silence_is_made_where_not
                 break
         assert loop.time() - began >= 0.15
         await port.close()
+
+
+async def test_what_was_lost_and_what_came_late_is_counted_and_told_after_the_end_too() -> None:
+    async with office() as it:
+        port = await it.opened()
+        packer = Packer(160, source=1, sequence=65534, timestamp=0)
+        packets = [packer.pack(bytes([number]) * 160, 0) for number in range(1, 7)]
+        for number in (0, 2, 4):
+            it.pbx.far.send_raw(packets[number], it.pbx.us)
+        await heard(port, 3 + 2)  # each that is missing is stood in for
+        for number in (1, 5):
+            it.pbx.far.send_raw(packets[number], it.pbx.us)
+        await heard(port, 1)
+        await port.close()
+        assert isinstance(port, Lossy)
+        assert port.reception == ReceptionReport(due=6, lost=2, late=1)
 
 
 @pytest.mark.parametrize("listen", [HERE, "::"])

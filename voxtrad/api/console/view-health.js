@@ -94,12 +94,15 @@ function serverFacts(figures, { reasons, live, max_calls, version }) {
 function pbxFacts(figures, { reasons, pbx }) {
   if (!pbx) return [h("p", { class: "empty" }, "No PBX is configured; the test phone works without one.")];
   const connected = figures.sum("voxtrad_ari_connected") === 1;
+  const packets = figures.sum("voxtrad_audio_packets_total");
+  const lost = figures.sum("voxtrad_audio_packets_lost_total");
   const trouble = reasons.filter((reason) => reason !== "the server is draining").join("; ");
   return [
     verdict(connected, connected ? "Connected to Asterisk" : `Away: ${trouble || "connecting"}`),
     facts([
       ["Reconnected", count(figures.sum("voxtrad_ari_reconnects_total"))],
       ["Audio gaps", count(figures.sum("voxtrad_audio_underruns_total"))],
+      ["Callers' audio lost", packets ? `${((100 * lost) / packets).toFixed(1)} %` : null],
       ["Dead air", count(figures.sum("voxtrad_dead_air_total"))],
       ["Transfers", count(figures.sum("voxtrad_transfers_total"))],
     ]),

@@ -59,6 +59,8 @@ class JitterBuffer:
         self._earliest: float | None = None
         """The least difference between when a packet came and its own time."""
         self._delay = 0.0
+        self.given = 0
+        """Packets that were given in their turn."""
         self.late = 0
         """Packets that came when something stood in for them already."""
         self.lost = 0
@@ -151,6 +153,7 @@ class JitterBuffer:
         while (held := self._held.pop(self._next, None)) is not None:
             self._held_bytes -= len(held.pcm)
             self._next += 1
+            self.given += 1
             if held.pcm:
                 self._last = held.pcm
                 yield held.pcm
@@ -171,6 +174,7 @@ class JitterBuffer:
         self._next = number
 
     def _rest(self) -> Iterator[bytes]:
+        self.given += len(self._held)
         for number in sorted(self._held):
             if pcm := self._held[number].pcm:
                 yield pcm

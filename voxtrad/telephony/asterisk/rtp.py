@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import structlog
 
 from voxtrad.audio._audioop import audioop
-from voxtrad.leg import LegError
+from voxtrad.leg import LegError, ReceptionReport
 from voxtrad.telephony.asterisk.ari import Ari, AriError
 from voxtrad.telephony.asterisk.formats import Format
 from voxtrad.telephony.asterisk.jitter import JitterBuffer
@@ -83,7 +83,7 @@ class RtpTransport:
             raise
         ears = RtpEars(format, self._settings.buffer, asyncio.get_running_loop().time())
         peer = _Peer(own, far, self._pbx_host, format, ears, self._reachable)
-        port = PacedPort(peer, ears, format, self._metronome, on_closed)
+        port = RtpPort(peer, ears, format, self._metronome, on_closed)
         peer.attach(port.lost)
         return port
 
@@ -121,6 +121,21 @@ class RtpTransport:
             f"no port for RTP at {host}: {failure.strerror if failure else 'there is none in the range'}",
             hint="asterisk.media.rtp.ports are all in use, or asterisk.media.rtp.listen is not of this machine",
         ) from failure
+
+
+class RtpPort(PacedPort):
+    """A `PacedPort` that tells what was lost on its way: see `Lossy`."""
+
+    def __init__(
+        self, peer: _Peer, ears: RtpEars, format: Format, metronome: Metronome, on_closed: Callable[[], None]
+    ) -> None:
+        super().__init__(peer, ears, format, metronome, on_closed)
+        self._buffer = ears.buffer
+
+    @property
+    def reception(self) -> ReceptionReport:
+        buffer = self._buffer
+        return ReceptionReport(buffer.given + buffer.lost, buffer.lost, buffer.late)
 
 
 @dataclass(slots=True)
