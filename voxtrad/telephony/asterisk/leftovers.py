@@ -1,9 +1,12 @@
-"""What ended calls could not free in Asterisk because it did not answer: tried again until it has answered."""
+"""What calls make in Asterisk, bridges and media channels, is freed: with the call, or where Asterisk does not answer,
+again and again until it has answered.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
 
 import structlog
 
@@ -14,6 +17,45 @@ AGAIN = 5.0
 """Seconds from a failure to the next attempt."""
 
 log = structlog.stdlib.get_logger(__name__)
+
+
+class Belongings:
+    """What one leg has in Asterisk. `free_later` takes what could not be freed, by its ARI path."""
+
+    def __init__(
+        self, leg_id: str, delete: Callable[[str], Awaitable[JSON]], free_later: Callable[[str], None]
+    ) -> None:
+        self._leg_id = leg_id
+        self._delete = delete
+        self._free_later = free_later
+
+    @contextlib.contextmanager
+    def made(self, path: str) -> Iterator[None]:
+        """Something is being made: without an answer it may come yet."""
+        try:
+            yield
+        except AriUnreachable:
+            self._free_later(path)
+            raise
+
+    async def remove(self, path: str) -> None:
+        """Delete something; without an answer, or cancelled before, it is freed later. Never raises `AriError`."""
+        try:
+            await self._delete(path)
+        except AriRefused as error:
+            not_freed(self._leg_id, error)
+        except AriError as error:
+            self._free_later(path)
+            not_freed(self._leg_id, error)
+        except asyncio.CancelledError:
+            self._free_later(path)
+            raise
+
+
+def not_freed(leg_id: str, error: AriError) -> None:
+    """Say so, unless it was gone already."""
+    if not (isinstance(error, AriRefused) and error.status == 404):
+        log.warning("something of a call could not be freed", leg=leg_id, reason=error.message)
 
 
 class Leftovers:
