@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import replace
@@ -16,12 +15,13 @@ from dataclasses import replace
 import aiohttp
 import structlog
 
-from voxtrad.leg import LegError, LegGone, LegInfo, NotReached, Reach, Recording
+from voxtrad.leg import LegError, LegGone, LegInfo, Reach, Recording
 from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused
 from voxtrad.telephony.asterisk.audiosocket import AudioSocketTransport
 from voxtrad.telephony.asterisk.connection import EventsConnection, State
-from voxtrad.telephony.asterisk.dialling import Ringing, caller_id
-from voxtrad.telephony.asterisk.facts import MODULES, Choice, Facts, choose
+from voxtrad.telephony.asterisk.dialling import Dial, Dialling, caller_id
+from voxtrad.telephony.asterisk.facts import Choice, Facts, choose
+from voxtrad.telephony.asterisk.inquiry import facts_of
 from voxtrad.telephony.asterisk.leftovers import Leftovers
 from voxtrad.telephony.asterisk.leg import AsteriskLeg
 from voxtrad.telephony.asterisk.media import MediaTransport
@@ -37,15 +37,15 @@ from voxtrad.telephony.asterisk.messages import (
 )
 from voxtrad.telephony.asterisk.orphans import OWN, sweep
 from voxtrad.telephony.asterisk.recording import Track, waiting
+from voxtrad.telephony.asterisk.roster import Roster
 from voxtrad.telephony.asterisk.rtp import RtpTransport
 from voxtrad.telephony.asterisk.settings import AsteriskSettings
 from voxtrad.telephony.asterisk.websocket import WebSocketTransport
-from voxtrad.telephony.pacing import Metronome, Pulse
+from voxtrad.telephony.pacing import Metronome
 
 log = structlog.stdlib.get_logger(__name__)
 
 _SETTLE = 1.0
-_OVERTIME = 5.0  # after which a channel that Asterisk should have given up is given up by us
 
 
 class AsteriskTelephony:
@@ -67,11 +67,10 @@ class AsteriskTelephony:
         self._websocket = WebSocketTransport(self._ari, settings)
         self._audiosocket = AudioSocketTransport(self._ari, settings, self._metronome)
         self._rtp = RtpTransport(self._ari, settings, self._metronome, reachable=lambda: self.connected)
-        self._legs: dict[str, AsteriskLeg] = {}
-        self._leg_over = Pulse()
+        self._legs = Roster()
         self._entering: dict[str, asyncio.Future[None]] = {}
         self._tracks: dict[str, Track] = {}
-        self._ringing: dict[str, Ringing] = {}
+        self._dialling = Dialling(self._ari, self, self._legs)
         self._leftovers = Leftovers(self._ari.delete, ready=self.wait_ready)
         self._tasks: asyncio.TaskGroup | None = None
         self._facts: Facts | None = None
@@ -139,8 +138,7 @@ class AsteriskTelephony:
 
     async def wait_idle(self) -> None:
         """Wait until no leg is left and all that belonged to them is freed."""
-        while self._legs:
-            await self._leg_over.wait()
+        await self._legs.wait_empty()
 
     async def wait_ready(self) -> None:
         """Wait until calls can be taken."""
@@ -217,8 +215,8 @@ class AsteriskTelephony:
         variables: Mapping[str, str] | None = None,
     ) -> AsyncIterator[AsteriskLeg]:
         """See `Dialer.dial`."""
-        shown = caller_id(caller_name, caller)
-        async with self._ring(self.new_id("dial"), endpoint, timeout, shown, beside, variables or {}) as leg:
+        dial = Dial(self.new_id("dial"), endpoint, timeout, caller_id(caller_name, caller), variables or {}, beside)
+        async with self._dialling.ring(dial) as leg:
             yield leg
 
     def reach(
@@ -227,78 +225,8 @@ class AsteriskTelephony:
         """A call of our own to a number, by way of an endpoint; nothing rings before `connect`."""
         channel_id = self.new_id("dial")
         info = LegInfo(channel_id, endpoint, caller, number, direction="outbound", linkedid=channel_id)
-        shown = caller_id("", caller)
-        return Reach(info, lambda: self._ring(channel_id, endpoint, timeout, shown, None, variables, known=info))
-
-    @contextlib.asynccontextmanager
-    async def _ring(
-        self,
-        channel_id: str,
-        endpoint: str,
-        timeout: float,
-        shown: str | None,
-        beside: LegInfo | None,
-        variables: Mapping[str, str],
-        *,
-        known: LegInfo | None = None,
-    ) -> AsyncIterator[AsteriskLeg]:
-        ringing = self._ringing[channel_id] = Ringing(endpoint)
-        leg: AsteriskLeg | None = None
-        try:
-            await self._originate(channel_id, endpoint, timeout, shown, beside, variables)
-            async with asyncio.timeout(timeout + _OVERTIME):
-                start = await ringing.answered
-            leg = self._legs[channel_id] = AsteriskLeg(start, self._ari, self, known=known)
-            await leg.describe()
-            yield leg
-        except TimeoutError as error:
-            if leg is not None:
-                raise
-            raise NotReached(f"{endpoint}: Asterisk tells nothing of the call", "no_answer") from error
-        finally:
-            self._ringing.pop(channel_id, None)
-            try:
-                if leg is None or not leg.gone:
-                    await self._hang_up(channel_id)
-            finally:
-                if leg is not None:
-                    await leg.release()
-                    del self._legs[channel_id]
-                    self._leg_over.fire()
-
-    async def _originate(
-        self,
-        channel_id: str,
-        endpoint: str,
-        timeout: float,
-        shown: str | None,
-        beside: LegInfo | None,
-        variables: Mapping[str, str],
-    ) -> None:
-        try:
-            await self._ari.post(
-                "channels",
-                {
-                    "endpoint": endpoint, "app": self.settings.app, "channelId": channel_id,
-                    "timeout": math.ceil(timeout), "variables": {**variables, "VOXTRAD_OWNER": self.settings.instance},
-                    **({"callerId": shown} if shown is not None else {}),
-                    **({"originator": beside.id} if beside is not None else {}),
-                },
-            )  # fmt: skip
-        except AriRefused as error:
-            if error.status in (401, 403):
-                raise
-            raise NotReached(f"{endpoint} cannot be called: {error.message}", "unavailable") from error
-
-    async def _hang_up(self, channel_id: str) -> None:
-        try:
-            await self._ari.delete(f"channels/{channel_id}")
-        except AriRefused as error:
-            if error.status != 404:
-                log.warning("a call that we made could not be hung up", channel=channel_id, reason=error.message)
-        except AriError as error:
-            self.free_later(f"channels/{channel_id}")
-            log.warning("a call that we made could not be hung up", channel=channel_id, reason=error.message)
+        dial = Dial(channel_id, endpoint, timeout, caller_id("", caller), variables)
+        return Reach(info, lambda: self._dialling.ring(dial, known=info))
 
     # --- what happens in Asterisk -------------------------------------------------------------------------------------
 
@@ -313,13 +241,11 @@ class AsteriskTelephony:
                 if leg := self._legs.get(channel_id):
                     leg.put_on_hold(held)
             case ChannelOver(channel_id, cause):
-                if ringing := self._ringing.get(channel_id):
-                    ringing.over(event)
+                self._dialling.over(channel_id, event)
                 if leg := self._legs.get(channel_id):
                     leg.left(cause, hung_up=event.hung_up)
             case Dialled(caller_id, channel_id, status):
-                if ringing := self._ringing.get(channel_id):
-                    ringing.progressed(status)
+                self._dialling.progressed(channel_id, status)
                 if status == "ANSWER" and (leg := self._legs.get(caller_id)):
                     leg.connected()
             case Recorded(name, what) | Played(name, what):
@@ -336,10 +262,10 @@ class AsteriskTelephony:
         elif channel_id.startswith(OWN):
             if (entering := self._entering.get(channel_id)) and not entering.done():
                 entering.set_result(None)
-            if ringing := self._ringing.get(channel_id):
-                ringing.entered(start)
+            self._dialling.entered(channel_id, start)
         elif self._tasks is not None:
-            leg = self._legs[channel_id] = AsteriskLeg(start, self._ari, self)
+            leg = AsteriskLeg(start, self._ari, self)
+            self._legs.add(leg)
             self._tasks.create_task(self._serve(leg), name=f"leg-{channel_id}")
 
     async def _serve(self, leg: AsteriskLeg) -> None:
@@ -358,13 +284,11 @@ class AsteriskTelephony:
             try:
                 await leg.let_go()
             finally:
-                if self._legs.get(leg.info.id) is leg:
-                    del self._legs[leg.info.id]
-                    self._leg_over.fire()
+                self._legs.remove(leg)
 
     async def _connected(self, own_host: str, pbx_host: str) -> None:
         """A new connection: is it the same PBX, can it do what we need, and who is still there?"""
-        facts = await self._ask_facts()
+        facts = await facts_of(self._ari)
         choice = choose(self.settings.transport, facts, self.settings.format)
         if choice.transport == "audiosocket":
             await self._audiosocket.listen(own_host)
@@ -376,24 +300,6 @@ class AsteriskTelephony:
         if self._legs and self._tasks is not None:
             self._tasks.create_task(self._compare_again(), name="asterisk-compare")
 
-    async def _ask_facts(self) -> Facts:
-        info = await self._ari.get("asterisk/info", {"only": "system"})
-        system = info.get("system") if isinstance(info, Mapping) else None
-        version = system.get("version") if isinstance(system, Mapping) else None
-        if not isinstance(version, str):
-            raise AriError("Asterisk does not tell its version", hint="load res_ari_asterisk.so")
-        modules = {name for name in MODULES if await self._runs(name)}
-        return Facts(version, frozenset(modules))
-
-    async def _runs(self, module: str) -> bool:
-        try:
-            answer = await self._ari.get(f"asterisk/modules/{module}")
-        except AriRefused as error:
-            if error.status in (404, 409):
-                return False
-            raise
-        return isinstance(answer, Mapping) and answer.get("status") == "Running"
-
     async def _compare_again(self) -> None:
         """A channel that ends just as we connect is still listed, and its end was told to nobody."""
         await asyncio.sleep(_SETTLE)
@@ -404,7 +310,7 @@ class AsteriskTelephony:
 
     async def _compare(self) -> None:
         """End the legs whose channels are gone: what happened while no events came is never told again."""
-        known = dict(self._legs)
+        known = self._legs.all()
         if not known:
             return
         try:

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+import math
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 
-from voxtrad.leg import NotReached, Refusal
+import structlog
+
+from voxtrad.leg import LegInfo, NotReached, Refusal
+from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused
+from voxtrad.telephony.asterisk.leg import AsteriskLeg, Exchange
 from voxtrad.telephony.asterisk.messages import ChannelOver, StasisStart
+from voxtrad.telephony.asterisk.roster import Roster
+
+log = structlog.stdlib.get_logger(__name__)
+
+_OVERTIME = 5.0  # after which a channel that Asterisk should have given up is given up by us
 
 _BY_CAUSE: Mapping[int, Refusal] = {17: "busy", 18: "no_answer", 19: "no_answer", 21: "declined"}
 _BY_STATUS: Mapping[str, Refusal] = {"BUSY": "busy", "NOANSWER": "no_answer"}
@@ -51,3 +63,99 @@ class Ringing:
         if not self.answered.done() and event.hung_up:
             why = refusal_of(self._status, event.code)
             self.answered.set_exception(NotReached(f"{self._endpoint}: {event.cause or self._status or why}", why))
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """A call that is to be made."""
+
+    channel_id: str
+    endpoint: str
+    timeout: float
+    """Seconds that it rings."""
+    shown: str | None
+    """On the display there, as `caller_id` makes it."""
+    variables: Mapping[str, str]
+    beside: LegInfo | None = None
+    """The leg that it is made for."""
+
+
+class Dialling:
+    """Makes calls for an application, which tells what happens to their channels."""
+
+    def __init__(self, ari: Ari, exchange: Exchange, legs: Roster) -> None:
+        """`legs` is where those that are answered belong."""
+        self._ari = ari
+        self._exchange = exchange
+        self._legs = legs
+        self._ringing: dict[str, Ringing] = {}
+
+    @contextlib.asynccontextmanager
+    async def ring(self, dial: Dial, *, known: LegInfo | None = None) -> AsyncIterator[AsteriskLeg]:
+        """Entered when somebody answers; see `Dialer.dial`. `known` is who they are, where that is known before."""
+        ringing = self._ringing[dial.channel_id] = Ringing(dial.endpoint)
+        leg: AsteriskLeg | None = None
+        try:
+            await self._originate(dial)
+            async with asyncio.timeout(dial.timeout + _OVERTIME):
+                start = await ringing.answered
+            leg = AsteriskLeg(start, self._ari, self._exchange, known=known)
+            self._legs.add(leg)
+            await leg.describe()
+            yield leg
+        except TimeoutError as error:
+            if leg is not None:
+                raise
+            raise NotReached(f"{dial.endpoint}: Asterisk tells nothing of the call", "no_answer") from error
+        finally:
+            self._ringing.pop(dial.channel_id, None)
+            try:
+                if leg is None or not leg.gone:
+                    await self._hang_up(dial.channel_id)
+            finally:
+                if leg is not None:
+                    await leg.release()
+                    self._legs.remove(leg)
+
+    def entered(self, channel_id: str, start: StasisStart) -> None:
+        """A channel of ours has been answered, and is in the application."""
+        if ringing := self._ringing.get(channel_id):
+            ringing.entered(start)
+
+    def progressed(self, channel_id: str, status: str) -> None:
+        if ringing := self._ringing.get(channel_id):
+            ringing.progressed(status)
+
+    def over(self, channel_id: str, event: ChannelOver) -> None:
+        if ringing := self._ringing.get(channel_id):
+            ringing.over(event)
+
+    # ------------------------------------------------------------------------------------------------------------------
+
+    async def _originate(self, dial: Dial) -> None:
+        settings = self._exchange.settings
+        try:
+            await self._ari.post(
+                "channels",
+                {
+                    "endpoint": dial.endpoint, "app": settings.app, "channelId": dial.channel_id,
+                    "timeout": math.ceil(dial.timeout),
+                    "variables": {**dial.variables, "VOXTRAD_OWNER": settings.instance},
+                    **({"callerId": dial.shown} if dial.shown is not None else {}),
+                    **({"originator": dial.beside.id} if dial.beside is not None else {}),
+                },
+            )  # fmt: skip
+        except AriRefused as error:
+            if error.status in (401, 403):
+                raise
+            raise NotReached(f"{dial.endpoint} cannot be called: {error.message}", "unavailable") from error
+
+    async def _hang_up(self, channel_id: str) -> None:
+        try:
+            await self._ari.delete(f"channels/{channel_id}")
+        except AriRefused as error:
+            if error.status != 404:
+                log.warning("a call that we made could not be hung up", channel=channel_id, reason=error.message)
+        except AriError as error:
+            self._exchange.free_later(f"channels/{channel_id}")
+            log.warning("a call that we made could not be hung up", channel=channel_id, reason=error.message)

@@ -21,6 +21,7 @@ from voxtrad.remarks import Remark, Tell
 from voxtrad.telephony.asterisk.app import AsteriskTelephony
 from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused
 from voxtrad.telephony.asterisk.formats import format_for
+from voxtrad.telephony.asterisk.inquiry import runs
 from voxtrad.telephony.asterisk.recording import ChannelRecording
 from voxtrad.telephony.asterisk.settings import AsteriskSettings
 
@@ -59,7 +60,7 @@ async def ask(http: aiohttp.ClientSession, settings: AsteriskSettings, tell: Tel
         version = await _version(ari)
         tell(Remark("asterisk.url", f"Asterisk {version} at {ari.base.origin()}"))
         tell(await _rights(ari))
-        missing = [module for module in NEEDED if not await _runs(ari, module)]
+        missing = [module for module in NEEDED if not await runs(ari, module)]
     except AriError as error:
         hint = error.hint or "is Asterisk running, with http.conf and ari.conf enabled?"
         tell(Remark("asterisk.url", error.message, "error", hint))
@@ -191,16 +192,6 @@ async def _rights(ari: Ari) -> Remark:
         if error.status != 404:
             return Remark("asterisk.username", error.message, "error", error.hint)
     return Remark("asterisk.username", "the ARI user may use calls")
-
-
-async def _runs(ari: Ari, module: str) -> bool:
-    try:
-        answer = await ari.get(f"asterisk/modules/{module}")
-    except AriRefused as error:
-        if error.status in (404, 409):
-            return False
-        raise
-    return isinstance(answer, Mapping) and answer.get("status") == "Running"
 
 
 # --- where calls are sent ---------------------------------------------------------------------------------------------
