@@ -44,7 +44,7 @@ def certain() -> FarEnd:
 
 # --- who is heard -----------------------------------------------------------------------------------------------------
 
-ADDRESSES = st.sampled_from([NEIGHBOUR, (PBX, 7), (NAT, 10000), (ELSEWHERE, 10000), (ELSEWHERE, 7)])
+ADDRESSES = st.sampled_from([MOVED, NEIGHBOUR, (PBX, 7), (NAT, 10000), (ELSEWHERE, 10000), (ELSEWHERE, 7)])
 AT = st.floats(1.0, 3.0)
 
 Happening = tuple[float, Address, Packet]
@@ -68,12 +68,14 @@ def in_time(*happenings: Happening) -> Iterator[Happening]:
 
 @given(forged(OTHER, SSRC), st.lists(st.floats(0, SILENT / 2 - FRAME), max_size=60))
 def test_a_live_stream_is_not_to_be_taken_over_nor_spoken_into(lies: list[Happening], jitter: list[float]) -> None:
-    """Not even by somebody on the PBX's host who reads along and knows the SSRC and the numbers."""
+    """Not even by somebody on the PBX's host who reads along and knows the SSRC and the numbers; nor, if they do not,
+    by somebody who forges the address itself."""
     far = FarEnd(TOLD, (PBX, NAT), certain=True)
     live = [
         (number * FRAME + (jitter[number] if number < len(jitter) else 0), TOLD, packet(number))
         for number in range(180)
     ]
+    lies += [(at, TOLD, each) for at, _, each in lies if each.source != SSRC]
     taken = [one for at, address, each in in_time(*live, *lies) for one in far.take(address, each, at)]
     assert sorted(id(one) for one in taken) == sorted(id(each) for _, _, each in live)
     assert far.address == TOLD and far.moves == 0
@@ -135,12 +137,24 @@ def test_the_same_stream_from_another_port_is_followed_and_nothing_of_it_is_lost
     far = certain()
     began = 49 * FRAME + pause
     moved = [(began + nth * FRAME + late[nth], MOVED, packet(number)) for nth, number in enumerate(range(50, 80))]
-    others = [(began + chance.random() * 0.6, address, each) for _, address, each in strangers]
+    others = [
+        (began + chance.random() * 0.6, forged, each) for _, address, each in strangers for forged in (address, TOLD)
+    ]
     taken = [one for at, address, each in in_time(*moved, *others) for one in far.take(address, each, at)]
     assert taken == stream(range(50, 80))
     assert far.address == MOVED and far.moves == 1
     assert heard_from(far, TOLD, range(80, 90), began + 30 * FRAME + 1) == stream(range(80, 90))
     assert far.address == TOLD  # and back
+
+
+@given(st.floats(0, 30), st.integers(0, 0xFFFF))
+def test_another_stream_from_the_same_port_is_taken_whole_when_the_one_before_is_over(pause: float, first: int) -> None:
+    far = certain()
+    assert heard_from(far, TOLD, range(first, first + 30), 1.0 + pause, OTHER) == stream(
+        range(first, first + 30), OTHER
+    )
+    assert far.address == TOLD and far.moves == 0
+    assert not heard_from(far, MOVED, range(50, 90), 40.0)  # of the stream before
 
 
 def test_a_burst_is_no_reason_to_believe_that_the_port_before_has_fallen_silent() -> None:

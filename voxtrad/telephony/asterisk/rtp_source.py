@@ -6,10 +6,10 @@ goes on is not to be had by whoever sends a packet. The rules:
 
 - Nothing is ever taken from a host that is not the PBX's.
 - Where the far end is certain, nobody else begins the stream; where a NAT may be between, the first audio settles it.
-- Another port takes the stream over with `IN_A_ROW` packets that follow each other, if nothing has come from the port
-  before it for `SILENT` seconds. And either it is the same stream going on, by its SSRC, which nobody guesses who
-  cannot read along; or the port before it is closed, as what is sent there is refused. That it is silent is not enough:
-  a caller may be, for as long as they like.
+- A newcomer, of another port or another stream (SSRC), takes over with `IN_A_ROW` packets that follow each other, if
+  nothing has come of the one before for `SILENT` seconds. From another port it has to be the same stream going on,
+  which nobody guesses who cannot read along; or the port before it is closed, as what is sent there is refused. That it
+  is silent is not enough: a caller may be, for as long as they like.
 - What a newcomer has sent is kept until that is decided, and taken then: nothing of what the caller said is lost.
 
 A port that refuses what is sent to it for `REFUSED_FOR` seconds, with nobody in its place, is a far end that is lost.
@@ -53,7 +53,8 @@ class FarEnd:
         """When something was taken last."""
         self._refused: tuple[float, float] | None = None
         """Since when what we send is refused, and when it was refused last."""
-        self._newcomer: _Newcomer | None = None
+        self._newcomers: dict[bool, _Newcomer] = {}
+        """The last who may take over, with the same stream and with another: neither is in the other's way."""
         self.strangers = 0
         """Packets from elsewhere."""
         self.moves = 0
@@ -69,7 +70,7 @@ class FarEnd:
 
         `audio` tells whether the packet carries audio of the call; others begin no stream.
         """
-        if self._settled and address == self.address:
+        if self._settled and address == self.address and self._stream in (None, packet.source):
             self._taken(packet, now)
             return (packet,)
         if address[0] not in self._hosts or not (self._settled or audio):
@@ -79,7 +80,8 @@ class FarEnd:
             self._settled, self.address = True, address
             self._taken(packet, now)
             return (packet,)
-        if not self.heard or (packet.source != self._stream and not self._is_closed(now)):
+        may = packet.source == self._stream or address == self.address or self._is_closed(now)
+        if not self.heard or not may:
             self.strangers += 1
             return ()
         return self._introduced(address, packet, now)
@@ -100,20 +102,22 @@ class FarEnd:
     # ------------------------------------------------------------------------------------------------------------------
 
     def _introduced(self, address: Address, packet: Packet, now: float) -> Sequence[Packet]:
-        newcomer = self._newcomer
+        same = packet.source == self._stream
+        newcomer = self._newcomers.get(same)
         if newcomer is None or not newcomer.goes_on(address, packet):
-            newcomer = self._newcomer = _Newcomer(address)
+            newcomer = self._newcomers[same] = _Newcomer(address)
         newcomer.packets.append(packet)
         if len(newcomer.packets) < IN_A_ROW or now - self._last < SILENT:
             return ()
+        self.moves += address != self.address
         self.address = address
-        self.moves += 1
         self._taken(packet, now)
         return tuple(newcomer.packets)
 
     def _taken(self, packet: Packet, now: float) -> None:
         self._stream, self._last = packet.source, now
-        self._refused = self._newcomer = None
+        self._refused = None
+        self._newcomers.clear()
 
     def _is_closed(self, now: float) -> bool:
         return self._refused is not None and now - self._refused[1] <= FORGOTTEN_AFTER
