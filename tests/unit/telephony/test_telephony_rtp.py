@@ -255,11 +255,14 @@ async def test_everywhere_is_by_ipv6_too_where_ari_is_reached_by_it() -> None:
         far.close()
 
 
+@pytest.mark.parametrize(("told", "elsewhere"), [(ELSEWHERE, "127.0.0.3"), (HERE, HERE)], ids=["host", "port"])
 @pytest.mark.parametrize("asterisk_too", [True, False])
-async def test_that_only_strangers_came_is_said_when_the_call_is_over(asterisk_too: bool) -> None:
-    stranger = Far("127.0.0.3")
+async def test_that_only_strangers_came_is_said_when_the_call_is_over(
+    asterisk_too: bool, told: str, elsewhere: str
+) -> None:
+    stranger = Far(elsewhere)
     async with office() as it:
-        it.pbx.told = (ELSEWHERE, it.pbx.far.address[1])
+        it.pbx.told = (told, it.pbx.far.address[1])
         port = await it.opened()
         stranger.send(b"\x01" * 160, it.pbx.us)
         if asterisk_too:
