@@ -27,6 +27,8 @@ class Fate:
     def __init__(self) -> None:
         self.state: State = "ringing"
         self.ending: Ending | None = None
+        self.led_on = False
+        """Whether it is over because its leg was handed back to the dialplan, as was wanted."""
         self._leaving: Ending | None = None
         self._failure: str | None = None
 
@@ -52,6 +54,7 @@ class Fate:
             return False
         if self._leaving is not None and outcome == "handed_over":
             outcome, reason, state = self._leaving.outcome, self._leaving.reason, "handed-over"
+            self.led_on = True
         if self.state == "handed-over" and outcome == "caller_hangup":
             outcome = "transferred"
         if self._failure is not None and outcome != "caller_hangup":

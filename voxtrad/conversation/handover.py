@@ -98,8 +98,10 @@ class Switch:
         except LegError as error:
             log.warning("the caller could not be handed over", to=name, reason=error.message)
             raise self._failed(call, name, "failed") from error
-        if not handover.completed:
-            call.reporter.transfer_failed(name, "abandoned")
+        except BaseException:  # cancelled, or broken
+            handover.conclude()
+            raise
+        handover.conclude()
 
     @staticmethod
     def _failed(call: Call, name: str, why: Refusal) -> HandoverFailed:
@@ -131,6 +133,13 @@ class _Handover:
     def _complete(self, outcome: str) -> None:
         self.completed = True
         self._call.reporter.transfer_completed(self._name, outcome)
+
+    def conclude(self) -> None:
+        """Nothing more comes of it. The leg may have told that the caller is led on before whoever asked for it is."""
+        if not self.completed and self._call.fate.led_on:
+            self._complete("handed_over")
+        elif not self.completed:
+            self._call.reporter.transfer_failed(self._name, "abandoned")
 
     async def _mark(self, outcome: str, summary: str) -> None:
         """Leave what is known on the channel and in its CDR, for the dialplan and for records."""

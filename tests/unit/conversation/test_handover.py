@@ -115,9 +115,10 @@ async def run(
     told: list[tuple[str, str]] | None = None,
     desk: Mapping[str, object] | None = None,
     sessions: list[Session] | None = None,
+    events: list[Event] | None = None,
 ) -> Done:
-    """`told` gets what each agent says, as it is said, and `sessions` the session, before it runs. `desk` is a second
-    destination, a place in the dialplan."""
+    """`told` gets what each agent says, as it is said, and `sessions` the session, before it runs; `events` all events,
+    as they come. `desk` is a second destination, a place in the dialplan."""
     clock = asyncio.get_running_loop().time
     kinds: dict[str, type[DialDestination | ContinueDestination | AgentDestination]] = {
         "dial": DialDestination, "continue": ContinueDestination, "agent": AgentDestination,
@@ -126,7 +127,7 @@ async def run(
     destinations: dict[str, Destination] = {"reception": kind.model_validate(destination)}
     if desk is not None:
         destinations["desk"] = ContinueDestination.model_validate({**desk, "name": "desk"})
-    events: list[Event] = []
+    events = [] if events is None else events
     stt = Ears()
     leg = SimulatedLeg(
         LegInfo(id="leg", channel="Simulated/1", caller="100", caller_name="Ada", dialled="1000", greeting="Good day."),
@@ -321,6 +322,27 @@ async def test_the_caller_hangs_up_while_it_rings() -> None:
     done = await run(scene, DIAL, Model([["Hold on.", TO_RECEPTION]]), reception=reception)
     assert names(done.events) == [("transfer.started", ""), ("transfer.failed", "abandoned")]
     assert done.ended.outcome == "caller_hangup" and done.ended.duration < 10 and reception.hung_up
+
+
+async def test_a_server_that_stops_while_it_rings() -> None:
+    ringing = asyncio.Event()
+
+    async def scene(caller: Caller) -> None:
+        await asks_for_a_person(caller)
+        await caller.leg.until(lambda: caller.leg.hears == "ringing")
+        ringing.set()
+        await caller.waits(100)
+
+    events: list[Event] = []
+    reception = Reception(lambda leg: asyncio.sleep(100), after=10)
+    model = Model([["Hold on.", TO_RECEPTION]])
+    calling = asyncio.create_task(run(scene, DIAL, model, reception=reception, events=events))
+    await ringing.wait()
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    assert names(events) == [("transfer.started", ""), ("transfer.failed", "abandoned")]
+    assert len([event for event in events if isinstance(event, CallEnded)]) == 1 and reception.hung_up
 
 
 async def test_the_caller_hangs_up_while_people_talk() -> None:
@@ -537,6 +559,22 @@ async def test_a_place_in_the_dialplan_keeps_the_caller() -> None:
     assert names(done.events)[1:] == [("transfer.completed", "handed_over"), ("call.transferred", "")]
     assert done.leg.variables["VOXTRAD_SUMMARY"] == "Ada wants a person."
     assert done.leg.variables["VOXTRAD_OUTCOME"] == "handed_over"
+
+
+async def test_the_leg_is_faster_than_the_answer_to_who_led_it_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(caller: Caller) -> None:
+        await asks_for_a_person(caller)
+        await caller.waits(60)
+
+    async def proceed(leg: SimulatedLeg, **where: object) -> None:
+        await asked(leg, **where)  # type: ignore[arg-type]
+        await asyncio.sleep(1)
+
+    asked = SimulatedLeg.proceed
+    monkeypatch.setattr(SimulatedLeg, "proceed", proceed)
+    done = await run(scene, PLACE, Model([["Hold on.", TO_RECEPTION], ["SUMMARY: Ada wants a person."]]))
+    assert done.ended.outcome == "handed_over"
+    assert names(done.events)[1:] == [("transfer.completed", "handed_over"), ("call.transferred", "")]
 
 
 @pytest.mark.parametrize("privacy", ["redacted", "none"])
