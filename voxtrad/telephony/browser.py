@@ -363,10 +363,12 @@ class BrowserLeg:
     async def _close_media(self) -> None:
         port, self._port = self._port, None
         if port is not None:
-            with contextlib.suppress(LegGone):
-                await port.flush()
-            self._epoch = port.epoch
-            port.close()
+            try:
+                with contextlib.suppress(LegGone):
+                    await port.flush()
+            finally:
+                self._epoch = port.epoch
+                port.close()
 
     async def _tell(self, kind: str, **more: str | int | None) -> None:
         self._check()

@@ -25,6 +25,8 @@ class PbxSide:
         self.reader: asyncio.StreamReader
         self.writer: asyncio.StreamWriter
         self.connects = True
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
     async def external_media(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -33,6 +35,7 @@ class PbxSide:
             host, _, port = body["external_host"].rpartition(":")
             self.reader, self.writer = await asyncio.open_connection(host, int(port))
             self.writer.write(frames.encode(frames.UUID, uuid.UUID(body["data"]).bytes))
+        await self.may_answer.wait()
         return web.json_response({"id": body["channelId"]})
 
     async def frame(self) -> tuple[int, bytes]:
@@ -169,6 +172,32 @@ async def test_a_call_that_asterisk_does_not_connect_for(monkeypatch: pytest.Mon
         with pytest.raises(LegError, match="did not connect") as refused:
             await opened(transport)
         assert "advertise" in str(refused.value.hint)
+
+
+async def test_a_connection_for_a_call_that_was_cancelled_meanwhile_is_cut() -> None:
+    async with listening() as (transport, pbx, _):
+        pbx.may_answer.clear()
+        opening = asyncio.create_task(opened(transport))
+        await asyncio.sleep(0)
+        await asyncio.wait(list(transport._expected.values()))
+        opening.cancel()
+        pbx.may_answer.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await opening
+        async with asyncio.timeout(5):
+            with contextlib.suppress(ConnectionResetError):
+                assert await pbx.reader.read() == b""
+
+
+async def test_closing_that_is_cancelled_can_be_done_again() -> None:
+    async with listening() as (transport, _, _):
+        port, _ = await opened(transport)
+        closing = asyncio.create_task(port.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await closing
+        await port.close()
 
 
 async def test_an_address_that_is_none_or_is_taken() -> None:

@@ -319,3 +319,20 @@ def test_whatever_a_page_reports_the_count_makes_sense(steps: list[tuple[Any, ..
     playout.resume(now)
     playout.played(playout.epoch, 10**9, now)
     assert playout.empty and playout.heard(now) == playout.queued
+
+
+@pytest.mark.virtual_time
+async def test_a_hold_that_is_cancelled_leaves_no_audio_open() -> None:
+    for steps in range(8):
+        async with connected() as (page, leg, port):
+            page.answers = False
+            await port.play(FRAME)
+            holding = asyncio.create_task(leg.hold("music"))
+            for _ in range(steps + 1):
+                await asyncio.sleep(0)
+            holding.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await holding
+            assert [frame async for frame in port.frames()] == []  # and ends
+            await leg.open_media()
+            assert page.told[-1] == {"type": "flush", "epoch": port.epoch + 1}

@@ -96,3 +96,13 @@ async def test_an_answer_is_the_end_of_it(answer: AriError, said: int) -> None:
             leftovers.add("bridges/a")
             await asyncio.sleep(100)
         assert len(answers.asked) == 1 and len(logs) == said
+
+
+async def test_what_is_left_when_nobody_runs_it_any_more_has_one_attempt() -> None:
+    ready = asyncio.Event()
+    answers = Answers(None, UNREACHABLE)
+    async with running(answers, ready) as leftovers:
+        leftovers.add("bridges/a")
+        leftovers.add("channels/a")
+    await leftovers.last()
+    assert [path for _, path in answers.asked] == ["bridges/a", "channels/a"]

@@ -2,60 +2,22 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 
-import aiohttp
 import pytest
+from turned import CALLER, SETTINGS, Pbx, cancelled_after, start_of, turns
 
-from voxtrad.events.types import JSON
 from voxtrad.leg import Dialer, LegError
-from voxtrad.telephony.asterisk.ari import Ari, AriUnreachable, open_session, refusal
+from voxtrad.telephony.asterisk.ari import open_session
 from voxtrad.telephony.asterisk.facts import Choice
 from voxtrad.telephony.asterisk.formats import Format
 from voxtrad.telephony.asterisk.leg import AsteriskLeg
 from voxtrad.telephony.asterisk.media import MediaChannel, MediaTransport
-from voxtrad.telephony.asterisk.messages import StasisStart, parse_event
 from voxtrad.telephony.asterisk.recording import Track
-from voxtrad.telephony.asterisk.settings import AsteriskSettings, TransportName
+from voxtrad.telephony.asterisk.settings import TransportName
 
-SETTINGS = AsteriskSettings(instance="t")
 STEPS = 250
 """The loop's turns after which a leg is cancelled: more than it takes to its end."""
-START = parse_event(
-    '{"type": "StasisStart", "args": [], "channel": {"id": "1.1", "name": "PJSIP/100", "caller": {"number": "100"}}}'
-)
-
-
-class Pbx(Ari):
-    """The real client, but for the wire: a request is read at once, done some turns of the loop later, and answered
-    some turns after that."""
-
-    def __init__(self, http: aiohttp.ClientSession, *, deaf: Callable[[str, str], bool] = lambda *_: False) -> None:
-        super().__init__(http, SETTINGS)
-        self._deaf = deaf
-        self.has: set[str] = set()
-
-    async def _send(self, method: str, path: str, query: Mapping[str, str] | None, body: JSON) -> JSON:
-        doing = asyncio.create_task(self._do(method, path, body))  # Asterisk's own business, whatever becomes of us
-        return await asyncio.shield(doing)
-
-    async def _do(self, method: str, path: str, body: JSON) -> JSON:
-        for _ in range(3 if method == "DELETE" else 12):
-            await asyncio.sleep(0)
-        kind, identity, *rest = path.split("/")
-        if method == "POST" and kind == "bridges" and not rest:
-            self.has.add(path)
-        elif method == "POST" and identity == "externalMedia":
-            assert isinstance(body, Mapping)
-            self.has.add(f"channels/{body['channelId']}")
-        elif method == "DELETE" and not rest:
-            if path not in self.has:
-                raise refusal(404, "not found")
-            self.has.remove(path)
-        if self._deaf(method, path):
-            raise AriUnreachable("no answer in time")
-        await asyncio.sleep(0)
-        return {}
 
 
 class Media:
@@ -117,19 +79,8 @@ async def exchange(deaf: Callable[[str, str], bool] = lambda *_: False) -> Async
 
 async def nothing_left(pbx: Pbx, exchange: Exchange) -> None:
     """But what was to be freed later."""
-    for _ in range(STEPS):  # what Asterisk is still doing
-        await asyncio.sleep(0)
+    await turns(STEPS)  # what Asterisk is still doing
     assert pbx.has <= set(exchange.later)
-
-
-async def cancelled_after(steps: int, task: asyncio.Task[None]) -> bool:
-    """Whether it had not ended before."""
-    for _ in range(steps):
-        await asyncio.sleep(0)
-    cancelled = task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-    return cancelled
 
 
 async def talk(leg: AsteriskLeg) -> None:
@@ -142,19 +93,18 @@ async def talk(leg: AsteriskLeg) -> None:
 @pytest.mark.parametrize("hung_up", [True, False])
 @pytest.mark.parametrize("freeing", [*range(1, 12), 16, 24, STEPS])
 async def test_nothing_is_left_whenever_it_is_cancelled(freeing: int, hung_up: bool, busy: bool) -> None:
-    assert isinstance(START, StasisStart)
     ended = 0
     for steps in range(0, STEPS, 5):
         async with exchange() as (pbx, here):
-            leg = AsteriskLeg(START, pbx, here)
-            ended += not await cancelled_after(steps, asyncio.create_task(talk(leg)))
+            leg = AsteriskLeg(start_of(CALLER), pbx, here)
+            ended += not await cancelled_after(steps, talk(leg))
             if hung_up:
                 leg.left("Normal Clearing")
             others = [
                 asyncio.create_task(pbx.get("channels/1.1")) for _ in range(16 if busy else 0)
             ]  # as many as may ask
             await asyncio.sleep(0)
-            await cancelled_after(freeing, asyncio.create_task(leg.let_go()))
+            await cancelled_after(freeing, leg.let_go())
             await asyncio.gather(*others)
             await nothing_left(pbx, here)
             if freeing == STEPS:
@@ -165,9 +115,8 @@ async def test_nothing_is_left_whenever_it_is_cancelled(freeing: int, hung_up: b
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
 @pytest.mark.parametrize("kind", ["bridges", "channels"])
 async def test_what_is_not_answered_for_is_freed_later(method: str, kind: str) -> None:
-    assert isinstance(START, StasisStart)
     async with exchange(deaf=lambda asked, path: asked == method and path.startswith(kind)) as (pbx, here):
-        leg = AsteriskLeg(START, pbx, here)
+        leg = AsteriskLeg(start_of(CALLER), pbx, here)
         with contextlib.suppress(LegError):
             await talk(leg)
         await leg.let_go()

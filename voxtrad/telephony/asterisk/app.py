@@ -93,7 +93,10 @@ class AsteriskTelephony:
                 self._tasks.create_task(self._leftovers.run(), name="asterisk-leftovers")
         finally:
             self._tasks = None
-            await self._audiosocket.close()
+            try:
+                await self._leftovers.last()
+            finally:
+                await self._audiosocket.close()
 
     def read_variables(self, names: Iterable[str]) -> None:
         """From now on `LegInfo.variables` holds these channel variables."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import os
 from collections.abc import Callable, Mapping
 
@@ -15,6 +14,7 @@ import aiohttp
 from yarl import URL
 
 from voxtrad.events.types import JSON
+from voxtrad.finishing import finished
 from voxtrad.leg import LegError
 from voxtrad.telephony.asterisk.settings import AsteriskSettings
 
@@ -101,18 +101,8 @@ class Ari:
 
     async def _ask(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: JSON = None) -> JSON:
         async with self._turn:
-            request = asyncio.create_task(self._send(method, path, query, body), name=f"ari-{method.lower()}")
-            try:
-                return await asyncio.shield(request)
-            except asyncio.CancelledError:
-                if method == "GET":
-                    request.cancel()
-                while not request.done():
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await asyncio.wait([request])
-                if not request.cancelled():
-                    request.exception()  # nobody is there to be told
-                raise
+            request = self._send(method, path, query, body)
+            return await (request if method == "GET" else finished(request))
 
     async def _send(self, method: str, path: str, query: Mapping[str, str] | None, body: JSON) -> JSON:
         if self.http.closed:

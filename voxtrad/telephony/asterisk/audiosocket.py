@@ -83,7 +83,11 @@ class AudioSocketTransport:
             )  # fmt: skip
             async with asyncio.timeout(_CONNECT_TIMEOUT):
                 connection = await expected
-        except TimeoutError:
+        except BaseException as error:
+            if expected.done() and not expected.cancelled():
+                expected.result().cut()
+            if not isinstance(error, TimeoutError):
+                raise
             raise LegError(
                 f"Asterisk did not connect to AudioSocket at {self.advertised}",
                 hint="asterisk.media.audiosocket.advertise must be reachable from the PBX",
@@ -158,7 +162,7 @@ class _Connection(asyncio.Protocol):
 
     async def close(self) -> None:
         self.cut()
-        await self._finished
+        await asyncio.wait([self._finished])
 
     def cut(self) -> None:
         self._on_closed = _nothing

@@ -5,10 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 
+import structlog
+
 from voxtrad.events.types import JSON
-from voxtrad.leg import Hears, LegGone
+from voxtrad.finishing import finished
+from voxtrad.leg import Hears, LegError, LegGone
 from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused
 from voxtrad.telephony.asterisk.leftovers import not_freed
+
+log = structlog.stdlib.get_logger(__name__)
 
 _INDICATIONS: Mapping[Hears, str] = {"ringing": "ring", "music": "moh"}
 
@@ -46,7 +51,7 @@ class Channel:
     async def undo(self, path: str, query: Mapping[str, str] | None = None) -> None:
         """End what Asterisk does for the channel: it ends with the channel at the latest. Never raises `AriError`."""
         try:
-            await self._ari.delete(path, query)
+            await finished(self._ari.delete(path, query))
         except AriError as error:
             not_freed(self.id, error)
 
@@ -80,8 +85,12 @@ class Channel:
         if playing is not None:
             await self.undo(f"{self.path}/{playing}")
         if wanted is not None:
-            await self.act(wanted)
-            self._indicating = wanted
+            self._indicating = wanted  # to be ended, also where nobody waits for it to begin
+            try:
+                await self.act(wanted)
+            except LegError:
+                self._indicating = None
+                raise
 
     async def go_on(self, context: str | None, extension: str | None, priority: int | None) -> None:
         """Into the dialplan: at a place, or at the line after `Stasis()` with all `None`."""
@@ -89,12 +98,22 @@ class Channel:
         await self.indicate("silence")
         await self.act("continue", {key: value for key, value in where.items() if value})
 
+    async def give_up(self) -> None:
+        """Back to the dialplan with a party whom nobody talks with any more; also where it is over for us."""
+        try:
+            if self._indicating is not None:
+                await self.undo(f"{self.path}/{self._indicating}")
+            await self._ari.post(f"{self.path}/variable", {"variable": "VOXTRAD_STATUS", "value": "FAILED"})
+            await self._ari.post(f"{self.path}/continue", {})
+        except LegError as error:
+            log.info("a caller could not be handed back to the dialplan", leg=self.id, reason=error.message)
+
     @contextlib.asynccontextmanager
     async def followed(self, app: str) -> AsyncIterator[None]:
         """The application is told of the channel wherever it is, until the block is left."""
         subscription, source = f"applications/{app}/subscription", f"channel:{self.id}"
-        await self._ari.post(subscription, {"eventSource": [source]})
         try:
+            await self._ari.post(subscription, {"eventSource": [source]})
             yield
         finally:
             await self.undo(subscription, {"eventSource": source})

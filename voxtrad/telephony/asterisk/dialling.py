@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from voxtrad.leg import LegInfo, NotReached, Refusal
-from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused
+from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused, AriUnreachable
 from voxtrad.telephony.asterisk.leg import AsteriskLeg, Exchange
 from voxtrad.telephony.asterisk.messages import ChannelOver, StasisStart
 from voxtrad.telephony.asterisk.roster import Roster
@@ -114,8 +114,10 @@ class Dialling:
                     await self._hang_up(dial.channel_id)
             finally:
                 if leg is not None:
-                    await leg.release()
-                    self._legs.remove(leg)
+                    try:
+                        await leg.release()
+                    finally:
+                        self._legs.remove(leg)
 
     def entered(self, channel_id: str, start: StasisStart) -> None:
         """A channel of ours has been answered, and is in the application."""
@@ -149,6 +151,9 @@ class Dialling:
             if error.status in (401, 403):
                 raise
             raise NotReached(f"{dial.endpoint} cannot be called: {error.message}", "unavailable") from error
+        except AriUnreachable:
+            self._exchange.free_later(f"channels/{dial.channel_id}")  # it may ring yet
+            raise
 
     async def _hang_up(self, channel_id: str) -> None:
         try:
@@ -159,3 +164,6 @@ class Dialling:
         except AriError as error:
             self._exchange.free_later(f"channels/{channel_id}")
             log.warning("a call that we made could not be hung up", channel=channel_id, reason=error.message)
+        except asyncio.CancelledError:
+            self._exchange.free_later(f"channels/{channel_id}")
+            raise

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import structlog
 
+from voxtrad.finishing import finished
 from voxtrad.leg import (
     Dialer,
     Digit,
@@ -190,11 +191,7 @@ class AsteriskLeg:
         """The call's owner is done with it: a caller who is still here goes on in the dialplan, then all is freed."""
         try:
             if not self._gone and not self._leaving:
-                path = self._channel.path
-                await self._ari.post(f"{path}/variable", {"variable": "VOXTRAD_STATUS", "value": "FAILED"})
-                await self._ari.post(f"{path}/continue", {})
-        except LegError as error:
-            log.info("a caller could not be handed back to the dialplan", leg=self.info.id, reason=error.message)
+                await finished(self._channel.give_up())
         finally:
             await self.release()
 
@@ -222,14 +219,16 @@ class AsteriskLeg:
         media_id = self._media_id = exchange.new_id("media")
         format = self._format(wideband=wideband)
         entered = exchange.entered(media_id)
-        joining = await self._bridge()
-        with self._belongings.made(f"channels/{media_id}"):
-            self._media = await exchange.transport.open(media_id, format, lambda: self._media_lost(media_id))
         try:
+            joining = await self._bridge()
+            with self._belongings.made(f"channels/{media_id}"):
+                self._media = await exchange.transport.open(media_id, format, lambda: self._media_lost(media_id))
             async with asyncio.timeout(_ENTER_TIMEOUT):
                 await entered
         except TimeoutError:
             raise LegError("the media channel did not enter the Stasis application in time") from None
+        finally:
+            entered.cancel()
         await self._channel.indicate("silence")
         await self._channel.do(f"bridges/{self._bridge_id}/addChannel", {"channel": [media_id, *joining]})
         return self._media
@@ -313,22 +312,13 @@ class AsteriskLeg:
     async def proceed(self, *, context: str | None, extension: str | None, priority: int | None) -> None:
         self._channel.check()
         self._leaving = _HANDED_BACK
-        try:
-            await self._channel.go_on(context, extension, priority)
-        except LegError:
-            self._leaving = ""
-            raise
+        await finished(self._proceed(context, extension, priority))
 
     async def hang_up(self, cause: str = "normal") -> None:
         if self._gone or self._leaving:
             return
         self._leaving = "hung up by us"
-        try:
-            await self._ari.delete(self._channel.path, {"reason": cause if cause in _REASONS else "normal"})
-        except AriError as error:
-            if not (isinstance(error, AriRefused) and error.status == 404):
-                self._leaving = ""
-                raise
+        await finished(self._hang_up(cause if cause in _REASONS else "normal"))
 
     async def release(self) -> None:
         self._end("released")
@@ -338,6 +328,21 @@ class AsteriskLeg:
             await self._drop_bridge()
 
     # ------------------------------------------------------------------------------------------------------------------
+
+    async def _proceed(self, context: str | None, extension: str | None, priority: int | None) -> None:
+        try:
+            await self._channel.go_on(context, extension, priority)
+        except LegError:
+            self._leaving = ""
+            raise
+
+    async def _hang_up(self, reason: str) -> None:
+        try:
+            await self._ari.delete(self._channel.path, {"reason": reason})
+        except AriError as error:
+            if not (isinstance(error, AriRefused) and error.status == 404):
+                self._leaving = ""
+                raise
 
     def _end(self, cause: str, *, lost: bool = False) -> None:
         if not self._channel.over:

@@ -18,6 +18,7 @@ from typing import Literal, Protocol
 import structlog
 
 from voxtrad.events.types import JSON
+from voxtrad.finishing import finished
 from voxtrad.leg import LegError
 from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused, AriUnreachable
 from voxtrad.telephony.recordings import join, private_file
@@ -66,6 +67,10 @@ class Exchange(Protocol):
         """What is told of the recording of that name, from now until it is over."""
         ...
 
+    def free_later(self, path: str) -> None:
+        """Something of ours, by its ARI path, that could not be freed: it is freed later."""
+        ...
+
 
 class ChannelRecording:
     """See `leg.Recording`."""
@@ -76,7 +81,7 @@ class ChannelRecording:
         self._exchange = exchange
         self._names = {track: f"{name}-{track}" for track in SPIES}
         self._channels: dict[str, str] = {}
-        """The snoop channels, by the recordings that they carry."""
+        """The snoop channels that are there, by the recordings that they carry."""
         self._running: dict[str, Track] = {}
 
     async def begin(self, channel_id: str, *, app: str, rate: int) -> None:
@@ -87,9 +92,7 @@ class ChannelRecording:
             await _together(self._snoop(channel_id, app, snoop, spy) for spy, snoop in snoops)
             await _together(self._record(snoop, name, rate) for name, snoop in self._channels.items())
         except BaseException:
-            await self.stop()
-            with contextlib.suppress(LegError):
-                await self.discard()
+            await finished(self._abandon())
             raise
 
     async def pause(self) -> None:
@@ -99,7 +102,7 @@ class ChannelRecording:
         await _together(self._ari.delete(f"recordings/live/{name}/mute") for name in self._names.values())
 
     async def stop(self) -> None:
-        await asyncio.gather(*(self._stop(name) for name in self._names.values()))
+        await finished(_together(self._stop(name) for name in self._names.values()))
 
     async def save(self, path: Path) -> float:
         for pause in _AGAIN:
@@ -140,6 +143,9 @@ class ChannelRecording:
             await self._ari.post(f"channels/{channel_id}/snoop/{snoop}", {"spy": spy, "app": app})
             async with asyncio.timeout(_ENTER_TIMEOUT):
                 await entered
+        except AriUnreachable:
+            self._exchange.free_later(f"channels/{snoop}")  # it may come yet
+            raise
         except TimeoutError:
             raise LegError("the recording's channel did not enter the Stasis application in time") from None
         finally:
@@ -160,14 +166,31 @@ class ChannelRecording:
         if not begun:
             raise LegError("Asterisk could not begin the recording", hint=_HINT)
 
+    async def _abandon(self) -> None:
+        await self.stop()
+        with contextlib.suppress(LegError):
+            await self.discard()
+
     async def _stop(self, name: str) -> None:
+        """Its channel is freed too: without it, nothing is recorded."""
         try:
             await _unless_gone(self._ari.post(f"recordings/live/{name}/stop"))
         except AriError as error:
             log.warning("a recording could not be stopped", recording=name, reason=error.message)
+        if snoop := self._channels.pop(name, None):
+            await self._free(f"channels/{snoop}")
+
+    async def _free(self, path: str) -> None:
+        try:
+            await _unless_gone(self._ari.delete(path))
+        except AriRefused as error:
+            log.warning("something of a recording could not be freed", path=path, reason=error.message)
+        except AriError as error:
+            self._exchange.free_later(path)
+            log.warning("something of a recording is freed later", path=path, reason=error.message)
 
     async def _settled(self) -> None:
-        """Wait until the files are closed, and free the channels."""
+        """Wait until the files are closed."""
         running, self._running = self._running, {}
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT):
@@ -181,7 +204,6 @@ class ChannelRecording:
                 track.over.cancel()
             if not running:  # of an earlier run: nobody tells us of it
                 await _together(self._closed(name) for name in self._names.values())
-            await _together(_unless_gone(self._ari.delete(f"channels/{snoop}")) for snoop in self._channels.values())
 
     async def _closed(self, name: str) -> None:
         """Ask until a file is closed."""

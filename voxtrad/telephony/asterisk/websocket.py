@@ -18,6 +18,7 @@ import aiohttp
 import structlog
 
 from voxtrad.audio.codec import Codec
+from voxtrad.finishing import finished
 from voxtrad.leg import FRAME_MS, LegError, LegGone
 from voxtrad.telephony.asterisk import control
 from voxtrad.telephony.asterisk.ari import Ari, AriError, describe
@@ -253,6 +254,9 @@ class WebSocketPort:
 
     async def close(self) -> None:
         self.end()
+        await finished(self._close())
+
+    async def _close(self) -> None:
         await self._socket.close()
         await asyncio.gather(self._reader, self._filler)
 
