@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ import structlog
 
 from voxtrad.config.models import AgentConfig
 from voxtrad.conversation.report import Reporter
+from voxtrad.finishing import finished
 from voxtrad.leg import Leg, LegError, Reach, Recordable, Recording
 
 log = structlog.stdlib.get_logger(__name__)
@@ -33,6 +35,9 @@ class Recorder:
         self._path = folder / f"{reporter.call_id}.wav" if folder is not None else None
         self._reporter = reporter
         self._recording: Recording | None = None
+        self._silent = False
+        """Whether silence is recorded, as far as is known."""
+        self._applying = asyncio.Lock()
         self._reasons: set[Reason] = set()
         self._blocks = Counter[Reason]()
         self._forbidden = False
@@ -60,8 +65,8 @@ class Recorder:
     async def without(self, reason: Reason) -> AsyncIterator[None]:
         """Keep what happens in the block out of the recording, and in another that begins in it."""
         self._blocks[reason] += 1
-        await self._let(reason, True)
         try:
+            await self._let(reason, True)
             yield
         finally:
             self._blocks[reason] -= 1
@@ -107,19 +112,20 @@ class Recorder:
             self._stopped = True  # it would be refused again
             return
         self._reporter.note("recording", "begins")
-        if self._reasons:
-            await self._apply(True)
+        await finished(self._apply())
 
     async def _let(self, reason: Reason, silent: bool) -> None:
-        before = bool(self._reasons)
         (self._reasons.add if silent else self._reasons.discard)(reason)
-        if bool(self._reasons) != before:
-            await self._apply(not before)
+        await finished(self._apply())
 
-    async def _apply(self, silent: bool) -> None:
-        recording = self._recording
-        if recording is None or self._stopped:
-            return
+    async def _apply(self) -> None:
+        """Have recorded what is to be now: silence, or sound."""
+        async with self._applying:
+            silent = bool(self._reasons)
+            if self._recording is not None and not self._stopped and silent != self._silent:
+                await self._turn(self._recording, silent)
+
+    async def _turn(self, recording: Recording, silent: bool) -> None:
         try:
             await (recording.pause() if silent else recording.resume())
         except LegError as error:
@@ -129,6 +135,7 @@ class Recorder:
             else:
                 log.warning("a recording could not be resumed", reason=error.message)
         else:
+            self._silent = silent
             self._reporter.note("recording", "paused" if silent else "resumed")
 
     def _failed(self, message: str, hint: str | None) -> None:
