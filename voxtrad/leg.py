@@ -259,12 +259,12 @@ class Recording(Protocol):
         ...
 
     async def save(self, path: Path) -> float:
-        """Once stopped, move the recording into a stereo WAV file for its owner alone, the leg on the left and what it
+        """Once stopped, copy the recording into a stereo WAV file for its owner alone, the leg on the left and what it
         heard on the right; returns its seconds. Raises `LegError` and `OSError`, and leaves no half of a file."""
         ...
 
     async def discard(self) -> None:
-        """Once stopped, delete it without a copy. Raises `LegError`."""
+        """Once stopped, delete it where it was made. Raises `LegError`."""
         ...
 
 

@@ -26,7 +26,8 @@ async def fetch_recordings(
     publish: Callable[[Event], None],
     busy: Callable[[str], bool],
 ) -> None:
-    """Keep what was recorded of calls that have a record and whose privacy lets them be recorded; delete the rest.
+    """Keep what was recorded of calls that have a record and whose privacy lets them be recorded; delete the rest, and
+    what was fetched already.
 
     `found` is by the calls' ids; what is `busy` is left alone. Never raises for what fails: that stays at the PBX, and
     the log says so.
@@ -37,7 +38,7 @@ async def fetch_recordings(
         try:
             record = await ledger.read(partial(show_call, call_id=call_id))
             await recording.stop()
-            if record is None or record["privacy"] == "none":
+            if record is None or record["privacy"] == "none" or record["recording"] is not None:
                 await recording.discard()
                 continue
             seconds = await recording.save(data_dir / FOLDER / f"{call_id}.wav")
@@ -50,3 +51,7 @@ async def fetch_recordings(
             location = recording_location(call_id)
             agent = str(record["agent"])
             publish(RecordingReady(call_id=call_id, agent=agent, location=location, seconds=round(seconds, 3)))
+            try:
+                await recording.discard()
+            except LegError as error:
+                log.warning("a recording that was fetched stays at the PBX", call_id=call_id, reason=error.message)

@@ -77,6 +77,8 @@ async def test_both_sides_in_step_through_a_pause_and_on_hold(
         await caller.hang_up()
         await recording.stop()
         seconds = await recording.save(out)
+        assert kept(pbx)
+        await recording.discard()
         legs.let_go(leg)
         await telephony.wait_idle()
     left, right, rate = tracks(out)
@@ -110,9 +112,8 @@ async def test_a_wideband_call_is_recorded_wide_and_may_be_thrown_away(pbx: Pbx,
             await play(port, "1")
             if name == "c_2":
                 await recording.save(tmp_path / "c_2.wav")
-            else:
-                assert kept(pbx)
-                await recording.discard()
+            assert kept(pbx)
+            await recording.discard()
             await ari.delete(f"channels/{channel}")
             legs.let_go(leg)
         await telephony.wait_idle()
@@ -160,6 +161,7 @@ async def test_what_an_earlier_run_has_recorded_is_found(pbx: Pbx, ari: PbxAri, 
         found = await telephony.recordings()
         assert list(found) == ["c_5"]
         await found["c_5"].save(tmp_path / "c_5.wav")
+        await found["c_5"].discard()
         assert await telephony.recordings() == {}
     _, right, rate = tracks(tmp_path / "c_5.wav")
     assert digits_in(right, rate) == "42"
@@ -182,6 +184,7 @@ async def test_a_pbx_that_dies_in_the_call_gives_the_recording_when_it_is_back(o
         await asyncio.to_thread(own_pbx.start)
         async with asyncio.timeout(60):
             await saving
+            await recording.discard()
         legs.let_go(leg)
         await telephony.wait_idle()
         await telephony.wait_ready()

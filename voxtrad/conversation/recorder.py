@@ -98,7 +98,14 @@ class Recorder:
             self._failed(f"the recording could not be kept: {(error.strerror or str(error)).lower()}", None)
         else:
             log.info("recorded", file=str(self._path), seconds=round(seconds, 1))
-            self._reporter.recorded(round(seconds, 3))
+            self._reporter.recorded(round(seconds, 3))  # before it is deleted there: then nobody finds it any more
+            await self._delete(recording)
+
+    async def _delete(self, recording: Recording) -> None:
+        try:
+            await recording.discard()
+        except LegError as error:
+            log.warning("a recording that was fetched stays where it was made", reason=error.message)
 
     async def _begin(self) -> None:
         if self._recording is not None or self._stopped or self._path is None:

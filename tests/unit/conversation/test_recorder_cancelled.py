@@ -10,6 +10,7 @@ from stage import agent_config
 
 from voxtrad.conversation.recorder import Recorder
 from voxtrad.conversation.report import Reporter
+from voxtrad.events.types import Event, RecordingReady
 from voxtrad.telephony.simulated import SimulatedLeg
 
 STEPS = 40
@@ -80,3 +81,47 @@ async def test_silence_ends_when_it_is_cancelled(work: Callable[[Recorder, Tape]
             assert tape.silent, steps
         await recorder.others_talk(False)
         assert not tape.silent, steps
+
+
+class AtThePbx(Tape):
+    """It takes a few turns of the loop to be fetched, and to be deleted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.there = True
+        self.fetched = False
+
+    async def record(self, name: str) -> "AtThePbx":
+        return self
+
+    async def save(self, path: Path) -> float:
+        await self._change(False)
+        self.fetched = True
+        return 1.0
+
+    async def discard(self) -> None:
+        self.there = False
+        await self._change(False)
+
+
+async def test_a_recording_that_is_not_at_the_pbx_any_more_was_told() -> None:
+    told = 0
+    for steps in range(1, 12):
+        tape = AtThePbx()
+        leg: SimulatedLeg = tape  # type: ignore[assignment]
+        clock = asyncio.get_running_loop().time
+        events: list[Event] = []
+        reporter = Reporter("c_1", "a", publish=events.append, clock=clock, providers={})
+        recorder = Recorder(leg, Path("/nowhere"), reporter)
+        await recorder.for_agent(agent_config(record=True), "ring")
+        await recorder.stop()
+        keeping = asyncio.create_task(recorder.keep())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        keeping.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeping
+        ready = [event for event in events if isinstance(event, RecordingReady)]
+        assert len(ready) == 1 if not tape.there else not ready, steps
+        told += len(ready)
+    assert 0 < told < 11

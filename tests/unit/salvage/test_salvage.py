@@ -44,21 +44,23 @@ class AtThePbx:
 
 
 async def test_each_recording_gets_what_its_call_allows(tmp_path: Path) -> None:
-    found = {name: AtThePbx() for name in ("c_broken", "c_gone", "c_kept", "c_live", "c_secret", "doctor")}
+    found = {name: AtThePbx() for name in ("c_broken", "c_fetched", "c_gone", "c_kept", "c_live", "c_secret", "doctor")}
     found["c_broken"].broken = True
     told: list[Event] = []
     async with open_ledger(tmp_path, Settings(privacy={"spy": "none"})) as ledger:
-        for call_id in ("c_broken", "c_kept", "c_live"):
+        for call_id in ("c_broken", "c_fetched", "c_kept", "c_live"):
             ledger.record(started(call_id))
         ledger.record(started("c_secret", agent="spy"))
         ledger.record(ended("c_kept"))
+        ledger.record(RecordingReady(call_id="c_fetched", agent="support", location="/", seconds=1.0))
         await ledger.flush()
         await fetch_recordings(found, ledger, tmp_path, told.append, busy=lambda call_id: call_id == "c_live")
         assert await ledger.recording("c_kept") == tmp_path / FOLDER / "c_kept.wav"
     assert {name: recording.done for name, recording in found.items()} == {
         "c_broken": ["stop"],
+        "c_fetched": ["stop", "discard"],
         "c_gone": ["stop", "discard"],
-        "c_kept": ["stop", "save"],
+        "c_kept": ["stop", "save", "discard"],
         "c_live": [],
         "c_secret": ["stop", "discard"],
         "doctor": ["stop", "discard"],

@@ -1,5 +1,5 @@
 """A recording of one channel, made by Asterisk: two snoop channels, one for what the party says and one for what it
-hears, each recorded by ARI; afterwards both are fetched, joined and deleted there.
+hears, each recorded by ARI; afterwards both are fetched and joined, and deleted there.
 
 Measured on 22.10: both tracks run from their beginning without a gap, also on hold, between bridges and where no audio
 comes at all, so joining them is enough. The PBX needs `res_stasis_snoop`, `res_stasis_recording`, `res_ari_recordings`
@@ -119,17 +119,12 @@ class ChannelRecording:
         try:
             for name, track in zip(self._names.values(), (caller, agent), strict=True):
                 await self._fetch(name, track)
-            seconds = await asyncio.to_thread(join, caller, agent, path)
+            return await asyncio.to_thread(join, caller, agent, path)
         except (wave.Error, EOFError) as error:
             raise LegError(f"the PBX's recording cannot be read: {error}") from error
         finally:
             for track in (caller, agent):
                 track.unlink(missing_ok=True)
-        try:
-            await self.discard()
-        except AriError as error:
-            log.warning("a recording that was fetched stays at the PBX", recording=path.stem, reason=error.message)
-        return seconds
 
     async def discard(self) -> None:
         await self._settled()
