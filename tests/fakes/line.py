@@ -14,6 +14,9 @@ class Line:
 
     def __init__(self) -> None:
         self.connections = 0
+        self.open = 0
+        """How many there are."""
+        self._changed = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._ends: list[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = []
         self._host, self._port = "", 0
@@ -37,6 +40,13 @@ class Line:
         """Nothing more of the vendor's arrives on the connections that there are, and nobody is told."""
         self._stalled.update(client for client, _ in self._ends)
 
+    async def idle(self) -> None:
+        """Wait until there are none."""
+        async with asyncio.timeout(5):
+            while self.open:
+                self._changed.clear()
+                await self._changed.wait()
+
     def cut(self) -> None:
         """The connections that there are break, without a word to either side."""
         ends, self._ends = self._ends, []
@@ -54,6 +64,7 @@ class Line:
 
     async def _carry(self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.open += 1
         from_server, to_server = await asyncio.open_connection(self._host, self._port)
         self._ends.append((to_client, to_server))
         async with asyncio.TaskGroup() as group:
@@ -61,6 +72,8 @@ class Line:
             group.create_task(self._copy(from_server, to_client))
         to_client.close()
         to_server.close()
+        self.open -= 1
+        self._changed.set()
 
     async def _copy(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         try:

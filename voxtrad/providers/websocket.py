@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import aiohttp
 
+from voxtrad.finishing import finished
 from voxtrad.providers.base import (
     JSON,
     MalformedAnswer,
@@ -126,6 +127,9 @@ class Attended:
         return came
 
     async def aclose(self) -> None:
+        await finished(self._close())
+
+    async def _close(self) -> None:
         self._reading.cancel()
         await asyncio.wait([self._reading])
         await self._socket.close()
@@ -164,6 +168,9 @@ class Warm:
 
     async def drop(self) -> None:
         """Close it; the next that is wanted is another."""
+        await finished(self._drop())
+
+    async def _drop(self) -> None:
         opening, self._opening = self._opening, None
         if opening is not None:
             opening.cancel()

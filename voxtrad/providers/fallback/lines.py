@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 
 from voxtrad.audio.levels import dbfs
+from voxtrad.finishing import finished
 from voxtrad.providers.base import ProviderError, SpeechToText, STTEvent, TranscriptStream
 from voxtrad.providers.fallback.doubt import Doubt
 
@@ -120,6 +121,9 @@ class Line:
 
     async def aclose(self) -> None:
         self.live = False
+        await finished(self._close())
+
+    async def _close(self) -> None:
         task, self._task = self._task, None
         if task is not None:
             task.cancel()

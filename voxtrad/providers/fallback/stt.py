@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 
 from voxtrad.audio.codec import Codec
+from voxtrad.finishing import finished
 from voxtrad.providers.base import (
     ProviderError,
     ProviderTimeout,
@@ -166,6 +167,9 @@ class FallbackStream:
 
     async def aclose(self) -> None:
         self._closed = True
+        await finished(self._close())
+
+    async def _close(self) -> None:
         lines, self._line, self._second = (self._line, self._second), None, None
         for line in lines:
             if line is not None:
@@ -265,9 +269,10 @@ class FallbackStream:
         order = self._still_to_try(broken, error)
         then = second.index if second is not None else order[0] if order else None
         self._circle.failed(broken.index, error, then=then if then != broken.index else None)
-        await broken.aclose()
         if second is not None:
             self._line = second
+        await broken.aclose()
+        if second is not None:
             return
         if not order:
             raise error

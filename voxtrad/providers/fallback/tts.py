@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import cast
 
 from voxtrad.audio.codec import Codec
+from voxtrad.finishing import finished
 from voxtrad.providers.base import ProviderError, SpeechChunk, TextToSpeech, TTSCapabilities, Voice
 from voxtrad.providers.fallback.circle import (
     AUDIO_THEN,
@@ -129,6 +130,9 @@ class FallbackVoice:
                     return
 
     async def aclose(self) -> None:
+        await finished(self._close())
+
+    async def _close(self) -> None:
         for index in list(self._voices):
             await self._drop(index)
 
@@ -146,7 +150,7 @@ class FallbackVoice:
     async def _drop(self, index: int) -> None:
         """A connection that broke is not used again."""
         if (voice := self._voices.pop(index, None)) is not None:
-            await voice.aclose()
+            await finished(voice.aclose())
 
 
 async def probe_tts(provider: TextToSpeech) -> None:

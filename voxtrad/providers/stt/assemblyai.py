@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from voxtrad.audio.codec import CODINGS, Codec
 from voxtrad.config.types import Boolean, ConfigModel, Duration, Name, Number
+from voxtrad.finishing import finished
 from voxtrad.providers.base import (
     BadKey,
     BadRequest,
@@ -226,8 +227,12 @@ class AssemblyAIStream:
         if self._closed:
             return
         self._closed = True
-        with contextlib.suppress(ConnectionError):
-            await self._socket.send_json({"type": "Terminate"})
+        await finished(self._close())
+
+    async def _close(self) -> None:
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(1.0):
+                await self._socket.send_json({"type": "Terminate"})
         await self._socket.close()
 
     async def _send(self, pcm: bytes) -> None:

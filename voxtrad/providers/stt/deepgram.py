@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from voxtrad.audio.codec import CODINGS, Codec
 from voxtrad.config.types import Boolean, ConfigModel, Duration, Name, Number
+from voxtrad.finishing import finished
 from voxtrad.providers.base import (
     BadRequest,
     ProviderError,
@@ -218,6 +219,9 @@ class _Stream:
         if self._closed:
             return
         self._closed = True
+        await finished(self._close())
+
+    async def _close(self) -> None:
         self._keeping.cancel()
         await asyncio.wait([self._keeping])
         with contextlib.suppress(ProviderError), typed_errors(self._name):

@@ -20,6 +20,7 @@ from annotated_types import Len, MaxLen
 from voxtrad.audio.codec import CODINGS, Codec
 from voxtrad.audio.resample import Resampler
 from voxtrad.config.types import Boolean, ConfigModel, Name
+from voxtrad.finishing import finished
 from voxtrad.providers.base import (
     MalformedAnswer,
     ProviderError,
@@ -177,6 +178,9 @@ class ScribeStream:
         if self._closed:
             return
         self._closed = True
+        await finished(self._close())
+
+    async def _close(self) -> None:
         self._keeping.cancel()
         await asyncio.wait([self._keeping])
         await self._socket.close()

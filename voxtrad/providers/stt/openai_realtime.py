@@ -16,6 +16,7 @@ import aiohttp
 
 from voxtrad.audio.codec import CODINGS, Codec
 from voxtrad.audio.resample import Resampler
+from voxtrad.finishing import finished
 from voxtrad.providers.base import (
     JSON,
     MalformedAnswer,
@@ -163,7 +164,7 @@ class OpenAIRealtimeStream:
     async def aclose(self) -> None:
         if not self._closed:
             self._closed = True
-            await self._socket.close()
+            await finished(self._socket.close())
 
     async def _append(self, pcm: bytes) -> None:
         self._uncommitted += len(pcm)

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from voxtrad.config.types import ConfigModel, Name
+from voxtrad.finishing import finished
 from voxtrad.providers.base import (
     JSON,
     MalformedAnswer,
@@ -82,6 +83,9 @@ class WyomingSTTStream:
             yield event
 
     async def aclose(self) -> None:
+        await finished(self._close())
+
+    async def _close(self) -> None:
         self._asking.cancel()
         await asyncio.wait([self._asking])
         await self._peer.aclose()

@@ -19,6 +19,7 @@ from pydantic import Field
 from voxtrad.audio.codec import CODINGS, Codec
 from voxtrad.audio.resample import Resampler
 from voxtrad.config.types import Boolean, ConfigModel, Name, Number
+from voxtrad.finishing import finished
 from voxtrad.providers.base import (
     MalformedAnswer,
     ProviderError,
@@ -120,6 +121,9 @@ class _Line:
         return len(self._said) + flushes <= _MOST_FLUSHES and not (self._said and characters + size > _MOST_CHARACTERS)
 
     async def aclose(self, name: str) -> None:
+        await finished(self._close(name))
+
+    async def _close(self, name: str) -> None:
         with contextlib.suppress(ProviderError), typed_errors(name):
             async with asyncio.timeout(1.0):
                 await self.socket.send_close()
@@ -168,6 +172,9 @@ class DeepgramVoice:
             yield SpeechChunk(tail)
 
     async def aclose(self) -> None:
+        await finished(self._close())
+
+    async def _close(self) -> None:
         await self._drop()
         coming, self._next = self._next, None
         if coming is not None:
@@ -198,11 +205,12 @@ class DeepgramVoice:
         line = await self.connect()
         if not line.takes(size):
             self._retire(line)
-            coming, self._next = self._next, None
             self._line = None
-            if coming is not None:
+            if self._next is not None:
+                await asyncio.wait([self._next])
+                coming, self._next = self._next, None
                 with contextlib.suppress(ProviderError):
-                    self._line = await coming
+                    self._line = coming.result()
             line = await self.connect()
         line.say(size)
         if self._next is None and not line.takes(_SPARE, flushes=_SPARE_FLUSHES):
