@@ -16,12 +16,14 @@ from dataclasses import dataclass, replace
 
 import aiohttp
 
+from voxtrad.finishing import finished
 from voxtrad.leg import LegError, MediaPort
 from voxtrad.remarks import Remark, Tell
 from voxtrad.telephony.asterisk.app import AsteriskTelephony
 from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused
 from voxtrad.telephony.asterisk.formats import format_for
 from voxtrad.telephony.asterisk.inquiry import runs
+from voxtrad.telephony.asterisk.media import MediaChannel
 from voxtrad.telephony.asterisk.recording import ChannelRecording
 from voxtrad.telephony.asterisk.settings import AsteriskSettings
 
@@ -124,14 +126,14 @@ async def _with_media(
         return
     channel = telephony.new_id("doctor")
     entered = telephony.entered(channel)
+    port: MediaChannel | None = None
     try:
         format = format_for("", telephony.choice.formats, wanted=telephony.settings.format)
-        port = await telephony.transport.open(channel, format, lambda: None)
-    except LegError as error:
-        entered.cancel()
-        tell(Remark(path, f"{telephony.choice.transport}: {error.message}", "error", error.hint))
-        return
-    try:
+        try:
+            port = await telephony.transport.open(channel, format, lambda: None)
+        except LegError as error:
+            tell(Remark(path, f"{telephony.choice.transport}: {error.message}", "error", error.hint))
+            return
         if telephony.choice.transport == "rtp" and not await _sound_comes(ari, channel, entered, port):
             tell(Remark(path, "over rtp nothing comes here from the PBX", "error", _FIREWALL))
         else:
@@ -141,9 +143,13 @@ async def _with_media(
         if records is not None:
             tell(await _recorded(telephony, ari, channel, records))
     finally:
-        await port.close()
-        with contextlib.suppress(LegError):  # most often it went with its media
-            await ari.delete(f"channels/{channel}")
+        entered.cancel()
+        try:
+            if port is not None:
+                await port.close()
+        finally:
+            with contextlib.suppress(LegError):  # most often it went with its media
+                await finished(ari.delete(f"channels/{channel}"))
 
 
 async def _sound_comes(ari: Ari, channel: str, entered: asyncio.Future[None], port: MediaPort) -> bool:
@@ -164,8 +170,10 @@ async def _recorded(telephony: AsteriskTelephony, ari: Ari, channel: str, path: 
     recording = ChannelRecording(ari, telephony, telephony.recording("doctor"))
     try:
         await recording.begin(channel, app=telephony.settings.app, rate=8000)
-        await recording.stop()
-        await recording.discard()
+        try:
+            await recording.stop()
+        finally:
+            await recording.discard()
     except LegError as error:
         return Remark(path, f"calls cannot be recorded: {error.message}", "error", error.hint)
     return Remark(path, "calls can be recorded")
