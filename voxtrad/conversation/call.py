@@ -93,6 +93,8 @@ class Call:
         self._handover = handover
         self._together = asyncio.Event()
         self._together.set()
+        self._stranded = False
+        """The agent has left the caller, and nobody is on the way back."""
         self._keys = Keys(clock)
         self._speaker: Speaker | None = None
         self._listener: Listener | None = None
@@ -307,6 +309,9 @@ class Call:
         try:
             with self.idle_monitor.handing_over():
                 await self._handover(self, self._leg, destination)
+        except asyncio.CancelledError:
+            self._strand()
+            raise
         finally:
             self.transferring = False
             if self.in_progress:
@@ -333,8 +338,20 @@ class Call:
             await self._leg.hold("silence")
             self._together.set()
 
+    def _strand(self) -> None:
+        """Whoever was to come back to the caller was cancelled by a handler: the next who wants to speak does it."""
+        self._stranded = not self._together.is_set()
+
     async def with_caller(self) -> None:
         """Wait while the caller is with others."""
+        if self._stranded and self.ending is None:
+            self._stranded = False
+            try:
+                await self._leg.hold("silence")  # also where audio is half connected
+                await self.come_back()
+            except asyncio.CancelledError:
+                self._strand()
+                raise
         await self._together.wait()
         if self.ending is not None:
             await asyncio.sleep(_BREATH)

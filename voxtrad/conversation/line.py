@@ -23,6 +23,7 @@ from voxtrad.conversation.report import Reporter
 from voxtrad.conversation.speaker import Speaker
 from voxtrad.conversation.speech_text import SpeechText
 from voxtrad.conversation.turns import TurnMachine
+from voxtrad.finishing import finished
 from voxtrad.leg import Leg, LegError, Lossy, MediaPort
 from voxtrad.providers.base import STTCapabilities, Substitutes, TranscriptStream, Voice
 from voxtrad.providers.opening import open_stream, open_voice
@@ -64,7 +65,11 @@ class Line:
         """Returns when the agent can hear and speak."""
         ready = asyncio.get_running_loop().create_future()
         self._task = self._group.create_task(self._run(ready), name="line")
-        await ready
+        try:
+            await ready
+        except asyncio.CancelledError:  # nobody is there to hear and speak
+            await finished(self.disconnect())
+            raise
 
     async def disconnect(self) -> None:
         """Ears and mouth are gone; the leg's audio is for others to close."""
@@ -90,7 +95,8 @@ class Line:
             async with self._opened(port) as (stt, voice):
                 listener, speaker = self._attach(port, stt, voice)
                 self._listener = listener
-                ready.set_result(None)
+                if not ready.done():  # whoever waited may be gone, and about to end this
+                    ready.set_result(None)
                 async with asyncio.TaskGroup() as group:
                     beside = [group.create_task(self._filler.run(speaker))]
                     if isinstance(port, Lossy):

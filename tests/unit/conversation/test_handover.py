@@ -345,6 +345,58 @@ async def test_a_server_that_stops_while_it_rings() -> None:
     assert len([event for event in events if isinstance(event, CallEnded)]) == 1 and reception.hung_up
 
 
+async def test_a_handler_that_waits_no_longer_for_a_person_is_with_the_caller_again() -> None:
+    for patience in (0.5, 5.0, 12.0, 12.3):
+
+        async def impatient(call: Call, patience: float = patience) -> None:
+            await call.answer()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await call.transfer("reception")
+            await call.say("So it is only me.")
+            turn = await call.listen()
+            assert turn is not None
+            await call.say(turn.text)
+
+        async def scene(caller: Caller) -> None:
+            await caller.hears_agent()
+            await caller.quiet()
+            await caller.says("never mind")
+            await caller.hears_agent()
+            await caller.quiet()
+
+        reception = Reception(lambda leg: asyncio.sleep(100), after=12)
+        done = await run(scene, DIAL, Model([]), reception=reception, dialogue=impatient)
+        assert [text for _, text in done.said()] == ["So it is only me.", "never mind"], patience
+        assert reception.hung_up and done.ended.outcome == "completed"
+        assert names(done.events)[-1][0] in ("transfer.failed", "call.transferred")
+
+
+async def test_coming_back_can_be_cancelled_too() -> None:
+    for steps in range(1, 30):
+
+        async def impatient(call: Call, steps: int = steps) -> None:
+            await call.answer()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(5):
+                    await call.transfer("reception")
+            saying = asyncio.create_task(call.say("Hello?"))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            saying.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await saying
+            await call.say("So it is only me.")
+
+        async def scene(caller: Caller) -> None:
+            await caller.waits(60)
+
+        reception = Reception(lambda leg: asyncio.sleep(100), after=12)
+        done = await run(scene, DIAL, Model([]), reception=reception, dialogue=impatient)
+        assert done.said()[-1][1] == "So it is only me.", steps
+        assert done.ended.outcome == "completed", done.ended.reason
+
+
 async def test_the_caller_hangs_up_while_people_talk() -> None:
     async def scene(caller: Caller) -> None:
         await asks_for_a_person(caller)
