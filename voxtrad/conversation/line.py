@@ -64,11 +64,12 @@ class Line:
     async def connect(self) -> None:
         """Returns when the agent can hear and speak."""
         ready = asyncio.get_running_loop().create_future()
-        self._task = self._group.create_task(self._run(ready), name="line")
+        self._task = task = self._group.create_task(self._run(ready), name="line")
         try:
             await ready
-        except asyncio.CancelledError:  # nobody is there to hear and speak
-            await finished(self.disconnect())
+        except asyncio.CancelledError:
+            if not task.done():  # or else it has failed, and the conversation with it
+                await finished(self.disconnect())
             raise
 
     async def disconnect(self) -> None:
