@@ -195,12 +195,23 @@ class Call:
         if isinstance(what, Reply):
             spoken = await self._say_reply(self._speaker, self._listener, what, interruptible)
         else:
-            spoken = await self._speaker.say(what, interruptible=interruptible)
-            turn, self._turn = self._turn, None
-            self.agent.writer.said(spoken.heard, interrupted=spoken.interrupted)
-            self.reporter.said(spoken, turn)
+            spoken = await self._say_text(self._speaker, what, interruptible)
         if spoken.error is not None and self.in_progress:
             raise spoken.error
+        return spoken
+
+    async def _say_text(self, speaker: Speaker, text: str | AsyncIterator[str], interruptible: bool) -> Spoken:
+        spoken: Spoken | None = None
+        try:
+            spoken = await speaker.say(text, interruptible=interruptible)
+        except asyncio.CancelledError:
+            spoken = speaker.given_up()
+            raise
+        finally:
+            if spoken is not None:
+                turn, self._turn = self._turn, None
+                self.agent.writer.said(spoken.heard, interrupted=spoken.interrupted)
+                self.reporter.said(spoken, turn)
         return spoken
 
     async def _say_reply(self, speaker: Speaker, listener: Listener, reply: Reply, interruptible: bool) -> Spoken:
@@ -209,9 +220,15 @@ class Call:
         try:
             if not listener.overtaken:
                 spoken = await speaker.say(aiter(reply), interruptible=interruptible)
+        except asyncio.CancelledError:
+            spoken = speaker.given_up() or spoken
+            self.reporter.said(spoken, turn, Thought(reply.asked_at, reply.first_token_at, reply.provider))
+            raise
         finally:
-            await reply.aclose()
-            reply.settle(spoken)
+            try:
+                await reply.aclose()
+            finally:
+                reply.settle(spoken)
         if spoken.interrupted and not spoken.heard and self.in_progress:
             listener.take_back(reply.withdraw())
         self.reporter.said(spoken, turn, Thought(reply.asked_at, reply.first_token_at, reply.provider))

@@ -86,6 +86,7 @@ class Speaker:
         self._news = asyncio.Event()
         self._voicing = Voicing(port, voice, language=language, kept=kept, news=self._news, clock=clock)
         self._utterance: _Saying | None = None
+        self._given_up: Spoken | None = None
         self._echoing: UtteranceAudio | None = None
         self._sounded_at = 0.0
         self._clear_at = 0.0
@@ -106,10 +107,20 @@ class Speaker:
         """
         async with self._speaking:
             utterance = _Saying(self._port.rate, interruptible)
-            await self._run(utterance, lambda: self._voicing.compose(utterance, text))
+            try:
+                await self._run(utterance, lambda: self._voicing.compose(utterance, text))
+            except asyncio.CancelledError:
+                spoken = self._given_up = utterance.spoken()
+                await self._audience.agent_played(spoken.heard)
+                raise
             spoken = utterance.spoken()
             await self._audience.agent_played(spoken.heard)
             return spoken
+
+    def given_up(self) -> Spoken | None:
+        """What was heard of the utterance whose `say` was cancelled last; once."""
+        spoken, self._given_up = self._given_up, None
+        return spoken
 
     async def fill(self, text: str, instead: Sequence[str] = ()) -> None:
         """Say something while nothing else is heard, within the utterance under way or by itself.
@@ -177,9 +188,15 @@ class Speaker:
             utterance.interrupted = True
             utterance.heard = utterance.sample(self._port.heard)
             utterance.flushed.set()
-        except asyncio.CancelledError:
-            with contextlib.suppress(LegGone):
-                await self._port.flush()
+        except asyncio.CancelledError:  # what was heard of it is told to whoever asks
+            utterance.interrupted = True
+            utterance.heard = utterance.sample(self._port.heard)
+            self._news.set()
+            try:
+                with contextlib.suppress(LegGone):
+                    utterance.heard = utterance.sample(await self._port.flush())
+            finally:
+                utterance.flushed.set()
             raise
         finally:
             self._utterance = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -17,6 +18,7 @@ from voxtrad.tools.base import Declared, Outcome
 pytestmark = pytest.mark.virtual_time
 
 SORRY = "I am sorry, something is not working here."
+LONG = "Once upon a time there was a king. He had three sons. The first was tall. The second was small."
 
 
 async def asks_once(caller: Caller) -> None:
@@ -756,3 +758,28 @@ async def test_a_session_that_nobody_is_in_ends_whatever_goes_on_in_it() -> None
     assert times == [
         pytest.approx(seconds, abs=0.1) for seconds in (FAREWELL, EMPTY, EMPTY + FAREWELL, EMPTY + 2 * FAREWELL)
     ]
+
+
+@pytest.mark.parametrize("how", ["text", "reply"])
+async def test_a_handler_that_stops_saying_something_goes_on(how: str) -> None:
+    async def handler(call: Call) -> None:
+        await call.answer()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2.0):
+                await call.say(LONG if how == "text" else call.agent.stream(""))
+        turn = await call.listen(timeout=5)
+        assert turn is not None
+        await call.say(f"Hello {turn.text}.")
+
+    async def scene(caller: Caller) -> None:
+        await caller.hears_agent()
+        await caller.waits(3.0)
+        await caller.says("Ada")
+        await caller.answered()
+
+    played = await play(scene, dialogue=handler, model=Model([[LONG]]))
+    first, *rest = played.said()
+    assert LONG.startswith(first) and 0 < len(first) < len(LONG) and rest == ["Hello Ada."]
+    assert ("assistant", first) in played.dialogue()
+    assert [line["interrupted"] for line in played.ended.transcript if line["speaker"] == "agent"] == [True, False]
+    assert not played.of(BargeIn)
