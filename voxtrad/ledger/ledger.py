@@ -7,6 +7,7 @@ ask. All writing is the writer's thread's; all reading runs in worker threads on
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -21,7 +22,7 @@ from typing import Literal, TypeVar, cast
 from voxtrad.errors import in_words
 from voxtrad.events.types import Decision, Event, PromisedEvent, TokensUsed
 from voxtrad.ledger.backlog import Backlog, Room
-from voxtrad.ledger.made import Made, note
+from voxtrad.ledger.made import Made, forget, note
 from voxtrad.ledger.outbox import wants
 from voxtrad.ledger.recordings import recording_of
 from voxtrad.ledger.room import Limits
@@ -123,7 +124,8 @@ class Ledger:
         return await self._do(lambda store: store.outbox.due(endpoint, now=now, limit=limit, busy=busy))
 
     async def settle(self, endpoint: str, message_id: str, verdict: Verdict, *, now: float) -> None:
-        await self._do(lambda store: store.outbox.settle(endpoint, message_id, verdict, now=now))
+        """Kept also where nobody waits for it any more: what was delivered is not to be delivered again."""
+        await asyncio.shield(self._submit(lambda store: store.outbox.settle(endpoint, message_id, verdict, now=now)))
 
     async def hurry(self, endpoint: str) -> None:
         await self._do(lambda store: store.hurry(endpoint))
@@ -146,8 +148,16 @@ class Ledger:
         return await self._do(lambda store: store.replay(endpoint, message_id))
 
     async def note_made(self, made: Made) -> Made:
-        """Keep a call that is about to be made; returns it, or the one that was made before with its key."""
-        return await self._do(lambda store: note(store.db, made))
+        """Keep a call that is about to be made; returns it, or the one that was made before with its key.
+
+        Cancelled, it keeps nothing: the thread may have noted it already, when nobody waits to make it any more.
+        """
+        try:
+            return await self._do(lambda store: note(store.db, made))
+        except asyncio.CancelledError:
+            with contextlib.suppress(LedgerError):
+                self._submit(lambda store: forget(store.db, made.call_id))
+            raise
 
     async def delete_call(self, call_id: str) -> Literal["deleted", "unknown", "running"]:
         """Forget an ended call, with its recording and all that is still owed of it to endpoints."""

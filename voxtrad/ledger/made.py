@@ -33,6 +33,11 @@ def note(db: sqlite3.Connection, made: Made) -> Made:
     return made
 
 
+def forget(db: sqlite3.Connection, call_id: str) -> None:
+    """It was not made."""
+    db.execute("DELETE FROM made WHERE call_id = ?", (call_id,))
+
+
 def forget_old(db: sqlite3.Connection, *, now: float) -> None:
     """What is older than a day counts no more."""
     db.execute("DELETE FROM made WHERE at < ?", (now - DAY,))

@@ -21,6 +21,7 @@ from typing import Generic, TypeVar, TypeVarTuple
 import structlog
 
 from voxtrad.events.types import Event
+from voxtrad.finishing import finished
 from voxtrad.ledger.backlog import Backlog
 from voxtrad.ledger.outbox import Counts
 from voxtrad.ledger.schema import LedgerError, is_busy_or_full, is_damaged, is_out_of_reach
@@ -108,7 +109,7 @@ class Writer:
         self._give_up_at = time.monotonic() + timeout
         self._closing.set()
         self._backlog.close()
-        await asyncio.to_thread(self._thread.join)
+        await finished(asyncio.to_thread(self._thread.join))
 
     # --- the thread ---------------------------------------------------------------------------------------------------
 
