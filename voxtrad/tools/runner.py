@@ -93,6 +93,8 @@ class ToolRunner:
         self._publish = publish
         self._asked: dict[str, dict[str, int]] = {}  # a tool's arguments that the caller is asked about, and when
         self._left: dict[str, _Run] = {}
+        self._late: dict[str, _Run] = {}
+        """Whose results are to follow."""
 
     @property
     def specs(self) -> Sequence[ToolSpec]:
@@ -132,10 +134,13 @@ class ToolRunner:
         return text
 
     def close(self) -> None:
-        """The call is over: what a handler has left unanswered stays so, and is told."""
+        """The call is over: what a handler has left unanswered stays so, and is told; and so is a late result for
+        which nobody began to wait."""
         left, self._left = self._left, {}
         for run in left.values():
             self._completed(run, "error", {"error": "the handler gave no result"})
+        for run in list(self._late.values()):
+            self._completed(run, "error", {"error": "the call ended"})
 
     def start(self, calls: Sequence[ToolCall], variables: Mapping[str, JSON], turn: int) -> Sequence[RunningTool]:
         """Begin the calls of one round: at once, or one after the other where any of them is `sequential`.
@@ -251,6 +256,7 @@ class ToolRunner:
             text = _bounded(whole)
             word, result = "ok", outcome.result if text == whole else text
             if outcome.later is not None:
+                self._late[run.id] = run
                 later = RunningTool(self._group.create_task(self._settle(outcome.later, run), name=f"late {run.tool}"))
             return ToolAnswer(text, outcome.say, outcome.variables, outcome.then, later)
         except ToolError as error:
@@ -286,6 +292,7 @@ class ToolRunner:
         )
 
     def _completed(self, run: _Run, word: Word, result: JSON) -> None:
+        self._late.pop(run.id, None)
         self._publish(
             ToolCompleted(
                 call_id=run.call_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -406,6 +407,30 @@ async def test_a_call_that_ends_ends_its_tools(facts: Mapping[str, str], caller:
         await task
     assert stopped.is_set()
     assert house.completed == [("tool", "error")]
+
+
+async def test_a_tool_that_was_called_is_told_to_be_completed_whenever_the_call_ends(
+    facts: Mapping[str, str], caller: CallActions
+) -> None:
+    for steps in range(10):
+        house = House(facts, caller)
+        arrived: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        runner = house.runner(Doing(giving(Outcome("working on it", later=arrived))))
+
+        async def call(house: House = house, runner: ToolRunner = runner) -> None:
+            async with house.group:
+                runner.start([ToolCall("1", "tool", {})], {}, 1)
+
+        task = asyncio.create_task(call())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        runner.close()
+        called = [event for event in house.events if isinstance(event, ToolCalled)]
+        assert len(house.completed) == len(called), steps
+    assert called
 
 
 async def test_a_result_that_follows_later(house: House) -> None:
