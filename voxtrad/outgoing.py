@@ -120,11 +120,11 @@ class Outgoing:
 
     async def run(self) -> None:
         """Until cancelled; calls that go on then are ended."""
-        try:
-            async with asyncio.TaskGroup() as self._group:
+        async with asyncio.TaskGroup() as self._group:
+            try:
                 await asyncio.get_running_loop().create_future()
-        finally:
-            self._group = None
+            finally:
+                self._group = None  # it takes no more, while those that it has are ended
 
     async def place(self, order: Order) -> Placed:
         """Make a call; returns when it is about to ring.
@@ -149,9 +149,10 @@ class Outgoing:
         if self._group is None or self.line is None or not self.line.connected:
             raise NoLine("the PBX is not connected")
         told: asyncio.Future[Placed] = asyncio.get_running_loop().create_future()
-        self._group.create_task(
+        making = self._group.create_task(
             self._make(self.line, allowance, config.outbound, order, number, told), name="outgoing call"
         )
+        making.add_done_callback(lambda _: _tell(told, NoLine("the call was not made; the log says why")))
         return await told
 
     async def _counted_before(self) -> Allowance:
@@ -219,7 +220,6 @@ class Outgoing:
             log.exception("a call that we make broke")
         finally:
             self._live -= 1
-            _tell(told, NoLine("the call was not made; the log says why"))
 
     async def _counted(self, made: Made) -> Made:
         try:

@@ -14,6 +14,7 @@ import pytest
 from tests.unit.api.running_server import TOKENS, Answer, Running, running, write_config
 from voxtrad.events.types import AgentSpeechEnded, CallAnswered, CallEnded, CallStarted
 from voxtrad.leg import Leg, LegError, LegInfo, NotReached, Reach, Refusal
+from voxtrad.outgoing import NoLine, Order
 from voxtrad.telephony.simulated import SimulatedLeg
 
 ALLOWED = 'outbound: {endpoint: "Local/{number}@from-voxtrad", allow: ["+44", "2"]}'
@@ -245,3 +246,18 @@ async def test_what_cannot_be_counted_is_not_made(tmp_path: Path, monkeypatch: p
         assert (refused.status, line.rung) == (503, [])
         assert (await order(server)).status == 201
         await server.happened(CallEnded)
+
+
+async def test_whoever_asks_as_the_server_stops_is_told(tmp_path: Path) -> None:
+    async with house(tmp_path, Line()) as server:
+        outgoing = server.server.outgoing
+        await outgoing._counted_before()
+        (running,) = (task for task in asyncio.all_tasks() if task.get_name() == "outgoing calls")
+        wanted = Order("02071234567", "support")
+        asking = asyncio.create_task(outgoing.place(wanted))
+        running.cancel()  # in the turn of the loop in which the call's task is made
+        async with asyncio.timeout(5):
+            with pytest.raises(NoLine):
+                await asking
+            with pytest.raises(NoLine):
+                await outgoing.place(wanted)
