@@ -82,9 +82,11 @@ class Core:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
-        await self.roster.retire()
-        self.bus.close()
-        await self._stack.aclose()
+        try:
+            await self.roster.retire()
+        finally:
+            self.bus.close()
+            await self._stack.aclose()
 
     async def staff(self, config: Config) -> Roster:
         """The agents of a configuration. Raises `VoxtradError`; then nothing of them is left."""

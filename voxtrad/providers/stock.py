@@ -13,6 +13,7 @@ import structlog
 
 from voxtrad.config.providers import ProviderChoice
 from voxtrad.errors import VoxtradError
+from voxtrad.finishing import finished
 from voxtrad.providers.base import Kind, LanguageModel, Provider, SpeechToText, TextToSpeech, VoiceActivityDetector
 from voxtrad.providers.fallback.circle import Deadlines, Observer
 from voxtrad.providers.fallback.llm import FallbackLLM
@@ -73,11 +74,7 @@ class Stock:
         closable = [item for *_, item in self._lists]
         closable += [cast("_Closable", provider) for kind, _, provider in self._built if kind != "vad"]
         self._lists, self._built = [], []
-        for item in closable:
-            try:
-                await item.aclose()
-            except VoxtradError as error:
-                log.warning("a provider did not close cleanly", reason=error.message)
+        await finished(_close(closable))
 
     def _list(
         self,
@@ -104,3 +101,11 @@ class Stock:
             raise CannotBuild(f"{choice.provider} ({kind.upper()}): {error.message}", hint=error.hint) from error
         self._built.append((kind, choice, provider))
         return provider
+
+
+async def _close(items: Sequence[_Closable]) -> None:
+    for item in items:
+        try:
+            await item.aclose()
+        except VoxtradError as error:
+            log.warning("a provider did not close cleanly", reason=error.message)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 
 from tests.fakes.line import Line
 from tests.unit.providers.benches import EMBEDDED, STT, TTS
 from voxtrad.providers.base import STTCapabilities, STTEvent, Unreachable
+from voxtrad.providers.fallback.circle import Nobody
 from voxtrad.providers.fallback.stt import FallbackSTT
 from voxtrad.providers.fallback.tts import FallbackTTS
+from voxtrad.providers.stock import Stock
 
 POOLED = {"openai", "elevenlabs http"}
 """These keep their connections for the next call."""
@@ -158,3 +161,20 @@ async def test_the_second_opinion_is_closed_when_the_first_has_just_broken() -> 
         await stream.aclose()
         await stt.aclose()
         assert not first.open_now and not second.open_now, steps
+
+
+async def test_all_of_a_configurations_providers_are_closed() -> None:
+    for steps in range(1, 16):
+        made: list[Recogniser] = []
+
+        def build(name: str, connection: object, options: object, made: list[Recogniser] = made) -> Recogniser:
+            made.append(Recogniser(name))
+            made[-1].open_now = True
+            return made[-1]
+
+        type_ = SimpleNamespace(build=build)
+        stock = Stock({"stt": {"it": type_}}, Nobody())  # type: ignore[dict-item]
+        for name in ("one", "two", "three"):
+            stock.stt([SimpleNamespace(type="it", provider=name, connection=None, options=None)])  # type: ignore[list-item]
+        await cancelled_after(steps, stock.aclose())
+        assert len(made) == 3 and not any(recogniser.open_now for recogniser in made), steps
