@@ -235,6 +235,11 @@ class Leg(Protocol):
         """End the leg: `normal`, `busy`, `congestion` or `no_answer`. Does nothing when it has ended already."""
         ...
 
+    async def let_go(self) -> None:
+        """`release` it, with a party who is still there: they go on where the carrier leads callers whose agent is
+        gone. Never raises."""
+        ...
+
     async def release(self) -> None:
         """Free all that belongs to the leg (media, bridges). Never raises, may be called again."""
         ...

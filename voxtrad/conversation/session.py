@@ -321,12 +321,15 @@ class Session:
                 call.ended("handed_over" if event.handed_back else "caller_hangup", event.cause)
 
     async def _clear(self) -> None:
-        """Leave nothing of the leg behind. A call that was cut off in the middle is its carrier's to lead on."""
+        """Leave nothing of the leg behind. A call that was cut off in the middle is its carrier's to lead on, at once:
+        nobody who hears nothing any more waits until all is done that there is to do after a call."""
         self.reporter.over()
         await self.recorder.stop()
         if self.call is not None and self.call.state == "ended":
             with contextlib.suppress(LegError):
                 await self.leg.hang_up()
+        if self.call is not None and self.call.state == "handed-over" and not isinstance(self._whom, Reach):
+            await self.leg.let_go()
         await self.leg.release()
 
     async def _say_farewells(self) -> None:

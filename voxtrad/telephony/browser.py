@@ -323,6 +323,9 @@ class BrowserLeg:
     async def hang_up(self, cause: str = "normal") -> None:
         self.end(cause)
 
+    async def let_go(self) -> None:
+        await self.release()  # a page has no dialplan
+
     async def release(self) -> None:
         self.end("released")
 

@@ -212,6 +212,8 @@ class SimulatedLeg:
         self.hears: Hears | None = None
         """What the caller hears on hold."""
         self.talks_with: Leg | None = None
+        self.gone_on = False
+        """Whether it was left to its carrier."""
         self.dialer: Dialer | None = None
         self.visits: Callable[[Place], Awaitable[Visit]] | None = None
         """What becomes of a visit to the dialplan; without it nobody comes back from there."""
@@ -304,6 +306,10 @@ class SimulatedLeg:
         self._ended = True
         self._events.put_nowait(Ended(cause, handed_back))
         await self.port.close()
+
+    async def let_go(self) -> None:
+        self.gone_on = self.gone_on or not self._ended
+        await self.release()
 
     async def release(self) -> None:
         await self.end("released")

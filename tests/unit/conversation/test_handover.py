@@ -541,6 +541,7 @@ async def test_who_ends_the_call_between_two_agents_ends_it(stops: bool) -> None
     done = await run(scene, {"name": "reception", "agent": "sales"}, model, dialogue=dialogue, sessions=sessions)
     assert (done.ended.outcome, done.ended.reason) == ("failed" if stops else "completed", "enough")
     assert done.session.call is not None and done.session.call.state == ("handed-over" if stops else "ended")
+    assert done.leg.gone_on is stops, "before there is an end to what is to do after the call"
     assert after == [pytest.approx(FAREWELL, abs=0.1)]
 
 

@@ -5,15 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 
-import structlog
-
 from voxtrad.events.types import JSON
 from voxtrad.finishing import finished
 from voxtrad.leg import Hears, LegError, LegGone
 from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused
 from voxtrad.telephony.asterisk.leftovers import not_freed
-
-log = structlog.stdlib.get_logger(__name__)
 
 _INDICATIONS: Mapping[Hears, str] = {"ringing": "ring", "music": "moh"}
 
@@ -100,13 +96,10 @@ class Channel:
 
     async def give_up(self) -> None:
         """Back to the dialplan with a party whom nobody talks with any more; also where it is over for us."""
-        try:
-            if self._indicating is not None:
-                await self.undo(f"{self.path}/{self._indicating}")
-            await self._ari.post(f"{self.path}/variable", {"variable": "VOXTRAD_STATUS", "value": "FAILED"})
-            await self._ari.post(f"{self.path}/continue", {})
-        except LegError as error:
-            log.info("a caller could not be handed back to the dialplan", leg=self.id, reason=error.message)
+        if self._indicating is not None:
+            await self.undo(f"{self.path}/{self._indicating}")
+        await self._ari.post(f"{self.path}/variable", {"variable": "VOXTRAD_STATUS", "value": "FAILED"})
+        await self._ari.post(f"{self.path}/continue", {})
 
     @contextlib.asynccontextmanager
     async def followed(self, app: str) -> AsyncIterator[None]:

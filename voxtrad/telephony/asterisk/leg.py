@@ -191,7 +191,8 @@ class AsteriskLeg:
         """The call's owner is done with it: a caller who is still here goes on in the dialplan, then all is freed."""
         try:
             if not self._gone and not self._leaving:
-                await finished(self._channel.give_up())
+                self._leaving = _HANDED_BACK
+                await finished(self._give_up())
         finally:
             await self.release()
 
@@ -343,6 +344,13 @@ class AsteriskLeg:
             if not (isinstance(error, AriRefused) and error.status == 404):
                 self._leaving = ""
                 raise
+
+    async def _give_up(self) -> None:
+        try:
+            await self._channel.give_up()
+        except LegError as error:
+            self._leaving = ""
+            log.info("a caller could not be handed back to the dialplan", leg=self.info.id, reason=error.message)
 
     def _end(self, cause: str, *, lost: bool = False) -> None:
         if not self._channel.over:
