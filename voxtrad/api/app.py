@@ -14,7 +14,7 @@ from voxtrad.api.gate import Gate
 from voxtrad.api.house import House
 from voxtrad.api.openapi import build_document
 from voxtrad.api.pages import add_console
-from voxtrad.api.problems import problems
+from voxtrad.api.problems import dress, problems
 from voxtrad.api.table import MAX_BODY, Endpoint
 
 
@@ -50,7 +50,4 @@ def _guarded(house: House, gate: Gate, endpoint: Endpoint) -> Callable[[web.Requ
 
 
 async def _headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Nothing here is for caches, nothing is to be guessed, and nobody is told what this is made with."""
-    response.headers["Server"] = "voxtrad"
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Cache-Control", "no-store")
+    dress(response)

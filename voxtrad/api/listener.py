@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import re
@@ -12,6 +13,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from voxtrad.api.connection import Connection
 from voxtrad.config.server import ServerConfig, TlsConfig, load_certificate
 from voxtrad.errors import VoxtradError, in_words
 
@@ -21,6 +23,8 @@ _HINTS = {
     errno.EACCES: "a port below 1024 needs rights: see server.listen",
 }
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+BACKLOG = 128
+"""Connections that may wait to be taken."""
 FAREWELL = 5.0
 """Seconds that requests under way may take when the server stops."""
 
@@ -32,21 +36,35 @@ class CannotListen(VoxtradError):
 @asynccontextmanager
 async def listening(app: web.Application, server: ServerConfig, context: ssl.SSLContext | None) -> AsyncIterator[str]:
     """Serve until the block is left, over TLS with a context; gives the URL. Raises `CannotListen`."""
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=FAREWELL)
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=FAREWELL)
     await runner.setup()
     try:
         host, _, port = server.listen.rpartition(":")
-        site = web.TCPSite(runner, host.strip("[]"), int(port), ssl_context=context, reuse_address=True)
         try:
-            await site.start()
+            listener = await _listen(runner, host.strip("[]"), int(port), context)
         except OSError as error:
             reason = os.strerror(error.errno).lower() if error.errno else str(error)
             hint = _HINTS.get(error.errno or 0)
             raise CannotListen(f"cannot listen at {server.listen}: {reason}", hint=hint) from error
-        bound = runner.addresses[0][1]
-        yield f"{'http' if context is None else 'https'}://{host}:{bound}"
+        try:
+            bound = listener.sockets[0].getsockname()[1]
+            yield f"{'http' if context is None else 'https'}://{host}:{bound}"
+        finally:
+            listener.close()
     finally:
         await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int, context: ssl.SSLContext | None) -> asyncio.Server:
+    """As `web.TCPSite` does, with connections of our own. Raises `OSError`."""
+    manager, loop = runner.server, asyncio.get_running_loop()
+    if manager is None:
+        raise RuntimeError("the runner is not set up")
+
+    def connect() -> Connection:
+        return Connection(manager, loop=loop, access_log=None)  # type: ignore[arg-type]  # None is none
+
+    return await loop.create_server(connect, host, port, ssl=context, backlog=BACKLOG, reuse_address=True)
 
 
 def seen_from_outside(server: ServerConfig, url: str) -> str:

@@ -1,6 +1,7 @@
 """What goes wrong, as RFC 9457 problem JSON: raised by handlers, written by one middleware.
 
-aiohttp's own errors (no such page, method not allowed, body too large) become problems as well, and so does a bug.
+aiohttp's own errors (no such page, method not allowed, body too large) become problems as well, and so does a bug. What
+never gets as far as here, because it is no request at all, is `connection.py`'s.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except Problem as problem:
         return problem.response()
     except web.HTTPException as error:
-        return _translated(error).response()
+        return translated(error).response()
     except LedgerError as error:
         return Problem(503, error.message).response()
     except Exception:  # the outermost supervisor of a request: a bug must not show its insides
@@ -60,7 +61,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return Problem(500, "something went wrong inside; the log says what").response()
 
 
-def _translated(error: web.HTTPException) -> Problem:
+def translated(error: web.HTTPException) -> Problem:
     """aiohttp's own words for it, without its formatting."""
     kept = {name: value for name, value in error.headers.items() if name in ("Allow", "Location", "Retry-After")}
     match error.status:
@@ -70,6 +71,15 @@ def _translated(error: web.HTTPException) -> Problem:
             detail = f"not with this method, but with {kept.get('Allow', 'another')}"
         case 413:
             detail = "the body is too large"
+        case 417:
+            detail = "the only Expect is 100-continue"
         case _:
             detail = error.reason
     return Problem(error.status, detail, headers=kept)
+
+
+def dress(response: web.StreamResponse) -> None:
+    """Nothing here is for caches, nothing is to be guessed, and nobody is told what this is made with."""
+    response.headers["Server"] = "voxtrad"
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Cache-Control", "no-store")

@@ -126,7 +126,10 @@ def read_query(request: web.Request, model: type[Q]) -> Q:
 
 async def read_body(request: web.Request, model: type[B]) -> B:
     """A body that is not there is an empty object. Raises `Problem`."""
-    raw = await request.read()
+    try:
+        raw = await request.read()
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise Problem(400, "the body is not encoded as its headers say, or not all of it came") from error
     if not raw.strip():
         raw = b"{}"
     elif request.content_type != "application/json":

@@ -316,15 +316,62 @@ def test_no_answer_tells_what_the_server_is_made_with(local: Server) -> None:
 @settings(deadline=None, max_examples=60)
 @given(st.binary(min_size=1, max_size=200))
 def test_no_bytes_break_it(served: Server, raw: bytes) -> None:
-    host, port = served.url.removeprefix("http://").split(":")
+    answer = answer_to(served, raw + b"\r\n\r\n", leaving=True)
+    assert not answer or b" 500 " not in answer.split(b"\r\n")[0]
+    assert ask(served, "GET", "/live", b"", {}).status == 200
+
+
+HEAD = (
+    f"POST /v1/calls HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\n"
+    "Content-Type: application/json\r\n"
+)
+BROKEN = {
+    "no HTTP": (400, b"hello\r\n\r\n"),
+    "TLS": (400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
+    "no host": (400, b"GET /live HTTP/1.1\r\n\r\n"),
+    "a header without a colon": (400, b"GET /live HTTP/1.1\r\nHost: x\r\nbad header\r\n\r\n"),
+    "a long path": (431, b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n"),
+    "a long header": (431, b"GET /live HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 9000 + b"\r\n\r\n"),
+    "an unknown expectation": (417, HEAD.encode() + b"Expect: wonders\r\nContent-Length: 0\r\n\r\n"),
+    "one where nothing is": (417, b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: wonders\r\n\r\n"),
+    "no chunk": (400, HEAD.encode() + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n"),
+    "two lengths": (400, HEAD.encode() + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"),
+    "no gzip": (400, HEAD.encode() + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"),
+}
+
+
+@pytest.mark.parametrize(("status", "raw"), BROKEN.values(), ids=BROKEN)
+def test_what_is_no_request_gets_a_problem(
+    served: Server, status: int, raw: bytes, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head, _, body = answer_to(served, raw).partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    assert lines[0].split()[1] == str(status)
+    assert {"Content-Type: application/problem+json; charset=utf-8", "Server: voxtrad"} <= set(lines)
+    problem = json.loads(body)
+    assert problem["status"] == status and problem["title"] and problem["detail"]
+    assert not caplog.records and "[error" not in capsys.readouterr().out, "strangers do not fill the log"
+
+
+def test_who_leaves_in_the_middle_of_a_body_is_no_failure_of_the_server(
+    served: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer_to(served, HEAD.encode() + b"Content-Length: 50\r\n\r\n{}", leaving=True)
+    assert ask(served, "GET", "/live", b"", {}).status == 200
+    assert "a request failed" not in capsys.readouterr().out
+
+
+def answer_to(server: Server, raw: bytes, *, leaving: bool = False) -> bytes:
+    """All that comes of these bytes, until the server closes; `leaving`, no more of them can come."""
+    host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
-        connection.sendall(raw + b"\r\n\r\n")
-        connection.shutdown(socket.SHUT_WR)
+        connection.sendall(raw)
+        if leaving:
+            connection.shutdown(socket.SHUT_WR)
         answer = b""
         while piece := connection.recv(65536):
             answer += piece
-    assert not answer or b" 500 " not in answer.split(b"\r\n")[0]
-    assert ask(served, "GET", "/live", b"", {}).status == 200
+    return answer
 
 
 def ask(server: Server, method: str, path: str, body: bytes, headers: dict[str, str]) -> http.client.HTTPResponse:
