@@ -150,6 +150,11 @@ class Call:
         return self._keys.collecting
 
     @property
+    def discreet(self) -> bool:
+        """Numbers that the caller says now are not to be kept: they may be of one that is to be keyed in."""
+        return self._keys.secret
+
+    @property
     def greeting(self) -> str:
         """The greeting of this call: the dialplan's own (`AI_GREETING`) or the agent's, ready to be said."""
         given = None if self.taking_over else self._leg.info.greeting

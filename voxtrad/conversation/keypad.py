@@ -24,6 +24,7 @@ class KeyPad:
         self._complete = False
         self._pressed = asyncio.Event()
         self._surplus_until = 0.0
+        self._said_until = 0.0
 
     def press(self, digit: str) -> None:
         if digit == self._terminator:
@@ -38,16 +39,24 @@ class KeyPad:
         self._complete = True
         self._pressed.set()
 
-    def done(self, now: float) -> None:
-        """The number is taken; what is pressed right after it is no turn either."""
+    def taken(self, now: float) -> None:
+        """No more keys are awaited; what is pressed or said right after them is still of the number."""
+        self._said_until = now + SURPLUS
+        self._belongs(now)
+
+    def _belongs(self, now: float) -> None:
         self._surplus_until = now + (REST if self.sensitive and not self._complete else SURPLUS)
 
     def swallows(self, now: float) -> bool:
         """Whether a key that is pressed now still belongs to the number that was taken."""
         if now >= self._surplus_until:
             return False
-        self.done(now)
+        self._belongs(now)
         return True
+
+    def said(self, now: float) -> bool:
+        """Whether a number that is said now may be the one that was taken, or to be keyed in."""
+        return now < self._said_until
 
     async def collect(self, gap: float) -> str:
         """The digits, complete or after `gap` seconds without a key."""
@@ -74,6 +83,12 @@ class Keys:
         """Keys are awaited."""
         return self._pad is not None
 
+    @property
+    def secret(self) -> bool:
+        """A number that the caller says now may be one that nobody may keep."""
+        pad = self._pad or self._filled
+        return pad is not None and pad.sensitive and (pad is self._pad or pad.said(self._clock()))
+
     @contextmanager
     def into(self, pad: KeyPad) -> Iterator[KeyPad]:
         """Keys that are pressed in the block are the number's. A number that is still being collected ends with what
@@ -84,7 +99,7 @@ class Keys:
         try:
             yield pad
         finally:
-            pad.done(self._clock())
+            pad.taken(self._clock())
             if self._pad is pad:
                 self._pad, self._filled = None, pad
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from voxtrad.config.models import AgentConfig
 from voxtrad.conversation.call import Call
+from voxtrad.conversation.discretion import Discreet
 from voxtrad.conversation.filler import Filler
 from voxtrad.conversation.floor import TurnPolicy
 from voxtrad.conversation.line_quality import EVERY, LineQuality
@@ -137,7 +138,7 @@ class Line:
             yield hearing.result(), speaking.result()
 
     def _attach(self, port: MediaPort, stt: TranscriptStream, voice: Voice) -> tuple[Listener, Speaker]:
-        config, providers = self._plan.config, self._plan.providers
+        config, providers, call = self._plan.config, self._plan.providers, self._call
         audience = _Audience(self._reporter)
         speaker = Speaker(
             port,
@@ -150,16 +151,16 @@ class Line:
         listener = audience.listener = Listener(
             port,
             providers.vad.open(rate=port.rate),
-            stt,
+            Discreet(stt, config.language, lambda: call.discreet),
             providers.stt.capabilities,
             TurnMachine(policy_of(config, providers.stt.capabilities)),
             mouth=speaker,
-            drafts=self._call.agent,
+            drafts=call.agent,
             witness=self._reporter,
             fill=self._filler.want,
             clock=self._clock,
         )
-        self._call.attach(speaker, listener)
+        call.attach(speaker, listener)
         return listener, speaker
 
     async def _watch_reception(self, port: Lossy) -> None:

@@ -27,6 +27,7 @@ from tests.figures import tells
 from voxtrad.conversation.agent import STALLED
 from voxtrad.conversation.call import Call
 from voxtrad.conversation.dialogue import converse
+from voxtrad.conversation.discretion import INSTEAD
 from voxtrad.conversation.handover import HandoverFailed
 from voxtrad.conversation.reply import LATE, MAX_CALLS
 from voxtrad.events.types import (
@@ -38,6 +39,7 @@ from voxtrad.events.types import (
     TokensUsed,
     ToolCompleted,
     TurnEnded,
+    UserTranscriptPartial,
 )
 from voxtrad.leg import Leg, LegError
 from voxtrad.providers.base import Unreachable, Usage
@@ -760,6 +762,48 @@ async def test_what_a_slow_caller_still_keys_in_of_a_secret_is_kept_secret() -> 
     played = await play(scene, tools=[Job(work=work)], model=model, dead_air=True)
     assert played.turns() == ["let me in"]
     assert [event.digit for event in played.of(DtmfReceived)] == ["*"] * 5
+
+
+@pytest.mark.parametrize("begins", [1.0, 4.5], ids=["in time", "as the wait ends"])
+async def test_a_secret_that_is_said_aloud_is_kept_nowhere(begins: float) -> None:
+    async def work(actions: CallActions) -> Outcome:
+        digits = await actions.collect_digits(length=4, terminator="#", timeout=5.0, sensitive=True)
+        return Outcome({"entered": len(digits)})
+
+    async def scene(caller: Caller) -> None:
+        await caller.says("let me in")
+        await caller.waits(0.8 + begins)
+        await caller.says("it is four seven 1 one thanks")
+        await caller.waits(4.0)
+        await caller.says("sorry where do I key it in")
+        await caller.answered(2.0)
+        await caller.waits(10.0)
+        await caller.says("send me two of them")
+        await caller.answered()
+
+    model = Model([[asks()]], otherwise=["Please use the keys."])
+    played = await play(scene, tools=[Job(work=work)], model=model, dead_air=True)
+    assert played.turns() == ["let me in", INSTEAD, "sorry where do I key it in", "send me two of them"]
+    secret = ("four", "seven")
+    assert not [event for event in played.events if any(word in str(event) for word in secret)]
+    assert not [
+        message for asked in model.asked for message in asked if any(word in message.content for word in secret)
+    ]
+    assert played.of(UserTranscriptPartial), "there were some to be kept clean"
+
+
+async def test_a_number_that_may_be_kept_is_heard_while_its_keys_are_awaited() -> None:
+    async def work(actions: CallActions) -> Outcome:
+        return Outcome(await actions.collect_digits(length=4, terminator="#", timeout=5.0, sensitive=False))
+
+    async def scene(caller: Caller) -> None:
+        await caller.says("let me in")
+        await caller.waits(2.0)
+        await caller.says("four seven one one")
+        await caller.answered(2.0)
+
+    played = await play(scene, tools=[Job(work=work)], model=Model([[asks()], ["Thank you."]]), dead_air=True)
+    assert played.turns() == ["let me in", "four seven one one"]
 
 
 @pytest.mark.parametrize(("length", "keys"), [(4, "12#"), (2, "12")])
