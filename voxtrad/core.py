@@ -13,16 +13,17 @@ from types import TracebackType
 from typing import Self
 
 from voxtrad.config.models import AgentConfig, Config
+from voxtrad.conversation.plan import ToolboxMaker
 from voxtrad.conversation.speech_cache import SpeechCache
 from voxtrad.events.bus import Bus
-from voxtrad.events.types import Rejection
+from voxtrad.events.types import Event, Rejection
 from voxtrad.lookup import Lookup
 from voxtrad.outbound.client import OutboundClient
 from voxtrad.providers.base import JSON
 from voxtrad.providers.fallback.circle import Nobody, Observer
 from voxtrad.providers.registry import provider_types
 from voxtrad.providers.stock import Stock, Types
-from voxtrad.roster import Roster, ToolboxMaker
+from voxtrad.roster import Roster
 from voxtrad.switchboard import Switchboard
 from voxtrad.tools.base import CallActions, Tool
 from voxtrad.tools.callbacks import Callbacks
@@ -131,14 +132,19 @@ class Core:
                 config, agent, client=self.outbound, callbacks=self._callbacks, servers=servers, built=built
             )
 
-            def for_call(facts: Mapping[str, JSON], actions: CallActions, group: asyncio.TaskGroup) -> ToolRunner:
+            def for_call(
+                facts: Mapping[str, JSON],
+                actions: CallActions,
+                group: asyncio.TaskGroup,
+                publish: Callable[[Event], None],
+            ) -> ToolRunner:
                 return ToolRunner(
                     tools,
                     call=facts,
                     destinations=config.destinations,
                     actions=actions,
                     group=group,
-                    publish=self.bus.publish,
+                    publish=publish,
                 )
 
             return for_call

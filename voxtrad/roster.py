@@ -6,7 +6,6 @@ here, nor who carries it.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,11 +14,10 @@ import structlog
 
 from voxtrad.config.models import AgentConfig, Config
 from voxtrad.config.templates import Template, TemplateRenderError, literal
-from voxtrad.conversation.agent import Toolbox
 from voxtrad.conversation.analysis import Analyst
 from voxtrad.conversation.dialogue import converse
 from voxtrad.conversation.handover import Switch
-from voxtrad.conversation.plan import Dialogue, Plan, Providers
+from voxtrad.conversation.plan import Dialogue, Plan, Providers, ToolboxMaker
 from voxtrad.conversation.speech_cache import SpeechCache
 from voxtrad.handlers import find_handler
 from voxtrad.ledger.recordings import FOLDER as RECORDINGS
@@ -30,12 +28,10 @@ from voxtrad.providers.fallback.circle import Deadlines
 from voxtrad.providers.stock import Stock, Types
 from voxtrad.routing import decide
 from voxtrad.switchboard import Refused
-from voxtrad.tools.base import CallActions
 from voxtrad.tools.mcp_servers import Lease
 
 log = structlog.stdlib.get_logger(__name__)
 
-ToolboxMaker = Callable[[Mapping[str, JSON], CallActions, asyncio.TaskGroup], Toolbox]
 """Makes one call's tools, from the facts of the call, what they may do with the caller, and where they run."""
 
 

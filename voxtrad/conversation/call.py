@@ -295,14 +295,17 @@ class Call:
         `prompt` is said first, as by `interject`; keys count from its beginning. Raises `LegGone` when the call ends
         meanwhile.
         """
+        pad = KeyPad(length, terminator, sensitive=sensitive)
         self._excuse(True)
         try:
-            with self._keys.into(KeyPad(length, terminator, sensitive=sensitive)) as keypad:
+            with self._keys.into(pad):
                 async with self.recorder.without("sensitive") if sensitive else contextlib.nullcontext():
-                    if prompt and not keypad.digits:
+                    if prompt and not pad.digits:
                         await self.interject(prompt)
-                    digits = await keypad.collect(timeout)
+                    digits = await pad.collect(timeout)
         finally:
+            if sensitive:
+                self.reporter.sensitive.add(pad.digits)
             self._excuse(self.collecting)
         if not self.in_progress:
             raise LegGone("the call is over")

@@ -19,6 +19,7 @@ from voxtrad.providers.base import JSON, LanguageModel, SpeechToText, TextToSpee
 from voxtrad.tools.base import CallActions
 
 Dialogue = Callable[[Call], Awaitable[None]]
+ToolboxMaker = Callable[[Mapping[str, JSON], CallActions, asyncio.TaskGroup, Callable[[Event], None]], Toolbox]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,9 @@ class Plan:
     dialogue: Dialogue
     kept: Callable[[str, str, int, Codec], SpokenAudio]
     """Audio kept from before, for a synthesis' fingerprint, a language, and the sample rate and codec of the line."""
-    toolbox: Callable[[Mapping[str, JSON], CallActions, asyncio.TaskGroup], Toolbox]
-    """Makes the agent's tools for a call, from its facts (`call.`), what they may do with the caller, and where
-    they run."""
+    toolbox: ToolboxMaker
+    """Makes the agent's tools for a call, from its facts (`call.`), what they may do with the caller, where they run,
+    and whom they tell."""
     handover: Handover
     variables: Mapping[str, JSON]
     hints: Sequence[str] = ()
@@ -79,7 +80,7 @@ class Plan:
             self.config.name,
             self.config.prompt,
             model,
-            self.toolbox(facts, actions, group),
+            self.toolbox(facts, actions, group, publish),
             call=facts,
             variables={**self.config.variables, **self.variables},
             group=group,

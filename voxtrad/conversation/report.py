@@ -5,7 +5,7 @@ Everything that watches a call hangs on what is published here; nothing here dec
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 
@@ -52,6 +52,7 @@ from voxtrad.events.types import (
     UserTranscript,
     UserTranscriptPartial,
 )
+from voxtrad.ledger.sensitive import Sensitive
 from voxtrad.leg import LegInfo, ReceptionReport
 from voxtrad.providers.base import JSON, Usage
 
@@ -91,7 +92,9 @@ class Reporter:
         self.latencies: list[float] = []
         self.turns = 0
         self.interruptions = 0
-        self._publish = publish
+        self.sensitive = Sensitive()
+        """What the caller has keyed in and nobody may keep."""
+        self._tell = publish
         self._clock = clock
         self._providers = providers
         self._began = clock()
@@ -104,10 +107,14 @@ class Reporter:
         """Seconds since the call began."""
         return round((self._clock() if at is None else at) - self._began, 3)
 
+    def publish(self, event: Event) -> None:
+        """Tell those who watch, also for whoever else has something to tell of this call."""
+        self._tell(self.sensitive.without(event))
+
     # --- the call -----------------------------------------------------------------------------------------------------
 
     def started(self, info: LegInfo) -> None:
-        self._publish(
+        self.publish(
             CallStarted(
                 call_id=self.call_id,
                 agent=self.agent,
@@ -121,7 +128,7 @@ class Reporter:
 
     def answered(self) -> None:
         self._answered = self._clock()
-        self._publish(CallAnswered(call_id=self.call_id, agent=self.agent))
+        self.publish(CallAnswered(call_id=self.call_id, agent=self.agent))
 
     def over(self) -> None:
         """The call is over, for the caller; it may take a while until all of it is done."""
@@ -130,7 +137,7 @@ class Reporter:
     def ended(self, outcome: Outcome, reason: str) -> None:
         self.silenced(interrupted=True)
         now = self._over or self._clock()
-        self._publish(
+        self.publish(
             CallEnded(
                 call_id=self.call_id,
                 agent=self.agent,
@@ -144,10 +151,10 @@ class Reporter:
         )
 
     def failed(self, reason: str) -> None:
-        self._publish(CallFailed(call_id=self.call_id, agent=self.agent, reason=reason))
+        self.publish(CallFailed(call_id=self.call_id, agent=self.agent, reason=reason))
 
     def error(self, where: str, message: str) -> None:
-        self._publish(ErrorOccurred(call_id=self.call_id, agent=self.agent, where=where, message=message))
+        self.publish(ErrorOccurred(call_id=self.call_id, agent=self.agent, where=where, message=message))
 
     def figures(self) -> dict[str, JSON]:
         """How the call went, in few numbers: for the log."""
@@ -160,9 +167,13 @@ class Reporter:
             figures["audio_lost"] = f"{self._packets_lost / self._packets:.1%}"
         return figures
 
+    def kept_transcript(self) -> Sequence[Mapping[str, JSON]]:
+        """What was said, as it may be kept."""
+        return [{name: self.sensitive.value(value) for name, value in line.items()} for line in self.transcript]
+
     def used(self, provider: str, usage: Usage) -> None:
         """A request to a language model outside the conversation."""
-        self._publish(
+        self.publish(
             TokensUsed(
                 call_id=self.call_id,
                 agent=self.agent,
@@ -174,7 +185,7 @@ class Reporter:
         )
 
     def analyzed(self, found: Analysis) -> None:
-        self._publish(
+        self.publish(
             CallAnalyzed(
                 call_id=self.call_id,
                 agent=self.agent,
@@ -188,11 +199,11 @@ class Reporter:
     def recorded(self, seconds: float) -> None:
         """The call's recording can be fetched."""
         location = recording_location(self.call_id)
-        self._publish(RecordingReady(call_id=self.call_id, agent=self.agent, location=location, seconds=seconds))
+        self.publish(RecordingReady(call_id=self.call_id, agent=self.agent, location=location, seconds=seconds))
 
     def note(self, what: str, reason: str, at: float | None = None) -> None:
         """A line of the call's timeline."""
-        self._publish(Decision(call_id=self.call_id, agent=self.agent, at=self.since(at), what=what, reason=reason))
+        self.publish(Decision(call_id=self.call_id, agent=self.agent, at=self.since(at), what=what, reason=reason))
 
     # --- handing over -------------------------------------------------------------------------------------------------
 
@@ -203,23 +214,23 @@ class Reporter:
     def transfer_denied(self, destination: str) -> None:
         """Somebody's words asked for a destination that there is not."""
         what, reason = f"destination {destination[:64]}", "the configuration has no such destination"
-        self._publish(SecurityDenied(call_id=self.call_id, agent=self.agent, what=what, reason=reason))
-        self._publish(TransferDenied(call_id=self.call_id, agent=self.agent, reason="unknown_destination"))
+        self.publish(SecurityDenied(call_id=self.call_id, agent=self.agent, what=what, reason=reason))
+        self.publish(TransferDenied(call_id=self.call_id, agent=self.agent, reason="unknown_destination"))
 
     def transfer_started(self, destination: str) -> None:
-        self._publish(TransferStarted(call_id=self.call_id, agent=self.agent, destination=destination))
+        self.publish(TransferStarted(call_id=self.call_id, agent=self.agent, destination=destination))
         self.note("transfer", f"to {destination}")
 
     def transfer_completed(self, destination: str, outcome: str) -> None:
         """Somebody, or something, has the caller."""
-        self._publish(
+        self.publish(
             TransferCompleted(call_id=self.call_id, agent=self.agent, destination=destination, outcome=outcome)
         )
-        self._publish(CallTransferred(call_id=self.call_id, agent=self.agent, destination=destination))
+        self.publish(CallTransferred(call_id=self.call_id, agent=self.agent, destination=destination))
         self.note("transferred", f"to {destination}: {outcome}")
 
     def transfer_failed(self, destination: str, outcome: str) -> None:
-        self._publish(TransferFailed(call_id=self.call_id, agent=self.agent, destination=destination, outcome=outcome))
+        self.publish(TransferFailed(call_id=self.call_id, agent=self.agent, destination=destination, outcome=outcome))
         self.note("transfer_failed", f"to {destination}: {outcome}")
 
     # --- the caller ---------------------------------------------------------------------------------------------------
@@ -228,26 +239,26 @@ class Reporter:
         self.note(decision.kind.value, decision.reason, decision.at)
         match decision.kind:
             case Kind.SPEECH_STARTED:
-                self._publish(UserSpeechStarted(call_id=self.call_id, agent=self.agent))
+                self.publish(UserSpeechStarted(call_id=self.call_id, agent=self.agent))
             case Kind.DEAD_AIR:
-                self._publish(DeadAir(call_id=self.call_id, agent=self.agent, seconds=round(decision.seconds, 3)))
+                self.publish(DeadAir(call_id=self.call_id, agent=self.agent, seconds=round(decision.seconds, 3)))
             case Kind.SILENCE:
                 seconds = round(decision.seconds, 3)
-                self._publish(SilenceDetected(call_id=self.call_id, agent=self.agent, seconds=seconds))
+                self.publish(SilenceDetected(call_id=self.call_id, agent=self.agent, seconds=seconds))
             case Kind.SPEECH_ENDED:
                 seconds = round(decision.seconds, 3)
-                self._publish(UserSpeechEnded(call_id=self.call_id, agent=self.agent, duration=seconds))
+                self.publish(UserSpeechEnded(call_id=self.call_id, agent=self.agent, duration=seconds))
             case _:
                 pass
 
     def partial(self, text: str) -> None:
-        self._publish(UserTranscriptPartial(call_id=self.call_id, agent=self.agent, text=text))
+        self.publish(UserTranscriptPartial(call_id=self.call_id, agent=self.agent, text=text))
 
     def turn(self, turn: Turn) -> None:
         """The dialogue has a turn of the caller."""
         if turn.text:
             self._heard(turn)
-        self._publish(AgentThinking(call_id=self.call_id, agent=self.agent, turn=self.turns))
+        self.publish(AgentThinking(call_id=self.call_id, agent=self.agent, turn=self.turns))
 
     def left(self, turn: Turn) -> None:
         """What the caller said last, and nobody answered."""
@@ -258,7 +269,7 @@ class Reporter:
         if not merged:
             self.turns += 1
         self.transcript.append({"speaker": "caller", "text": turn.text, "at": self.since(turn.voiced_until)})
-        self._publish(
+        self.publish(
             UserTranscript(
                 call_id=self.call_id,
                 agent=self.agent,
@@ -293,34 +304,34 @@ class Reporter:
                 log.warning("the caller is heard with gaps", reason=change.reason)
 
     def key(self, digit: str) -> None:
-        self._publish(DtmfReceived(call_id=self.call_id, agent=self.agent, digit=digit))
+        self.publish(DtmfReceived(call_id=self.call_id, agent=self.agent, digit=digit))
 
     # --- the agent ----------------------------------------------------------------------------------------------------
 
     def starved(self) -> None:
         """The caller heard a gap in the middle of a sentence."""
         self.note("underrun", "the rest of the sentence was not synthesized in time")
-        self._publish(AudioUnderrun(call_id=self.call_id, agent=self.agent))
+        self.publish(AudioUnderrun(call_id=self.call_id, agent=self.agent))
 
     def audible(self) -> None:
         """The agent begins to be heard."""
         if self._audible_since is None:
             self._audible_since = self._clock()
-            self._publish(AgentSpeechStarted(call_id=self.call_id, agent=self.agent))
+            self.publish(AgentSpeechStarted(call_id=self.call_id, agent=self.agent))
 
     def silenced(self, *, interrupted: bool = False) -> None:
         """The agent is not heard any more."""
         began, self._audible_since = self._audible_since, None
         if began is not None:
             seconds = round(self._clock() - began, 3)
-            self._publish(
+            self.publish(
                 AgentSpeechEnded(call_id=self.call_id, agent=self.agent, duration=seconds, interrupted=interrupted)
             )
 
     def interrupted(self, decision: TurnDecision, spoken: Spoken, silent_at: float) -> None:
         """The caller interrupted; the playout has been silent since `silent_at`."""
         self.interruptions += 1
-        self._publish(
+        self.publish(
             BargeIn(
                 call_id=self.call_id,
                 agent=self.agent,
@@ -343,7 +354,7 @@ class Reporter:
                     "interrupted": spoken.interrupted,
                 }
             )
-            self._publish(
+            self.publish(
                 AgentResponse(
                     call_id=self.call_id,
                     agent=self.agent,
@@ -374,16 +385,16 @@ class Reporter:
             seconds = max(0.0, round(end - begin, 4))
             stages[stage] = seconds
             provider = stood_in.get(kind) or self._providers.get(kind, "")
-            self._publish(
+            self.publish(
                 StageMeasured(call_id=self.call_id, agent=self.agent, stage=stage, provider=provider, seconds=seconds)
             )
         if spoken.first_audio_at is not None:
             asked = max(0.0, thought.asked_at - turn.decided_at) if thought.asked_at is not None else 0.0
             added = round(asked + audible_at - spoken.first_audio_at, 4)
-            self._publish(LatencyAdded(call_id=self.call_id, agent=self.agent, seconds=added))
+            self.publish(LatencyAdded(call_id=self.call_id, agent=self.agent, seconds=added))
         parts = ", ".join(f"{stage} {float(str(seconds)) * 1000:.0f} ms" for stage, seconds in stages.items())
         self.note("answered_turn", f"after {latency * 1000:.0f} ms ({parts})", audible_at)
-        self._publish(
+        self.publish(
             TurnEnded(call_id=self.call_id, agent=self.agent, turn=self.turns, latency=round(latency, 3), stages=stages)
         )
 

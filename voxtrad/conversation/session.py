@@ -67,7 +67,6 @@ class Session:
         self._whom = leg
         self.plan = plan
         self._privacy = plan.config.privacy
-        self._publish = publish
         self._clock = clock
         self._has_room = has_room
         self.reporter = Reporter(plan.call_id, plan.config.name, publish=publish, clock=clock, providers=_names(plan))
@@ -87,6 +86,10 @@ class Session:
 
     async def run(self) -> None:
         """Carry the call to its end. Cancelling ends the conversation and leaves the leg to its carrier."""
+        with structlog.contextvars.bound_contextvars(sensitive=self.reporter.sensitive):  # see observability/log.py
+            await self._run()
+
+    async def _run(self) -> None:
         info = self._whom.info
         self.reporter.started(info)
         log.info("call", caller=info.caller, dialled=info.dialled, channel=info.channel, agent=self.plan.config.name)
@@ -233,9 +236,10 @@ class Session:
     async def wrap_up(self) -> None:
         """What is left to do once the call is over: fetch its recording, analyse its transcript. Never raises for what
         fails."""
-        async with asyncio.TaskGroup() as group:  # neither may cost the other
-            group.create_task(self._afterwards(self.recorder.keep()))
-            group.create_task(self._afterwards(self._analyse()))
+        with structlog.contextvars.bound_contextvars(sensitive=self.reporter.sensitive):
+            async with asyncio.TaskGroup() as group:  # neither may cost the other
+                group.create_task(self._afterwards(self.recorder.keep()))
+                group.create_task(self._afterwards(self._analyse()))
 
     async def _afterwards(self, work: Awaitable[None]) -> None:
         try:
@@ -248,7 +252,7 @@ class Session:
             self.reporter.error("wrap_up", f"internal error: {type(single(error)).__name__}")
 
     async def _analyse(self) -> None:
-        analyst, transcript = self._analyst, self.reporter.transcript
+        analyst, transcript = self._analyst, self.reporter.kept_transcript()
         if analyst is None or not any(line["speaker"] == "caller" for line in transcript):
             return
         variables = self.call.agent.namespaces() if self.call is not None else {}
@@ -267,7 +271,7 @@ class Session:
     def _call(self, group: asyncio.TaskGroup) -> Call:
         plan, actions = self.plan, Actions()
         model = hurried(plan.providers.llm, lambda: self._line.silence_left() if self._line is not None else inf)
-        agent = plan.agent(self.leg.info, model, actions, group, publish=self._publish, clock=self._clock)
+        agent = plan.agent(self.leg.info, model, actions, group, publish=self.reporter.publish, clock=self._clock)
         call = Call(
             plan.call_id,
             self.leg,

@@ -25,7 +25,7 @@ Privacy = Literal["full", "redacted", "none"]
 EventT = TypeVar("EventT", bound=Event)
 
 _LEVELS: tuple[Privacy, ...] = ("full", "redacted", "none")
-_HARMLESS = frozenset({
+HARMLESS = frozenset({
     # ids and names that come from the configuration or the PBX
     "call_id", "agent", "linkedid", "tool", "tool_call_id", "destination", "provider", "model", "location", "transport",
     # closed sets
@@ -54,7 +54,7 @@ def redact(event: EventT, level: Privacy) -> EventT:
         case Decision():
             changes["what"] = event.what  # of a closed set; the reason may quote the caller
     for field in fields(event):
-        if field.name not in _HARMLESS and field.name not in changes:
+        if field.name not in HARMLESS and field.name not in changes:
             changes[field.name] = _reduced(getattr(event, field.name), level)
     return replace(event, **changes)  # type: ignore[arg-type]  # the names are the event's own, the types are kept
 

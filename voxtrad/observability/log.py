@@ -3,6 +3,7 @@
 Whoever logs takes `structlog.stdlib.get_logger(__name__)` and says what happened with its facts as keywords; libraries'
 own log lines pass through here too. What a caller said is no business of the log; where an agent's `privacy` is not
 `full`, whoever carries a call binds `privacy` beside `call_id`, and a line of the call keeps no more than events do.
+The same goes for numbers that the caller keyed in and nobody may keep (`sensitive`).
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Literal, TextIO
+from typing import Literal, TextIO, cast
 from urllib.parse import quote
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from voxtrad.events.types import JSON
 from voxtrad.ledger.privacy import Privacy, mask, mask_number
+from voxtrad.ledger.sensitive import Sensitive
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "console", "json"]
@@ -40,6 +43,8 @@ _TALKATIVE = (
 _HIDDEN = "(hidden)"
 PRIVACY = "privacy"
 """The key that is bound in a call's context: `full`, `redacted` or `none`. It is not printed."""
+SENSITIVE = "sensitive"
+"""The same for the numbers of a call that nobody may keep."""
 _OWN_KEYS = frozenset({"timestamp", "level", "logger"})
 _HARMLESS_KEYS = _OWN_KEYS | {"call_id", "leg", "agent", "tool", "tool_call_id", "provider", "transport", "asterisk"}
 """Ids, and names of the configuration: no call's privacy hides them."""
@@ -136,7 +141,10 @@ class Redaction:
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
         level: Privacy = event.pop(PRIVACY, "full")
+        numbers: Sensitive | None = event.pop(SENSITIVE, None)
         shown = {key: value if key in _OWN_KEYS else self._value(key, value) for key, value in event.items()}
+        if numbers is not None:
+            shown = {k: v if k in _HARMLESS_KEYS else numbers.value(cast("JSON", v)) for k, v in shown.items()}
         if level == "full":
             return shown
         return {key: value if key in _HARMLESS_KEYS else _private(key, value, level) for key, value in shown.items()}

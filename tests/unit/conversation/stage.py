@@ -599,7 +599,9 @@ async def play(
     def publish(event: Event) -> None:
         log.append((clock(), event))
 
-    def toolbox(facts: Mapping[str, JSON], actions: CallActions, group: asyncio.TaskGroup) -> ToolRunner:
+    def toolbox(
+        facts: Mapping[str, JSON], actions: CallActions, group: asyncio.TaskGroup, publish: Callable[[Event], None]
+    ) -> ToolRunner:
         boxes: dict[str, Tool] = {
             tool.spec.name: Declared(tool.spec) if isinstance(tool, Job) and tool.declared else tool for tool in tools
         }

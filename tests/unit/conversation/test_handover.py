@@ -144,7 +144,9 @@ async def run(
         if isinstance(event, AgentResponse) and told is not None:
             told.append((event.agent, event.text))
 
-    def toolbox(facts: Mapping[str, JSON], actions: CallActions, group: asyncio.TaskGroup) -> ToolRunner:
+    def toolbox(
+        facts: Mapping[str, JSON], actions: CallActions, group: asyncio.TaskGroup, publish: Callable[[Event], None]
+    ) -> ToolRunner:
         return ToolRunner(
             box, call=facts, destinations=list(destinations), actions=actions, group=group, publish=publish
         )

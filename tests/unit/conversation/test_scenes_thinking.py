@@ -24,7 +24,9 @@ from stage import (
 )  # fmt: skip
 
 from tests.figures import tells
+from voxtrad.config.models import AnalysisConfig
 from voxtrad.conversation.agent import STALLED
+from voxtrad.conversation.analysis import Analyst
 from voxtrad.conversation.call import Call
 from voxtrad.conversation.dialogue import converse
 from voxtrad.conversation.discretion import INSTEAD
@@ -41,6 +43,7 @@ from voxtrad.events.types import (
     TurnEnded,
     UserTranscriptPartial,
 )
+from voxtrad.ledger.sensitive import HIDDEN
 from voxtrad.leg import Leg, LegError
 from voxtrad.providers.base import Unreachable, Usage
 from voxtrad.tools.base import CallActions, EndCall, Outcome, Proceed, ToolError, Transfer
@@ -790,6 +793,52 @@ async def test_a_secret_that_is_said_aloud_is_kept_nowhere(begins: float) -> Non
         message for asked in model.asked for message in asked if any(word in message.content for word in secret)
     ]
     assert played.of(UserTranscriptPartial), "there were some to be kept clean"
+
+
+async def test_a_secret_that_a_tool_answers_with_is_told_to_nobody_who_keeps_it() -> None:
+    async def collect(actions: CallActions) -> Outcome:
+        digits = await actions.collect_digits(length=4, terminator="#", timeout=5.0, sensitive=True)
+        return Outcome({"entered": len(digits)})
+
+    async def echo(actions: CallActions) -> Outcome:
+        return Outcome({"pin": "4711", "number": 4711}, say="You entered 4711.")
+
+    async def scene(caller: Caller) -> None:
+        await caller.says("let me in")
+        await caller.waits(2.0)
+        caller.presses("4711")
+        await caller.answered(2.0)
+        await caller.says("what did you get")
+        await caller.answered(2.0)
+
+    tools = [Job(work=collect), Job("check", work=echo)]
+    read = Model([['{"summary": "The caller keyed in a number."}']], name="analyst")
+    model = Model([[asks()], ["Thank you."], [asks("check", call_id="t2")], ["4711 is right."]])
+    analyst = Analyst(read, AnalysisConfig.model_construct(llm=("scripted",), summary=True, fields={}, success=None))
+    played = await play(scene, tools=tools, model=model, dead_air=True, analyst=analyst)
+    assert "You entered 4711. 4711 is right." in " ".join(played.voice.spoken), "the caller may hear it"
+    assert not [event for event in played.events if tells("4711", str(event))]
+    assert HIDDEN in " ".join(played.said())
+    assert not any(tells("4711", message.content) for asked in read.asked for message in asked)
+    assert read.asked
+
+
+async def test_what_is_asked_for_after_a_secret_was_keyed_in_is_heard() -> None:
+    async def work(actions: CallActions) -> Outcome:
+        digits = await actions.collect_digits(length=4, terminator="#", timeout=5.0, sensitive=True)
+        return Outcome({"entered": len(digits)})
+
+    async def scene(caller: Caller) -> None:
+        await caller.says("let me in")
+        await caller.waits(2.0)
+        caller.presses("4711", every=0.2)
+        await caller.answered()
+        await caller.says("two of them")
+        await caller.answered()
+
+    model = Model([[asks()], ["How many tickets?"]])
+    played = await play(scene, tools=[Job(work=work)], model=model, dead_air=True)
+    assert played.turns() == ["let me in", "two of them"]
 
 
 async def test_a_number_that_may_be_kept_is_heard_while_its_keys_are_awaited() -> None:

@@ -15,6 +15,7 @@ import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from voxtrad.ledger.sensitive import HIDDEN, Sensitive
 from voxtrad.observability.log import Redaction, configure, shorten
 
 SECRET = 'sk-"quoted"\\and/löng=42'
@@ -214,6 +215,23 @@ def test_what_an_agents_privacy_leaves_of_a_line(debug: bool) -> None:
     assert {line["call_id"] for line in (redacted, told, none)} == {"c_12345678"}
     assert not any("privacy" in line for line in lines(out))
     assert after["reason"] == "order 1234"
+
+
+def test_no_number_that_a_caller_keyed_in_and_nobody_may_keep() -> None:
+    out = io.StringIO()
+    configure("info", "json", stream=out)
+    numbers = Sensitive()
+    log = structlog.stdlib.get_logger("test")
+    with structlog.contextvars.bound_contextvars(call_id="c_4711", sensitive=numbers):
+        numbers.add("4711")
+        log.info("a tool said 4711", answer={"pin": 4711}, tool="pin-4711")
+        logging.getLogger("library").warning("sent %s", "4711")
+    log.info("another call has 4711 things")
+    first, second, third = lines(out)
+    assert (first["event"], first["answer"], first["call_id"]) == (f"a tool said {HIDDEN}", {"pin": HIDDEN}, "c_4711")
+    assert second["event"] == f"sent {HIDDEN}"
+    assert third["event"] == "another call has 4711 things"
+    assert not any("sensitive" in line for line in lines(out))
 
 
 def test_whoever_debugs_sees_numbers() -> None:
