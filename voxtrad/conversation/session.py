@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from math import inf
@@ -152,6 +153,7 @@ class Session:
                             await self._conversation(call)
                         await self._clear()
                         await self._say_farewells()
+                    await self._say_farewells()  # of whom the session's end has cut off
                 except Exception as error:  # noqa: BLE001 - the outermost supervisor of a call: no caller is left in silence
                     await self._broken(single(error))
                 if watching is not None:
@@ -167,7 +169,7 @@ class Session:
         watching: asyncio.Task[None] | None = None
         try:
             async with asyncio.timeout(None) as presence:
-                watching = group.create_task(self._until_empty(presence))
+                watching = group.create_task(self._until_empty(presence, group))
                 yield
         except TimeoutError:
             if not presence.expired():
@@ -176,15 +178,20 @@ class Session:
             if watching is not None:
                 watching.cancel()
 
-    async def _until_empty(self, presence: asyncio.Timeout) -> None:
+    async def _until_empty(self, presence: asyncio.Timeout, group: asyncio.TaskGroup) -> None:
         while (left := self.call.idle_monitor.left_of(EMPTY) if self.call is not None else inf) > 0:
             await self._stirring(left)
         log.warning("the session is ended: nobody is in it any more", seconds=EMPTY)
         presence.reschedule(asyncio.get_running_loop().time())
-        while True:  # a handler that swallows its cancellation is told again
+        for told in itertools.count(1):  # a handler that swallows its cancellation is told again
             await asyncio.sleep(FAREWELL)
-            if self._talking is not None:
-                self._talking.cancel()
+            if self._talking is None or self._talking.done():
+                continue
+            if told & (told - 1) == 0:
+                log.error("a handler goes on although it was cancelled: it holds its call's place", times=told)
+            self._talking.cancel()
+            if told == 1:  # what was to be done after the call waits for it no longer
+                group.create_task(self._say_farewells())
 
     async def _stirring(self, seconds: float) -> None:
         """Wait for so long, or until something has changed for an idle monitor."""

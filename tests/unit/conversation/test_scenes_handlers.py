@@ -783,3 +783,33 @@ async def test_a_handler_that_stops_saying_something_goes_on(how: str) -> None:
     assert ("assistant", first) in played.dialogue()
     assert [line["interrupted"] for line in played.ended.transcript if line["speaker"] == "agent"] == [True, False]
     assert not played.of(BargeIn)
+
+
+@pytest.mark.parametrize(("swallowed", "after"), [(1, EMPTY), (2, EMPTY + FAREWELL), (5, EMPTY + FAREWELL)])
+async def test_farewell_is_said_for_a_handler_that_swallows_its_cancellation(
+    swallowed: int, after: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times: list[float] = []
+
+    async def handler(call: Call) -> None:
+        clock = asyncio.get_running_loop().time
+
+        @call.on_hangup
+        async def note(call: Call) -> None:
+            await asyncio.sleep(FAREWELL + 1)
+            times.append(clock() - gone - FAREWELL - 1)
+
+        await call.answer()
+        await call.listen()
+        gone = clock()
+        for _ in range(swallowed):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(1000)
+        await asyncio.sleep(1000)
+
+    async def scene(caller: Caller) -> None:
+        await caller.waits(1)
+
+    await play(scene, dialogue=handler)
+    assert times == [pytest.approx(after, abs=0.1)]
+    assert ("a handler goes on although it was cancelled" in capsys.readouterr().out) == (swallowed > 1)
