@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.record.touch()
         except OSError as error:
             raise VoxtradError(f"cannot write {arguments.record}: {in_words(error)}") from None
-    redaction = configure_log(level="info" if arguments.verbose else "error")
+    redaction = configure_log(level="info" if arguments.verbose else "warning")
     config = load_config(arguments, handlers=True).config
     redaction.hide(secrets_in(config))
     agent_named(arguments.agent, config)

@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 when the conversation took place; errors are `VoxtradError`."""
-    redaction = configure_log(level="info" if arguments.verbose else "error")
+    redaction = configure_log(level="info" if arguments.verbose else "warning")
     config = load_config(arguments, handlers=True).config
     redaction.hide(secrets_in(config))
     agent = agent_named(arguments.agent, config)

@@ -32,7 +32,9 @@ async def ask(send: Callable[[int], Awaitable[Answer]], *, idempotent: bool, too
         reason = error.message
     if not (again and idempotent):
         return answer
-    log.warning("a tool's request failed, trying once more", tool=tool, reason=reason)
+    log.warning(
+        "a tool's request failed, trying once more", tool=tool, tool_call_id=context.tool_call_id, reason=reason
+    )
     try:
         return await send(2)
     except OutboundError as error:

@@ -85,7 +85,7 @@ class WebhookTool:
         with stack:
             body = await callback.result()
         try:
-            return read_outcome(body)
+            return read_result(body)
         except BadAnswer as error:
             raise failed(self.spec.name, context, error) from error
 
@@ -121,7 +121,8 @@ def request_body(
     return json.dumps(message, ensure_ascii=False, default=dict).encode("utf-8", "replace")
 
 
-_ANSWERS = frozenset({"result", "say", "variables", "action", "error"})
+ANSWERS = frozenset({"result", "say", "variables", "action", "error"})
+"""What may stand in an answer; one of them must."""
 
 
 def read_answer(answer: Answer) -> Outcome:
@@ -132,10 +133,7 @@ def read_answer(answer: Answer) -> Outcome:
     """
     match answer.status:
         case 200:
-            value = answer.json()
-            if isinstance(value, Mapping) and not _ANSWERS & value.keys():
-                raise BadAnswer(f"the answer has none of {', '.join(sorted(_ANSWERS))}", status=answer.status)
-            return read_outcome(value)
+            return read_result(answer.json())
         case 202:
             return read_outcome(answer.json() if answer.body.strip() else {})
         case status if 400 <= status < 500:
@@ -145,11 +143,15 @@ def read_answer(answer: Answer) -> Outcome:
     raise BadAnswer(f"status {answer.status}", status=answer.status)
 
 
-def read_outcome(value: JSON) -> Outcome:
-    """The body of an answer, or of a late result. Keys that the contract does not have are passed over.
+def read_result(value: JSON) -> Outcome:
+    """The body of an answer, or of a late result: at least one of what the contract has. Raises like `read_answer`."""
+    if isinstance(value, Mapping) and not ANSWERS & value.keys():
+        raise BadAnswer(f"the answer has none of {', '.join(sorted(ANSWERS))}")
+    return read_outcome(value)
 
-    Raises like `read_answer`.
-    """
+
+def read_outcome(value: JSON) -> Outcome:
+    """The same where nothing need be in it. Keys that the contract does not have are passed over."""
     if not isinstance(value, Mapping):
         raise BadAnswer("the answer is not a JSON object")
     _raise_error(value)

@@ -154,12 +154,24 @@ async def test_a_late_result_needs_its_one_use_token(tmp_path: Path) -> None:
             assert callback.url == house.url + path
             assert (await house.ask("POST", path, {"result": 1}, token="")).status == 401
             assert (await house.ask("POST", path, {"result": 1}, token="wrong")).status == 404
-            assert (await house.ask("POST", path, {"say": 5}, token=callback.token)).status == 422
+            for slip in (
+                {"say": 5},
+                {"status": "sent"},
+                {},
+                {"action": {}},
+                {"action": {"transfer": "reception", "end_call": True}},
+                {"error": {"message": ""}},
+            ):
+                refused = await house.ask("POST", path, slip, token=callback.token)
+                assert (refused.status, bool(refused.json["detail"])) == (422, True), slip
             body = {"result": {"status": "sent"}, "say": "It is sent.", "more": [1]}
             assert (await house.ask("POST", path, body, token=callback.token)).status == 204
             async with asyncio.timeout(5):
                 assert await callback.result() == body
             assert (await house.ask("POST", path, body, token=callback.token)).status == 404
+        with house.server.callbacks.expect("c_1", "tc_1") as callback:
+            body = {"error": {"message": "sold out"}}
+            assert (await house.ask("POST", path, body, token=callback.token)).status == 204, "a failure is a result"
 
 
 async def test_a_database_that_cannot_be_read_is_said(tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ async def folder(tmp_path: Path) -> AsyncIterator[Path]:
 
     async def order(request: web.Request) -> web.Response:
         asked = Webhook(SECRET).verify(await request.text(), dict(request.headers))
+        if asked["data"]["tool"]["arguments"]["id"] == "slip":
+            return web.json_response({"status": "on its way"})
         return web.json_response({"result": {"status": f"{asked['data']['tool']['arguments']['id']} is on its way"}})
 
     async def lookup(request: web.Request) -> web.Response:
@@ -95,6 +97,11 @@ async def records(folder: Path, *typed: str) -> list[dict[str, Any]]:
     code, said = await chat(folder, *typed, options=("--json",))
     assert code == 0, said
     return [json.loads(line) for line in said.splitlines()]
+
+
+async def test_what_is_wrong_with_a_tools_answer_is_shown(folder: Path) -> None:
+    _, said = await chat(folder, "order slip")
+    assert "the answer has none of action, error, result, say, variables" in said
 
 
 async def test_a_conversation_with_its_tools(folder: Path) -> None:

@@ -292,7 +292,12 @@ async def test_a_token_works_once_and_alone(
 
 @pytest.mark.parametrize(
     ("body", "message"),
-    [({"error": {"message": "sold out"}}, "sold out"), ([], UNAVAILABLE), ({"say": 1}, UNAVAILABLE)],
+    [
+        ({"error": {"message": "sold out"}}, "sold out"),
+        ([], UNAVAILABLE),
+        ({"say": 1}, UNAVAILABLE),
+        ({"status": "sent"}, UNAVAILABLE),
+    ],
 )
 async def test_a_late_failure(
     late_tool: WebhookTool,
