@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pbx import MUSIC_HZ, Pbx, PbxAri, Root
+from proxy import proxy_to
 from serving import Legs, end_of, serving, settings_for
 from sipcaller import RATE, SipCaller, sip_caller, telephone
 from tones import digits_in, tones_of
@@ -248,3 +249,31 @@ async def test_a_visit_to_a_place_that_is_not_there_or_does_not_come_back(pbx: P
                 await asyncio.sleep(0.02)
         await ari.hang_up_all()
     await ari.nothing_left()
+
+
+async def test_a_talk_ends_for_us_when_asterisk_is_not_heard_of_any_more(pbx: Pbx, ari: PbxAri) -> None:
+    legs = Legs()
+    async with proxy_to(pbx.url) as proxy:
+        settings = settings_for(pbx, url=proxy.url, retry_after=12.0, retry_at_most=12.0, unseen=1.0)
+        async with serving(settings, legs) as telephony, sip_caller(pbx) as caller, telephone(pbx) as phone:
+            leg = await answered(legs, caller)
+            await leg.open_media()
+            picking_up = asyncio.create_task(picked_up(phone))
+            async with telephony.dial("PJSIP/301", timeout=10, caller=leg.info.caller, beside=leg.info) as other:
+                await picking_up
+                await leg.bridge_with(other)
+                proxy.cut_events(requests_too=True)
+                for each in (leg, other):
+                    assert (await end_of(each, timeout=20))[1] == "nothing was heard of Asterisk for 1 s"
+            legs.let_go(leg)
+            await telephony.wait_idle()
+            await ari.has(bridges=1)
+            proxy.mend()
+            async with asyncio.timeout(40):
+                await telephony.wait_ready()
+            await ari.nothing_left()
+
+
+async def picked_up(phone: SipCaller) -> None:
+    await phone.rings()
+    await phone.pick_up()

@@ -16,7 +16,7 @@ import aiohttp
 import structlog
 
 from voxtrad.leg import LegError, LegGone, LegInfo, Reach, Recording
-from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused
+from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused, AriUnreachable
 from voxtrad.telephony.asterisk.audiosocket import AudioSocketTransport
 from voxtrad.telephony.asterisk.connection import EventsConnection, State
 from voxtrad.telephony.asterisk.dialling import Dial, Dialling, caller_id
@@ -75,12 +75,13 @@ class AsteriskTelephony:
         self._tasks: asyncio.TaskGroup | None = None
         self._facts: Facts | None = None
         self._choice: Choice | None = None
+        self._unseen_since: float | None = None
         self._connection = EventsConnection(
             self._ari,
             settings,
             on_connected=self._connected,
             on_event=self._happened,
-            while_deaf=self._compare,
+            while_deaf=self._look,
         )
 
     # --- for the daemon, doctor and metrics ---------------------------------------------------------------------------
@@ -299,6 +300,7 @@ class AsteriskTelephony:
         if (facts, choice) != (self._facts, self._choice):
             log.info("media transport", transport=choice.transport, why=choice.why, asterisk=facts.version)
         self._facts, self._choice = facts, choice
+        self._unseen_since = None
         await self._compare()
         if self._legs and self._tasks is not None:
             self._tasks.create_task(self._compare_again(), name="asterisk-compare")
@@ -310,6 +312,21 @@ class AsteriskTelephony:
             await self._compare()
         except AriError as error:
             log.warning("Asterisk could not be asked about live calls", reason=error.message)
+
+    async def _look(self) -> None:
+        """Compare while no events come. People who talk with each other need no audio of ours that could end: where
+        Asterisk never comes back, it is this that ends their call. Should it come back later, they are hung up."""
+        now = asyncio.get_running_loop().time()
+        try:
+            await self._compare()
+        except AriUnreachable:
+            since = self._unseen_since = now if self._unseen_since is None else self._unseen_since
+            if now - since >= self.settings.unseen:
+                for leg in tuple(self._legs.values()):
+                    leg.left(f"nothing was heard of Asterisk for {self.settings.unseen:g} s")
+                    self.free_later(f"channels/{leg.info.id}")
+            raise
+        self._unseen_since = None
 
     async def _compare(self) -> None:
         """End the legs whose channels are gone: what happened while no events came is never told again."""

@@ -44,5 +44,7 @@ class AsteriskSettings:
     retry_after: float = 0.5
     """Seconds before the first attempt to reconnect; it doubles from there, with jitter, up to `retry_at_most`."""
     retry_at_most: float = 30.0
+    unseen: float = 4 * 3600.0
+    """Seconds for which Asterisk is not reached at all, after which nobody talks on it any more, as far as is known."""
     take_back_after: float = 5.0
     """Seconds before the application is taken back from another client; see `TakeBack`."""
