@@ -298,11 +298,15 @@ class Call:
         pad = KeyPad(length, terminator, sensitive=sensitive)
         self._excuse(True)
         try:
-            with self._keys.into(pad):
-                async with self.recorder.without("sensitive") if sensitive else contextlib.nullcontext():
+            async with contextlib.AsyncExitStack() as unrecorded:
+                with self._keys.into(pad):
+                    if sensitive:
+                        await unrecorded.enter_async_context(self.recorder.without("sensitive"))
                     if prompt and not pad.digits:
                         await self.interject(prompt)
                     digits = await pad.collect(timeout)
+                if sensitive and self._listener is not None and self._listener.undecided:
+                    self.agent.group.create_task(_to_the_end_of_it(self._listener, unrecorded.pop_all()))
         finally:
             if sensitive:
                 self.reporter.sensitive.add(pad.digits)
@@ -477,3 +481,9 @@ class Call:
     def _excuse(self, excused: bool) -> None:
         if self._listener is not None:
             self._listener.excuse(excused or self.idle_monitor.on_hold)
+
+
+async def _to_the_end_of_it(listener: Listener, unrecorded: contextlib.AsyncExitStack) -> None:
+    """What the caller is saying of a sensitive number is not recorded, although its keys are awaited no more."""
+    async with unrecorded:
+        await listener.settled()

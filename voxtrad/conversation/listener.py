@@ -165,6 +165,11 @@ class Listener:
         self._prompted = wanted
         self._news.set()
 
+    @property
+    def undecided(self) -> bool:
+        """Something was heard of the caller that is no turn yet."""
+        return self._machine.undecided and not self._closed
+
     async def settled(self) -> bool:
         """Wait until it is known whether what the caller does now is a turn; whether there is one to be answered."""
         while self._machine.undecided and not self._closed:

@@ -159,6 +159,38 @@ async def test_sensitive_keys_are_silence(tmp_path: Path) -> None:
     assert caller.size * 2 == len(played.leg.port.caller_track), "the time is kept"
 
 
+async def test_a_sensitive_number_that_is_said_aloud_is_silence_to_its_end(tmp_path: Path) -> None:
+    async def scene(caller: Caller) -> None:
+        await caller.answered()
+        await caller.says("my number")
+        while "collecting" not in story:
+            await caller.waits(0.1)
+        await caller.waits(0.5)
+        await caller.says("four seven one one", 3.0)
+        await caller.answered()
+        await caller.says("thank you", 1.0)
+        await caller.answered()
+
+    story: list[str] = []
+
+    async def collect(actions: CallActions) -> Outcome:
+        story.append("collecting")
+        await actions.collect_digits(length=4, terminator="#", timeout=1.0, sensitive=True)
+        return Outcome({"status": "nothing entered"})
+
+    played = await play(
+        scene,
+        config={"record": True, "greeting": "Hello."},
+        model=Model([[asks("look_up")], ["Please key it in."], ["Bye."]]),
+        tools=[Job(work=collect)],
+        recordings=tmp_path,
+    )
+    caller, _ = tracks(tmp_path)
+    said = heard(np.frombuffer(bytes(played.leg.port.caller_track), "<i2"))
+    assert heard(caller) == pytest.approx(said - 3.0, abs=0.1)
+    assert played.reasons("recording") == ["begins", "paused", "resumed"]
+
+
 async def test_a_carrier_that_refuses_costs_the_call_nothing(tmp_path: Path) -> None:
     played = await play(
         talk, config={"record": True, "greeting": "Hello."}, recordings=tmp_path, unrecordable="no such module"
