@@ -61,7 +61,7 @@ agents:
     llm:
       provider: scripted
       rules:
-        - {{match: 'order 1$', tool: pin, say: "55555"}}
+        - {{match: 'order 1$', tool: pin, say: "5"}}
         - {{match: 'order 2$', tool: pay, say: "{{{{ result.paid }}}}"}}
 tools:
   pin: {{builtin: collect_digits, length: 4, sensitive: true}}
@@ -105,7 +105,7 @@ async def test_a_sensitive_number_that_a_webhook_answers_with_is_in_no_event_and
         call_id = premises.events[0].call_id
         record = await premises.server.ledger.read(lambda db: show_call(db, call_id=call_id))
     await runner.cleanup()
-    assert got == ["4711"] and heard.digits == "1555556"
+    assert got == ["4711"] and heard.digits == "156"
     (_, paid) = [event for event in premises.events if isinstance(event, ToolCompleted)]
     assert paid.result == {"paid": 6, "with": HIDDEN, "as a number": HIDDEN, "text": f"pin {HIDDEN}."}
     assert not any(tells("4711", repr(event)) for event in premises.events)

@@ -100,6 +100,8 @@ class Call:
         self._listener: Listener | None = None
         self._turn: Turn | None = None
         self._farewells: list[Farewell] = []
+        self._finishing = 0
+        """What the caller began to say while a sensitive number was awaited is not at its end."""
         self._unasked = False
         """The agent has something to say by itself."""
         agent.on_news = self._speak_up
@@ -152,7 +154,7 @@ class Call:
     @property
     def discreet(self) -> bool:
         """Numbers that the caller says now are not to be kept: they may be of one that is to be keyed in."""
-        return self._keys.secret
+        return self._keys.secret or self._finishing > 0
 
     @property
     def greeting(self) -> str:
@@ -306,7 +308,8 @@ class Call:
                         await self.interject(prompt)
                     digits = await pad.collect(timeout)
                 if sensitive and self._listener is not None and self._listener.undecided:
-                    self.agent.group.create_task(_to_the_end_of_it(self._listener, unrecorded.pop_all()))
+                    self._finishing += 1
+                    self.agent.group.create_task(self._to_the_end_of_it(self._listener, unrecorded.pop_all()))
         finally:
             if sensitive:
                 self.reporter.sensitive.add(pad.digits)
@@ -314,6 +317,14 @@ class Call:
         if not self.in_progress:
             raise LegGone("the call is over")
         return digits
+
+    async def _to_the_end_of_it(self, listener: Listener, unrecorded: contextlib.AsyncExitStack) -> None:
+        """What the caller is saying of a sensitive number is kept nowhere, although its keys are awaited no more."""
+        try:
+            async with unrecorded:
+                await listener.settled()
+        finally:
+            self._finishing -= 1
 
     def hold(self, seconds: float) -> None:
         """The caller asked for a moment: nobody asks whether they are still there."""
@@ -481,9 +492,3 @@ class Call:
     def _excuse(self, excused: bool) -> None:
         if self._listener is not None:
             self._listener.excuse(excused or self.idle_monitor.on_hold)
-
-
-async def _to_the_end_of_it(listener: Listener, unrecorded: contextlib.AsyncExitStack) -> None:
-    """What the caller is saying of a sensitive number is not recorded, although its keys are awaited no more."""
-    async with unrecorded:
-        await listener.settled()

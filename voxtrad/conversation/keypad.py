@@ -12,10 +12,6 @@ REST = 15.0
 """The same for a sensitive number that was not finished in time: what a slow caller still keys in of it is no less
 secret, until they are asked for it again."""
 
-TAIL = 1.0
-"""Seconds after a whole sensitive number in which what was said along with its keys may still be recognised: before
-anybody can have asked the caller for another number, and been answered."""
-
 
 class KeyPad:
     """Takes keys until `length` of them came or the `terminator`, which does not count as one."""
@@ -44,8 +40,9 @@ class KeyPad:
         self._pressed.set()
 
     def taken(self, now: float) -> None:
-        """No more keys are awaited; what is pressed or said right after them is still of the number."""
-        self._said_until = now + (TAIL if self._complete else SURPLUS)
+        """No more keys are awaited; what is pressed right after them is still of the number, and what is said then
+        of one that was not finished."""
+        self._said_until = now if self._complete else now + SURPLUS
         self._belongs(now)
 
     def _belongs(self, now: float) -> None:

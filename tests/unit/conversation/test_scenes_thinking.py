@@ -823,6 +823,29 @@ async def test_a_secret_that_a_tool_answers_with_is_told_to_nobody_who_keeps_it(
     assert read.asked
 
 
+@pytest.mark.parametrize("partials", [True, False])
+async def test_a_secret_that_is_said_along_with_its_keys_is_kept_nowhere(partials: bool) -> None:
+    async def work(actions: CallActions) -> Outcome:
+        digits = await actions.collect_digits(length=4, terminator="#", timeout=5.0, sensitive=True)
+        return Outcome({"entered": len(digits)})
+
+    async def scene(caller: Caller) -> None:
+        await caller.says("let me in")
+        await caller.waits(2.0)
+        caller.presses("4711", every=0.4)
+        await caller.says("four seven one one", 2.0)
+        await caller.answered()
+        await caller.says("two of them")
+        await caller.answered()
+
+    model = Model([[asks()]], otherwise=["How many tickets?"])
+    played = await play(scene, tools=[Job(work=work)], model=model, dead_air=True, stt=Recogniser(partials=partials))
+    assert played.turns()[-1] == "two of them"
+    assert not [event for event in played.events if "seven" in str(event)]
+    assert not [message for asked in model.asked for message in asked if "seven" in message.content]
+    assert INSTEAD in played.turns()
+
+
 async def test_what_is_asked_for_after_a_secret_was_keyed_in_is_heard() -> None:
     async def work(actions: CallActions) -> Outcome:
         digits = await actions.collect_digits(length=4, terminator="#", timeout=5.0, sensitive=True)
