@@ -147,7 +147,7 @@ class _Handover:
             {
                 "VOXTRAD_CALL_ID": self._call.id,
                 "VOXTRAD_OUTCOME": outcome,
-                "VOXTRAD_SUMMARY": summary if self._call.privacy == "full" else "",
+                "VOXTRAD_SUMMARY": self._call.reporter.sensitive.text(summary) if self._call.privacy == "full" else "",
             }
         )
 

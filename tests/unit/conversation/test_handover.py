@@ -34,6 +34,7 @@ from voxtrad.events.types import (
     TransferStarted,
     UserTranscript,
 )
+from voxtrad.ledger.sensitive import HIDDEN
 from voxtrad.leg import Leg, LegGone, LegInfo, NotReached, Refusal, Visit
 from voxtrad.providers.base import JSON, ToolCall
 from voxtrad.telephony.simulated import Place, SimulatedLeg
@@ -641,6 +642,22 @@ async def test_what_is_private_is_not_left_on_the_channel(privacy: str) -> None:
     model = Model([["Hold on.", TO_RECEPTION], ["SUMMARY: secret"]])
     done = await run(scene, PLACE, model, config={"privacy": privacy, "greeting": ""})
     assert done.leg.variables["VOXTRAD_SUMMARY"] == ""
+
+
+async def test_a_sensitive_number_is_not_left_on_the_channel() -> None:
+    async def scene(caller: Caller) -> None:
+        await asks_for_a_person(caller)
+        await caller.waits(2)
+        caller.presses("4711")
+        await caller.waits(60)
+
+    async def work(actions: CallActions) -> Outcome:
+        await actions.collect_digits(length=4, terminator="#", timeout=5.0, sensitive=True)
+        return Outcome({"pin": "4711"})
+
+    model = Model([[ToolCall("t0", "look_up", {})], ["Hold on.", TO_RECEPTION], ["SUMMARY: The number is 4711."]])
+    done = await run(scene, PLACE, model, tools=[Job(work=work)])
+    assert done.leg.variables["VOXTRAD_SUMMARY"] == f"The number is {HIDDEN}."
 
 
 async def test_a_call_stays_as_private_as_the_strictest_agent_that_it_has_had() -> None:
