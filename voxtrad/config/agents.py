@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import inf
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from voxtrad.config.providers import LLMChoices, STTChoices, TTSChoices, VADChoice
+from voxtrad.config.raising import Contradiction
 from voxtrad.config.template_types import TemplateText
 from voxtrad.config.types import (
     ONE_OR_MORE,
@@ -24,6 +25,7 @@ from voxtrad.config.types import (
     Text,
     exactly_one,
     read_choice,
+    show_duration,
 )
 
 
@@ -58,11 +60,10 @@ class Action(ConfigModel):
     continue_: ContinueTarget | None = Field(default=None, alias="continue")
     """Hand the caller back to the dialplan."""
 
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Action:
+    def contradictions(self) -> Iterator[Contradiction]:
         if self.hangup + (self.transfer is not None) + (self.continue_ is not None) != 1:
-            raise PydanticCustomError("action", "needs exactly one of 'hangup', 'transfer' and 'continue'")
-        return self
+            keys = ("hangup", "transfer", "continue")
+            yield Contradiction("needs exactly one of 'hangup', 'transfer' and 'continue'", keys, whole=True)
 
 
 ActionText = Annotated[
@@ -96,11 +97,12 @@ class TurnConfig(ConfigModel):
     speculate: Literal["eager", "off", "partial"] = "eager"
     """Whether a reply is begun before the turn is certain: on the vendor's early sign, never, or on partials."""
 
-    @model_validator(mode="after")
-    def _ordered(self) -> TurnConfig:
+    def contradictions(self) -> Iterator[Contradiction]:
         if self.max_silence < self.min_silence:
-            raise PydanticCustomError("order", "max_silence must not be shorter than min_silence")
-        return self
+            why = "max_silence must not be shorter than min_silence"
+            if "max_silence" not in self.model_fields_set:
+                why += f"; left out, it is {show_duration(self.max_silence)}"
+            yield Contradiction(why, ("max_silence", "min_silence"))
 
 
 class InterruptConfig(ConfigModel):

@@ -87,7 +87,7 @@ def _names(tree: Mapping, section: str) -> tuple[str, ...]:
 def _agents_present(names: Names, config: Config) -> Iterator[Finding]:
     if not names.agents:
         yield Finding(("agents",), "there is no agent", hint="a configuration has at least one under agents:")
-    elif not config.routes and len(names.agents) > 1:
+    elif not config.routes and len(config.agents) > 1:
         message = "there are no routes: only calls whose dialplan names an agent are taken"
         yield Finding(("agents",), message, severity="warning", at_key=True, needs=(("routes",),))
 
@@ -335,13 +335,15 @@ def _foreign(agent: AgentConfig, loc: Loc, config: Config) -> Iterator[Finding]:
         unwritten.append("consent")
     if unwritten:
         message = f"left out, and so English, is what is said by {', '.join(unwritten)}"
-        yield Finding((*loc, "language"), message, severity="warning", hint="write them in the agent's language")
+        hint, needs = "write them in the agent's language", tuple((*loc, *key.split(".")) for key in unwritten)
+        yield Finding((*loc, "language"), message, severity="warning", hint=hint, needs=needs)
     for name in dict.fromkeys(_reached(agent, config)):
         to = config.destinations.get(name or "")
         if isinstance(to, DialDestination) and to.mode == "attended" and "question" not in to.model_fields_set:
             message = f"left out, and so English, is the question that the agent '{agent.name}' asks there"
             hint = "write question: in the agent's language"
-            yield Finding(("destinations", to.name), message, severity="warning", hint=hint, at_key=True)
+            needs = (("destinations", to.name, "question"),)
+            yield Finding(("destinations", to.name), message, severity="warning", hint=hint, at_key=True, needs=needs)
 
 
 def _reached(agent: AgentConfig, config: Config) -> Iterator[str | None]:

@@ -30,12 +30,12 @@ from voxtrad.config.documents import Documents, read_documents
 from voxtrad.config.files import read_bytes
 from voxtrad.config.findings import Finding
 from voxtrad.config.interpolation import ReadBytes
+from voxtrad.config.leniency import lenient
 from voxtrad.config.masking import masked, secret_places, secret_spans
 from voxtrad.config.models import Config
 from voxtrad.config.providers import Directory, ProviderTypes
 from voxtrad.config.salvage import Remains
 from voxtrad.config.spelling import stretch
-from voxtrad.config.template_types import LENIENT
 from voxtrad.config.translation import place_of, translate
 from voxtrad.config.tree import Entry, Found, Scalar, Tree, locate, walk
 from voxtrad.config.tree import Mapping as MappingTree
@@ -120,7 +120,7 @@ def load(
     documents = read_documents(path, os.environ if environment is None else environment, read)
     config, problems = _validate(documents, provider_types)
     if config is not None and config.server.tls is not None:
-        documents.files |= {config.server.tls.cert, config.server.tls.key}
+        documents.files |= {file for file in (config.server.tls.cert, config.server.tls.key) if file.name}
     invalid = {problem.diagnostic.place for problem in problems}
     refused = [
         Problem(diagnostic) for diagnostic in refusals(documents.tree, not_yet) if diagnostic.place not in invalid
@@ -170,31 +170,36 @@ def _validate(documents: Documents, types: ProviderTypes) -> tuple[Config | None
         raised = error.errors(include_url=False, include_input=False)
         errors = _told(raised, documents)
         problems += [Problem(*pair) for pair in translate(errors, tree)]
-        remains.spare(raised)
+        remains.lack(raised)
         config = _salvaged(remains, types)
     if config is not None and documents.complete:
         for finding in check(config, tree):
             locs = [remains.original(loc) for loc in (finding.loc, *finding.needs)]
-            if not remains.touches(locs):
+            judged = locs[1:] if finding.at_key and remains.has(locs[0]) else locs
+            if not remains.touches(judged):
                 problems.append(Problem(_located(finding, locs[0], tree)))
     return config, problems
 
 
 def _salvaged(remains: Remains, types: ProviderTypes) -> Config | None:
     """What is valid of an invalid configuration."""
-    for _ in range(5):
+    for _ in range(_ROUNDS):
         try:
-            return _model(remains.values(), types, lenient=True)
+            return _model(remains.values(), types, forgive=True)
         except ValidationError as error:
             if not remains.remove(error.errors(include_url=False, include_input=False)):
                 return None
     return None
 
 
-def _model(raw: object, types: ProviderTypes, *, lenient: bool = False) -> Config:
+_ROUNDS = 10
+"""More than it takes: what is taken out may be needed elsewhere, and that elsewhere again."""
+
+
+def _model(raw: object, types: ProviderTypes, *, forgive: bool = False) -> Config:
     providers = raw.get("providers") if isinstance(raw, dict) else None
-    directory = Directory(types, providers if isinstance(providers, dict) else {}, lenient)
-    return Config.model_validate(raw, context={"directory": directory, **({LENIENT: True} if lenient else {})})
+    context = {"directory": Directory(types, providers if isinstance(providers, dict) else {}, forgive)}
+    return Config.model_validate(raw, context=lenient(context) if forgive else context)
 
 
 def _told(errors: list[ErrorDetails], documents: Documents) -> list[ErrorDetails]:

@@ -13,7 +13,8 @@ from typing import Annotated, Literal, NoReturn, Protocol
 from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny, ValidationError, ValidationInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from voxtrad.config.raising import ELSEWHERE, as_details, at, together
+from voxtrad.config.leniency import lenient
+from voxtrad.config.raising import ELSEWHERE, as_details, at, details_of, together
 from voxtrad.config.types import ONE_OR_MORE, ConfigModel, yaml_keys
 from voxtrad.errors import VoxtradError
 
@@ -64,7 +65,7 @@ class Directory:
     entries: Mapping[str, object]
     """`providers:` as written."""
     lenient: bool = False
-    """What is wrong was said before: a choice that is not valid becomes an empty one."""
+    """What is wrong was told before: an entry makes do without what it requires."""
     _known: dict[str, ProviderEntry | None] = field(default_factory=dict)
 
     def entry(self, name: str, raw: object) -> ProviderEntry:
@@ -84,10 +85,8 @@ class Directory:
         for name, value in raw.items():
             try:
                 entries[name] = self.entry(name, value)
-            except PydanticCustomError as error:
-                errors.append(at((name,), error))
-            except ValidationError as error:
-                errors += as_details(error, name)
+            except (ValidationError, PydanticCustomError) as error:
+                errors += details_of(error, name)
         if errors:
             raise together(errors)
         return entries
@@ -103,10 +102,9 @@ class Directory:
         given = {key: value for key, value in options.items() if key != "provider"}
         try:
             entry = self._find(kind, str.__str__(name), within=isinstance(raw, Mapping))
-        except PydanticCustomError as error:
-            if error.type == ELSEWHERE:
-                self._judge_options(kind, str.__str__(name), given, context)
-            raise
+        except (ValidationError, PydanticCustomError) as error:
+            wrong = self._wrong_options(kind, str.__str__(name), given, context)
+            raise together([*details_of(error), *wrong]) from None
         return ProviderChoice(
             provider=entry.name,
             type=entry.type,
@@ -114,12 +112,19 @@ class Directory:
             options=self._models(kind, entry.type).options.model_validate(given, context=context),
         )
 
-    def _judge_options(self, kind: Kind, name: str, given: Mapping[str, object], context: object) -> None:
-        """Options beside an entry that is not valid, where its type can be told. Raises `ValidationError`."""
-        entry = self.entries[name]
+    def _wrong_options(
+        self, kind: Kind, name: str, given: Mapping[str, object], context: object
+    ) -> list[InitErrorDetails]:
+        """Errors of options beside an entry that is missing or not valid, where its type can be told."""
+        entry = self.entries.get(name)
         type_name = entry.get("type", name) if isinstance(entry, Mapping) else name
-        if isinstance(type_name, str) and type_name in self.types.get(kind, {}):
+        if not isinstance(type_name, str) or type_name not in self.types.get(kind, {}):
+            return []
+        try:
             self._models(kind, str.__str__(type_name)).options.model_validate(given, context=context)
+        except ValidationError as error:
+            return as_details(error)
+        return []
 
     def _find(self, kind: Kind, name: str, *, within: bool) -> ProviderEntry:
         if name in self.entries:
@@ -194,7 +199,7 @@ class Directory:
             mine = yaml_keys(model)
             given = {key: value for key, value in keys.items() if key in mine or key not in known}
             try:
-                connections[kind] = model.model_validate(given)
+                connections[kind] = model.model_validate(given, context=lenient(None) if self.lenient else None)
             except ValidationError as error:
                 for detail in as_details(error):
                     errors.setdefault((detail.get("loc"), str(detail["type"])), detail)
@@ -220,12 +225,7 @@ def _resolve(kind: Kind) -> Callable[[object, ValidationInfo], object]:
         directory = info.context.get("directory") if isinstance(info.context, dict) else None
         if not isinstance(directory, Directory):
             raise PydanticCustomError("choice", "providers can only be looked up while a configuration is loaded")
-        try:
-            return directory.choice(kind, value, info.context)
-        except (ValidationError, PydanticCustomError):
-            if not directory.lenient:
-                raise
-            return ProviderChoice(provider="", type="", connection=ConfigModel(), options=ConfigModel())
+        return directory.choice(kind, value, info.context)
 
     return resolve
 

@@ -6,12 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from voxtrad.config.agents import ContinueTarget
+from voxtrad.config.diagnostics import did_you_mean
 from voxtrad.config.hours import HoursError, OpeningHours, parse_hours
-from voxtrad.config.raising import at, together
+from voxtrad.config.raising import as_details, at, together
 from voxtrad.config.template_types import TemplateText
 from voxtrad.config.types import (
     ONE_OR_MORE,
@@ -23,6 +24,7 @@ from voxtrad.config.types import (
     ReadOnly,
     Text,
     editor_form,
+    yaml_keys,
 )
 
 # --- routes -----------------------------------------------------------------------------------------------------------
@@ -148,16 +150,37 @@ def _variant(value: object) -> str | None:
         case AgentDestination():
             return "(agent)"
         case Mapping():
-            given = [key for key in DESTINATION_KINDS if key in value]
+            given = _kinds(value)
             return f"({given[0]})" if len(given) == 1 else None
         case _:
             return None
 
 
+def _kinds(value: Mapping[str, object]) -> list[str]:
+    """Which of the kinds it has; where it has none, which one is misspelt."""
+    given = [key for key in DESTINATION_KINDS if key in value]
+    meant = (did_you_mean(str(key), DESTINATION_KINDS) for key in value if key not in yaml_keys(DialDestination))
+    return given or list(dict.fromkeys(kind for kind in meant if kind))
+
+
 def _one_kind(value: object) -> object:
-    if _variant(value) is None:
-        raise PydanticCustomError("destination", "needs exactly one of 'dial', 'continue' and 'agent'")
-    return value
+    if _variant(value) is not None:
+        return value
+    error = PydanticCustomError("destination", "needs exactly one of 'dial', 'continue' and 'agent'")
+    if not isinstance(value, Mapping):
+        raise error
+    several = _kinds(value)
+    rest = {key: item for key, item in value.items() if key not in several[1:]}
+    raise together([at((), error), *(_wrong_within(rest) if several else ())])
+
+
+def _wrong_within(destination: Mapping[str, object]) -> list[InitErrorDetails]:
+    """What else is wrong with a destination that has too much."""
+    try:
+        TypeAdapter(AnyDestination).validate_python(destination)
+    except ValidationError as error:
+        return as_details(error)
+    return []
 
 
 Destination = DialDestination | ContinueDestination | AgentDestination

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pydantic_core import ErrorDetails
 
 from voxtrad.config.diagnostics import Loc
-from voxtrad.config.providers import KINDS
+from voxtrad.config.raising import ELSEWHERE
 from voxtrad.config.tree import Listing, Mapping, Scalar, Tree, locate
 
 
@@ -48,9 +48,16 @@ class Remains:
             path.append(kept[part] if isinstance(part, int) and kept is not None and part < len(kept) else part)
         return tuple(path)
 
-    def remove(self, errors: Iterable[ErrorDetails]) -> bool:
-        """Takes out what the errors are about; false when that is everything."""
+    def lack(self, errors: Iterable[ErrorDetails]) -> None:
+        """Notes what is missing: it is judged no more than what was taken out."""
         for error in errors:
+            if error["type"] == "missing":
+                self.removed.add((*locate(self._tree, error["loc"]).loc, error["loc"][-1]))
+
+    def remove(self, errors: list[ErrorDetails]) -> bool:
+        """Takes out what the errors are about; false when that is everything."""
+        # What is said elsewhere may be no error any more once it was taken out there.
+        for error in [error for error in errors if error["type"] != ELSEWHERE] or errors:
             # What is missing cannot be taken out; what it is missing in can.
             loc = error["loc"][:-1] if error["type"] == "missing" else error["loc"]
             found = locate(self._tree, self.original(loc))
@@ -59,19 +66,9 @@ class Remains:
             self.removed.add(found.loc)
         return True
 
-    def spare(self, errors: Iterable[ErrorDetails]) -> None:
-        """Takes broken items out of lists among a provider's options (`llm.rules[0]`); the others can be judged.
-
-        One in which only templates are broken stays: what is left of those can be judged, too.
-        """
-        for error in errors:
-            if error["type"] == "template":
-                continue
-            loc = locate(self._tree, error["loc"]).loc
-            first = 4 if len(loc) > 3 and isinstance(loc[3], int) else 3
-            item = next((end for end in range(first, len(loc)) if isinstance(loc[end], int)), None)
-            if loc[:1] == ("agents",) and item is not None and loc[2] in KINDS:
-                self.removed.add(loc[: item + 1])
+    def has(self, loc: Loc) -> bool:
+        """Whether what stands at this path is still there, if not all of it."""
+        return not any(gone == loc[: len(gone)] for gone in self.removed)
 
     def touches(self, locs: Iterable[Loc]) -> bool:
         """Whether something was taken out at or below one of these paths, or above it."""

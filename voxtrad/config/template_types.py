@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from voxtrad.config.diagnostics import Loc
+from voxtrad.config.leniency import is_lenient
 from voxtrad.config.network_types import URL_WITH_HOST
 from voxtrad.config.raising import at, together
 from voxtrad.config.template_faults import TemplateFault, in_words, mend
@@ -35,20 +36,11 @@ class TemplateNames:
         return cls(frozenset(names), condition)
 
 
-LENIENT = "lenient"
-"""In the context of a validation: what does not compile was told before, and is left out of its text."""
-
-
 def _compiles(value: str, info: ValidationInfo) -> str:
     mended = mend(value)
     if mended.faults and not is_lenient(info):
         raise together(list(_errors(mended.faults, ())))
     return mended.text
-
-
-def is_lenient(info: ValidationInfo) -> bool:
-    """Whether what is wrong was told before, and as much as can be is to be kept."""
-    return isinstance(info.context, dict) and LENIENT in info.context
 
 
 def _errors(faults: Iterable[TemplateFault], loc: Loc) -> Iterator[InitErrorDetails]:

@@ -18,13 +18,13 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
-    model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from voxtrad.config.agents import ContinueTarget
+from voxtrad.config.diagnostics import did_you_mean
 from voxtrad.config.network_types import HttpUrl, check_url
-from voxtrad.config.raising import as_details, at, together
+from voxtrad.config.raising import Contradiction, as_details, at, together
 from voxtrad.config.template_types import (
     TOOL_NAMES,
     ConditionText,
@@ -198,11 +198,9 @@ class McpServer(ConfigModel):
     tools: Annotated[tuple[Name, ...], ONE_OR_MORE] | None = None
     """Which of its tools agents get. Left out: all."""
 
-    @model_validator(mode="after")
-    def _one_way(self) -> McpServer:
+    def contradictions(self) -> Iterator[Contradiction]:
         if (self.url is None) == (not self.command):
-            raise PydanticCustomError("mcp", "needs either 'url' or 'command'")
-        return self
+            yield Contradiction("needs either 'url' or 'command'", ("url", "command"), whole=True)
 
 
 class McpTool(RepeatableTool):
@@ -363,8 +361,18 @@ def _one_implementation(value: object) -> object:
     builtin = value.get("builtin")
     if given == ["builtin"] and not (isinstance(builtin, str) and builtin in BUILTINS):
         error = PydanticCustomError("unknown_builtin", "unknown built-in tool", {"expected": list(BUILTINS)})
-        raise together([at(("builtin",), error)])
+        meant = did_you_mean(builtin, BUILTINS) if isinstance(builtin, str) else None
+        raise together([at(("builtin",), error), *(_wrong_options(meant, value) if meant else ())])
     return value
+
+
+def _wrong_options(builtin: str, tool: Mapping[str, object]) -> list[InitErrorDetails]:
+    """What is wrong with a tool that is likely meant to be this built-in one."""
+    try:
+        BUILTINS[builtin].model_validate({**tool, "builtin": builtin})
+    except ValidationError as error:
+        return as_details(error)
+    return []
 
 
 def _wrong_within(tool: Mapping[str, object]) -> Iterator[InitErrorDetails]:

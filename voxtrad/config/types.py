@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -28,11 +28,14 @@ from pydantic import (
     PlainSerializer,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
-from voxtrad.config.raising import UNKNOWN_KEY, as_details, at, together
+from voxtrad.config.diagnostics import did_you_mean
+from voxtrad.config.leniency import forgiving, is_lenient, lenient
+from voxtrad.config.raising import UNKNOWN_KEY, Contradiction, as_details, at, together
 from voxtrad.config.written import JSON, WrittenFloat, WrittenInt, WrittenText, plain, read_plain
 
 # --- models -----------------------------------------------------------------------------------------------------------
@@ -49,21 +52,61 @@ class ConfigModel(BaseModel):
         use_attribute_docstrings=True,
     )
 
+    def contradictions(self) -> Iterable[Contradiction]:
+        """What is wrong with valid keys taken together."""
+        return ()
+
     @model_validator(mode="wrap")
     @classmethod
-    def _know_every_key(cls, value: object, validate: ModelWrapValidatorHandler[Self]) -> Self:
-        """Unknown keys are reported with those that are known, and beside the errors of the others."""
-        known = yaml_keys(cls)
-        strangers = [key for key in value if key not in known] if isinstance(value, Mapping) else []
-        if not isinstance(value, Mapping) or not strangers:
+    def _all_at_once(cls, value: object, validate: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        """Unknown keys and contradictions are reported beside what is wrong with single keys."""
+        if not isinstance(value, Mapping):
             return validate(value)
-        context = {"expected": list(known), "given": [*map(str, value)], "secret": holds_secrets(cls)}
-        errors = [at((str(key),), PydanticCustomError(UNKNOWN_KEY, "unknown key", context)) for key in strangers]
+        if is_lenient(info) and (model := forgiving(cls)) is not cls:
+            forgiven: Self = model.model_validate(value, context=info.context)
+            return forgiven
+        known = yaml_keys(cls)
+        strangers = [key for key in value if key not in known]
+        given = {key: item for key, item in value.items() if key in known} if strangers else value
+        errors = list(_unknown_keys(cls, strangers, value)) if strangers else []
+        doubtful: set[object] = {did_you_mean(str(key), known) for key in strangers}
         try:
-            validate({key: item for key, item in value.items() if key in known})
+            made = validate(given)
         except ValidationError as error:
+            if is_lenient(info):
+                raise together([*errors, *as_details(error)]) from None
             errors += as_details(error)
-        raise together(errors)
+            broken = {detail["loc"][0] for detail in errors if detail["loc"]}
+            rest = cls._rest({key: item for key, item in given.items() if key not in broken}, info)
+            raise together([*errors, *_told(rest, given, doubtful | broken)]) from None
+        if not is_lenient(info):
+            errors += _told(made, given, doubtful)
+        if errors:
+            raise together(errors)
+        return made
+
+    @classmethod
+    def _rest(cls, kept: Mapping[str, object], info: ValidationInfo) -> Self | None:
+        """What is valid by itself, with stand-ins for the rest."""
+        try:
+            rest: Self = forgiving(cls).model_validate(kept, context=lenient(info.context))
+        except ValidationError:
+            return None
+        return rest
+
+
+def _unknown_keys(
+    model: type[ConfigModel], strangers: list[object], given: Mapping[object, object]
+) -> Iterator[InitErrorDetails]:
+    context = {"expected": list(yaml_keys(model)), "given": [*map(str, given)], "secret": holds_secrets(model)}
+    for key in strangers:
+        yield at((str(key),), PydanticCustomError(UNKNOWN_KEY, "unknown key", context))
+
+
+def _told(model: ConfigModel | None, given: Mapping[str, object], doubtful: set[object]) -> list[InitErrorDetails]:
+    """The contradictions in a model that are none of keys which are broken, or misspelt."""
+    found = [] if model is None else model.contradictions()
+    return [at(one.place(given), one.error()) for one in found if doubtful.isdisjoint(one.keys)]
 
 
 def exactly_one(**unset: JsonValue) -> dict[str, JsonValue]:

@@ -129,6 +129,10 @@ def test_the_certificate_is_watched(folder: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         loaded(folder)
     assert {folder / "c.pem", folder / "c.key"} <= raised.value.files
+    (folder / "voxtrad.yaml").write_text(TEXT + "server: {tls: {cert: c.pem}}\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as raised:
+        loaded(folder)
+    assert folder / "c.pem" in raised.value.files and Path() not in raised.value.files
 
 
 def test_what_needs_a_restart(folder: Path) -> None:

@@ -13,12 +13,12 @@ from itertools import takewhile
 from typing import Annotated
 from uuid import uuid4
 
-from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
 
-from voxtrad.config import raising
 from voxtrad.config.fields import texts
-from voxtrad.config.template_types import TemplateNames, TemplateText, is_lenient
+from voxtrad.config.raising import Contradiction
+from voxtrad.config.template_types import TemplateNames, TemplateText
 from voxtrad.config.template_types import TemplateTree as TemplateTreeField
 from voxtrad.config.templates import Template, TemplateRenderError, TemplateTree
 from voxtrad.config.types import ConfigModel, Name, ToolName, is_set
@@ -78,32 +78,25 @@ class Rule(ConfigModel):
             raise PydanticCustomError("regex", "not a regular expression: {why}", {"why": str(error)}) from None
         return pattern
 
-    @model_validator(mode="after")
-    def _consistent(self, info: ValidationInfo) -> Rule:
-        wrong = list(self._contradictions())
-        if wrong and not is_lenient(info):
-            raise raising.together(wrong)
-        return self
-
-    def _contradictions(self) -> Iterator[InitErrorDetails]:
+    def contradictions(self) -> Iterator[Contradiction]:
         if self.tool is None:
             if self.say is None:
-                yield raising.at((), PydanticCustomError("rule", "a rule needs say, tool, or both"))
+                yield Contradiction("a rule needs say, tool, or both", ("say", "tool"), whole=True)
             for key in ("arguments", "on_error"):
                 if getattr(self, key):
-                    message = "arguments and on_error belong to a tool, and this rule names none"
-                    yield raising.at((key,), PydanticCustomError("rule", message))
+                    why = "arguments and on_error belong to a tool, and this rule names none"
+                    yield Contradiction(why, (key, "tool"))
             for line in sorted(Template(self.say or "").undeclared(_WITH_MATCH.names).get("result", ())):
-                message = "result is what a tool answered, and this rule names none"
-                yield raising.at(("say",), PydanticCustomError("rule", message, {"line": line, "part": "result"}))
+                why = "result is what a tool answered, and this rule names none"
+                yield Contradiction(why, ("say", "tool"), line=line, part="result")
         groups = re.compile(self.match, re.IGNORECASE).groupindex
         for loc, text in texts({"say": self.say, "on_error": self.on_error, "arguments": self.arguments}, ()):
             for group, lines in sorted(Template(text).attributes("match").items()):
                 for line in sorted(lines) if group not in groups else ():
                     known = ", ".join(groups) or "no named group"
-                    context = {"group": group, "known": known, "line": line, "part": f"match.{group}"}
-                    message = "match.{group} is used, but the regular expression has {known}"
-                    yield raising.at(loc, PydanticCustomError("rule", message, context))
+                    why = f"match.{group} is used, but the regular expression has {known}"
+                    keys = (str(loc[0]), "match")
+                    yield Contradiction(why, keys, below=loc[1:], line=line, part=f"match.{group}")
 
 
 class ScriptedOptions(ConfigModel):

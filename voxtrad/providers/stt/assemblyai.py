@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Annotated, Final
 
 import aiohttp
 from annotated_types import Len, MaxLen
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from voxtrad.audio.codec import CODINGS, Codec
+from voxtrad.config.raising import Contradiction
 from voxtrad.config.types import Boolean, ConfigModel, Duration, Name, Number
 from voxtrad.finishing import finished
 from voxtrad.providers.base import (
@@ -80,13 +80,13 @@ class AssemblyAIOptions(ConfigModel):
     filter_profanity: Boolean = False
     """Mask profanity."""
 
-    @model_validator(mode="after")
-    def _consistent(self) -> AssemblyAIOptions:
+    def contradictions(self) -> Iterator[Contradiction]:
         if self.end_of_turn_confidence is not None and not self.ends_turns:
-            raise PydanticCustomError("option", "end_of_turn_confidence does not go with ends_turns: false")
+            why = "end_of_turn_confidence does not go with ends_turns: false"
+            yield Contradiction(why, ("end_of_turn_confidence", "ends_turns"))
         if self.min_turn_silence and self.max_turn_silence and self.min_turn_silence > self.max_turn_silence:
-            raise PydanticCustomError("range", "min_turn_silence must not be above max_turn_silence")
-        return self
+            why = "min_turn_silence must not be above max_turn_silence"
+            yield Contradiction(why, ("min_turn_silence", "max_turn_silence"))
 
 
 class AssemblyAI:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Len
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from voxtrad.audio.codec import CODINGS, Codec
+from voxtrad.config.raising import Contradiction
 from voxtrad.config.types import Boolean, ConfigModel, Duration, Name, Number
 from voxtrad.finishing import finished
 from voxtrad.providers.base import (
@@ -66,7 +66,7 @@ class DeepgramOptions(ConfigModel):
     """How sure Flux must be that the turn has ended."""
     eager_eot_threshold: Number | None = Field(default=0.5, ge=0.3, le=0.9)
     """How sure Flux must be before an answer is prepared, at most `eot_threshold`; null never prepares one."""
-    eot_timeout: Duration | None = None
+    eot_timeout: Annotated[Duration, Field(ge=0.5, le=60)] | None = None
     """Silence after which Flux ends the turn in any case (500ms to 60s)."""
     mip_opt_out: Boolean = False
     """Keep the audio out of Deepgram's model improvement programme."""
@@ -79,20 +79,18 @@ class DeepgramOptions(ConfigModel):
     def takes_keyterms(self) -> bool:
         return self.flux or self.model.startswith("nova-3")
 
-    @model_validator(mode="after")
-    def _consistent(self) -> DeepgramOptions:
-        if self.eot_timeout is not None and not 0.5 <= self.eot_timeout <= 60:
-            raise PydanticCustomError("range", "eot_timeout must be between 500ms and 60s")
+    def contradictions(self) -> Iterator[Contradiction]:
         for key in _NOVAS if self.flux else _FLUXES:
             if key in self.model_fields_set:
-                raise PydanticCustomError("option", f"{key} does not go with the model {self.model}")
+                yield Contradiction(f"{key} does not go with the model {self.model}", (key, "model"))
         if self.keyterms and not self.takes_keyterms:
-            raise PydanticCustomError("option", f"keyterms do not go with the model {self.model}")
+            yield Contradiction(f"keyterms do not go with the model {self.model}", ("keyterms", "model"))
         if self.model == "flux-general-en" and self.language and self.language.partition("-")[0] != "en":
-            raise PydanticCustomError("option", "flux-general-en hears English only; flux-general-multi hears others")
+            why = "flux-general-en hears English only; flux-general-multi hears others"
+            yield Contradiction(why, ("language", "model"))
         if self.eager_eot_threshold and self.eot_threshold and self.eager_eot_threshold > self.eot_threshold:
-            raise PydanticCustomError("range", "eager_eot_threshold must not be above eot_threshold")
-        return self
+            why = "eager_eot_threshold must not be above eot_threshold"
+            yield Contradiction(why, ("eager_eot_threshold", "eot_threshold"))
 
 
 class Deepgram:

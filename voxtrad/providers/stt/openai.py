@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import io
 import wave
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Literal
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
+from voxtrad.config.raising import Contradiction
 from voxtrad.config.types import Boolean, ConfigModel, Name, Number
 from voxtrad.providers.base import (
     MalformedAnswer,
@@ -52,15 +52,15 @@ class OpenAITranscriptionOptions(ConfigModel):
     noise_reduction: Literal["near_field", "far_field"] | None = None
     """Filter noise first: `near_field` for headsets, `far_field` for speakerphones. Only with `realtime`."""
 
-    @model_validator(mode="after")
-    def _consistent(self) -> OpenAITranscriptionOptions:
+    def contradictions(self) -> Iterator[Contradiction]:
         if self.realtime and self.temperature is not None:
-            raise PydanticCustomError("combination", "temperature does not go with realtime")
+            yield Contradiction("temperature does not go with realtime", ("temperature", "realtime"))
         if self.noise_reduction is not None and not self.realtime:
-            raise PydanticCustomError("combination", "noise_reduction goes with realtime only")
-        if self.model is not None and self.model.startswith(_WITHOUT_PROMPT) and (self.prompt or self.keyterms):
-            raise PydanticCustomError("combination", "this model takes neither prompt nor keyterms")
-        return self
+            yield Contradiction("noise_reduction goes with realtime only", ("noise_reduction", "realtime"))
+        if self.model is not None and self.model.startswith(_WITHOUT_PROMPT):
+            for key in ("prompt", "keyterms"):
+                if getattr(self, key):
+                    yield Contradiction(f"the model {self.model} takes neither prompt nor keyterms", (key, "model"))
 
     def knowledge(self, model: str, hints: Sequence[str]) -> tuple[str, list[str]]:
         """The prompt and the keywords for a model: one without keywords is told in its prompt, if it has one."""

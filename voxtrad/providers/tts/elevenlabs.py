@@ -7,7 +7,7 @@ of its own. Source: ElevenLabs' API reference, "Multi-Context WebSocket", and it
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -15,12 +15,13 @@ from typing import Annotated, Final, Literal
 from urllib.parse import quote
 
 from annotated_types import Len
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from voxtrad.audio.codec import Codec
 from voxtrad.audio.g711 import decode_ulaw
 from voxtrad.audio.resample import Resampler
+from voxtrad.config.raising import Contradiction
 from voxtrad.config.types import Boolean, ConfigModel, Integer, Name, Number
 from voxtrad.providers.base import (
     JSON,
@@ -87,11 +88,9 @@ class ElevenLabsOptions(ConfigModel):
     logging: Boolean = True
     """Let ElevenLabs keep what was spoken; off is its zero-retention mode, for enterprise accounts."""
 
-    @model_validator(mode="after")
-    def _consistent(self) -> ElevenLabsOptions:
+    def contradictions(self) -> Iterator[Contradiction]:
         if self.transport == "websocket" and self.model.startswith("eleven_v3"):
-            raise PydanticCustomError("combination", "eleven_v3 has no websocket: it needs transport: http")
-        return self
+            yield Contradiction("eleven_v3 has no websocket: it needs transport: http", ("transport", "model"))
 
     def settings(self) -> dict[str, bool | float]:
         """The voice's settings that are not left to the voice."""

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from pydantic import ConfigDict, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import ConfigDict
 from yarl import URL
 
+from voxtrad.config.raising import Contradiction
 from voxtrad.config.types import Name, is_set
 from voxtrad.providers.base import (
     BadKey,
@@ -49,11 +49,10 @@ class OpenAIConnection(NetworkConnection):
     project: Name | None = None
     """The project that is billed, where there are several."""
 
-    @model_validator(mode="after")
-    def _reachable(self) -> OpenAIConnection:
+    def contradictions(self) -> Iterator[Contradiction]:
         if self.api_key is None and self.base_url is None:
-            raise PydanticCustomError("connection", "needs an api_key, or the base_url of a server that wants none")
-        return self
+            why = "needs an api_key, or the base_url of a server that wants none"
+            yield Contradiction(why, ("api_key", "base_url"), whole=True)
 
     @property
     def official(self) -> bool:
