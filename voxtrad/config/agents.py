@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from math import inf
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -13,6 +13,7 @@ from voxtrad.config.providers import LLMChoices, STTChoices, TTSChoices, VADChoi
 from voxtrad.config.raising import Contradiction
 from voxtrad.config.template_types import TemplateText
 from voxtrad.config.types import (
+    LEAVE_OUT,
     ONE_OR_MORE,
     Boolean,
     ConfigModel,
@@ -22,6 +23,7 @@ from voxtrad.config.types import (
     JSONObject,
     Matching,
     Name,
+    OneOrMore,
     Text,
     exactly_one,
     read_choice,
@@ -52,6 +54,8 @@ class Action(ConfigModel):
     """What becomes of the caller: exactly one of the three."""
 
     model_config = ConfigDict(json_schema_extra=exactly_one(hangup=False, transfer=None, **{"continue": None}))
+
+    without: ClassVar[str] = "something must become of the caller: hangup, continue, {transfer: …} or {continue: …}"
 
     hangup: Boolean = False
     """Hang up."""
@@ -84,11 +88,15 @@ class Greeting(ConfigModel):
 
 
 def _greeting(value: object) -> object:
+    if value is False:
+        raise PydanticCustomError("text", "must be text", {"hint": 'to say nothing first write ""'})
     return value if isinstance(value, Mapping | Greeting) else {"text": value}
 
 
 class TurnConfig(ConfigModel):
     """When the caller has finished speaking."""
+
+    without: ClassVar[str] = "a turn always ends; leave it out to have it end as usual, or set max_silence in it"
 
     min_silence: Annotated[Duration, Field(gt=0, le=10)] = 0.5
     """Silence that ends a turn, where the STT does not decide it."""
@@ -116,7 +124,7 @@ class InterruptConfig(ConfigModel):
     """Speech that interrupts where the STT gives no partial transcripts."""
     min_words: Annotated[Integer, Field(ge=0, le=20)] = 1
     """Words that interrupt; those of `ignore` do not count."""
-    ignore: Annotated[tuple[Text, ...], ONE_OR_MORE] | None = None
+    ignore: Annotated[tuple[Text, ...], OneOrMore("to have every word interrupt write []")] | None = None
     """Words of assent that do not interrupt. Left out: the usual ones of the agent's language."""
     resume_after: Annotated[Duration, Field(ge=0, le=30)] = 2.0
     """The longest pause before the agent goes on, when it was no interruption."""
@@ -124,6 +132,8 @@ class InterruptConfig(ConfigModel):
 
 class FillConfig(ConfigModel):
     """When the agent fills a silence that is its own."""
+
+    without: ClassVar[str] = "to fill no silence write filler: []"
 
     after: Annotated[Duration, Field(gt=0, le=30)] = 1.5
     """Silence after the end of the caller's turn. Sooner where it would become dead air before."""
@@ -167,6 +177,8 @@ class IdleConfig(ConfigModel):
 
 class AnalysisConfig(ConfigModel):
     """What an LLM shall find out of the transcript after the call."""
+
+    without: ClassVar[str] = LEAVE_OUT
 
     llm: LLMChoices
     """Who analyses."""
@@ -215,7 +227,7 @@ class AgentConfig(ConfigModel):
         "en"
     )
     """The language spoken, as a BCP 47 tag: `en`, `en-GB`, `de`."""
-    hints: Annotated[tuple[Name, ...], ONE_OR_MORE] = ()
+    hints: Annotated[tuple[Name, ...], OneOrMore("leave it out, or write [] for none")] = ()
     """Words and phrases that callers are likely to say; STT recognises them better."""
     turn: TurnConfig = Field(default_factory=TurnConfig)
     """When the caller has finished speaking."""
@@ -223,7 +235,10 @@ class AgentConfig(ConfigModel):
     """How the caller may interrupt."""
     idle: IdleConfig = Field(default_factory=IdleConfig)
     """What happens when the caller says nothing."""
-    filler: Annotated[tuple[TemplateText, ...], ONE_OR_MORE] = ("One moment, please.", "Just a moment longer.")
+    filler: Annotated[tuple[TemplateText, ...], OneOrMore("to say nothing write []")] = (
+        "One moment, please.",
+        "Just a moment longer.",
+    )
     """Said when an answer takes long, one after the other. Empty: nothing is said, and the caller hears silence."""
     fill: FillConfig = Field(default_factory=FillConfig)
     """When a filler is said."""
@@ -235,7 +250,7 @@ class AgentConfig(ConfigModel):
     """The longest a call may last."""
     max_calls: Annotated[Integer, Field(ge=0)] | None = None
     """How many calls this agent takes at once."""
-    tools: Annotated[tuple[Name, ...], ONE_OR_MORE] = ()
+    tools: Annotated[tuple[Name, ...], OneOrMore("leave it out, or write [] for none")] = ()
     """Names of tools under `tools:`, or of built-in ones that need no options, such as `end_call`."""
     record: Annotated[Literal[False, True, "on_answer", "consent"], BeforeValidator(read_choice)] = False
     """Whether the call is recorded: from the ring on, from the answer on, or with `consent` once the caller has agreed.

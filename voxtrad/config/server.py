@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -25,6 +25,7 @@ from voxtrad.config.network_types import AddressText, HostText, HttpUrl, IpText,
 from voxtrad.config.numbers import COUNTRIES
 from voxtrad.config.tools import Secrets, WebhookTarget
 from voxtrad.config.types import (
+    LEAVE_OUT,
     ONE_OR_MORE,
     Boolean,
     ConfigModel,
@@ -107,6 +108,8 @@ class MediaConfig(ConfigModel):
 class AsteriskConfig(ConfigModel):
     """The PBX, reached over ARI."""
 
+    without: ClassVar[str] = LEAVE_OUT
+
     url: HttpUrl = "http://127.0.0.1:8088"
     """The PBX's HTTP server, with the prefix of http.conf where there is one, without `/ari`."""
     username: Name = "voxtrad"
@@ -166,6 +169,8 @@ Tokens = Annotated[
 
 class TlsConfig(ConfigModel):
     """The server's certificate."""
+
+    without: ClassVar[str] = LEAVE_OUT
 
     cert: FilePath
     """The certificate chain, PEM."""
@@ -271,6 +276,8 @@ class WebhookConfig(ConfigModel):
 class LookupConfig(ConfigModel):
     """Asked while a call rings: variables, agent, greeting, or reject."""
 
+    without: ClassVar[str] = LEAVE_OUT
+
     webhook: WebhookTarget
     """The endpoint."""
     timeout: Annotated[Duration, Field(gt=0, le=10)] = 1.5
@@ -309,6 +316,8 @@ Prefix = Annotated[Text, AfterValidator(_prefix), editor_form(_PREFIX, "must be 
 
 class OutboundConfig(ConfigModel):
     """Calls that voxtrad makes."""
+
+    without: ClassVar[str] = LEAVE_OUT
 
     endpoint: Annotated[Text, AfterValidator(_endpoint), editor_form(_ENDPOINT, "must hold {number} once")]
     """The channel to originate, with `{number}` in it."""

@@ -58,14 +58,14 @@ def _diagnostic(error: ErrorDetails, context: Context, tree: Tree) -> Diagnostic
     suggestion = did_you_mean(written, expected) if written is not None and expected else None
     if written is not None and (kind in ("boolean", "bool_parsing", "bool_type") or "true" in expected):
         suggestion = _BOOLEANS.get(written.lower()) or did_you_mean(written, ("true", "false", *expected))
-    hint = None
+    hint = str(context["hint"]) if "hint" in context else None
     if suggestion is not None and suggestion == written:
         suggestion, hint = None, "write it without quotes"
     if (len(expected) > 1 or kind.startswith("unknown_")) and len(expected) <= _KNOWN_SHOWN and kind != "literal_error":
         hint = f"there are: {', '.join(expected)}"
     if isinstance(found.tree, Scalar) and found.tree.value is None and message in _OF_NOTHING:
         message = _OF_NOTHING[message]
-    if message == MUST_BE_MAPPING and isinstance(found.tree, Scalar):
+    if message == MUST_BE_MAPPING and hint is None and isinstance(found.tree, Scalar):
         message, hint = _no_mapping(found, tree)
     return Diagnostic(message, _place(found, context), show_loc(found.loc), suggestion=suggestion, hint=hint)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -52,6 +52,9 @@ class ConfigModel(BaseModel):
         use_attribute_docstrings=True,
     )
 
+    without: ClassVar[str | None] = None
+    """What to write where it is not wanted, for who writes `false` or `off`."""
+
     def contradictions(self) -> Iterable[Contradiction]:
         """What is wrong with valid keys taken together."""
         return ()
@@ -61,6 +64,8 @@ class ConfigModel(BaseModel):
     def _all_at_once(cls, value: object, validate: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
         """Unknown keys and contradictions are reported beside what is wrong with single keys."""
         if not isinstance(value, Mapping):
+            if hint := _of_a_switch(cls, value):
+                raise PydanticCustomError("model_type", "must be a mapping", {"hint": hint})
             return validate(value)
         if is_lenient(info) and (model := forgiving(cls)) is not cls:
             forgiven: Self = model.model_validate(value, context=info.context)
@@ -95,6 +100,17 @@ class ConfigModel(BaseModel):
         return rest
 
 
+def _of_a_switch(model: type[ConfigModel], value: object) -> str | None:
+    """What to write instead of a switch that is no mapping."""
+    word = value.lower() if isinstance(value, str) else value
+    switch = "enabled" in model.model_fields
+    if word in (False, "false", "off", "no", "none", "never", "disabled"):
+        return model.without or ("to switch it off write {enabled: false}" if switch else None)
+    if word in (True, "true", "on", "yes", "enabled"):
+        return "leave it out: it is on" if switch else None
+    return None
+
+
 def _unknown_keys(
     model: type[ConfigModel], strangers: list[object], given: Mapping[object, object]
 ) -> Iterator[InitErrorDetails]:
@@ -107,6 +123,10 @@ def _told(model: ConfigModel | None, given: Mapping[str, object], doubtful: set[
     """The contradictions in a model that are none of keys which are broken, or misspelt."""
     found = [] if model is None else model.contradictions()
     return [at(one.place(given), one.error()) for one in found if doubtful.isdisjoint(one.keys)]
+
+
+LEAVE_OUT = "leave it out: without it there is none"
+"""What to do where a part is not wanted that need not be there."""
 
 
 def exactly_one(**unset: JsonValue) -> dict[str, JsonValue]:
@@ -244,12 +264,15 @@ WebhookSecret = Annotated[
 """What signs a webhook."""
 
 
-class _OneOrMore:
+@dataclass(frozen=True, slots=True)
+class OneOrMore:
     """Lets a single value stand for a list of one."""
 
-    @staticmethod
-    def __get_pydantic_core_schema__(source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        return core_schema.no_info_before_validator_function(_list_of_one, handler(source))
+    without: str | None = None
+    """What to write where none is wanted, for who writes `false`."""
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_before_validator_function(self._list_of_one, handler(source))
 
     @staticmethod
     def __get_pydantic_json_schema__(
@@ -258,12 +281,13 @@ class _OneOrMore:
         listed = handler.resolve_ref_schema(handler(schema))
         return {"anyOf": [listed.get("items", {}), listed]}
 
+    def _list_of_one(self, value: object) -> object:
+        if value is False and self.without is not None:
+            raise PydanticCustomError("list_type", "must be a list", {"hint": self.without})
+        return value if isinstance(value, list | tuple) or value is None else [value]
 
-def _list_of_one(value: object) -> object:
-    return value if isinstance(value, list | tuple) or value is None else [value]
 
-
-ONE_OR_MORE = _OneOrMore()
+ONE_OR_MORE = OneOrMore()
 """Marks a list for which a single value may stand."""
 
 
