@@ -90,7 +90,9 @@ def _variable_failure(wanted: Mapping[str, str], given: Mapping[str, str]) -> st
 def _number_failure(key: str, patterns: tuple[str, ...] | None, number: str, country: str | None) -> str | None:
     if patterns is None or any(number_matches(pattern, number, country) for pattern in patterns):
         return None
-    return f"'{key}' is {repr(number) if number else 'withheld'}, not {_or(patterns)}"
+    if not number:
+        return f"'{key}' must be {_or(patterns)}, and no number is given"
+    return f"'{key}' is {number!r}, not {_or(patterns)}"
 
 
 def _hours_failure(route: Route, now: datetime) -> str | None:

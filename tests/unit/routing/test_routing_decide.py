@@ -83,6 +83,14 @@ def test_the_trail_says_why_not(tmp_path: Path) -> None:
     assert decide(config, leg("1"), night).trail[0].reason == "the channel variable TIER is not set"
 
 
+def test_a_number_that_nobody_gave_is_not_called_withheld(tmp_path: Path) -> None:
+    config = configured(tmp_path, "routes: [{to: '1000', agent: sales}, {from: '+44*', agent: sales}]")
+    assert [step.reason for step in decide(config, leg(), MONDAY_NOON).trail] == [
+        "'to' must be 1000, and no number is given",
+        "'from' must be +44*, and no number is given",
+    ]
+
+
 def test_the_dialplan_comes_first(tmp_path: Path) -> None:
     config = configured(tmp_path, ROUTES)
     decision = decide(config, leg("1000", agent="night", TIER="gold"), MONDAY_NOON)
