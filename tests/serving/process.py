@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +69,10 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def served(config: Path, **environment: str) -> AsyncIterator[Served]:
-    """`voxtrad serve` until the block is left; it must end well then."""
+async def served(config: Path, *, within: Sequence[str] = (), **environment: str) -> AsyncIterator[Served]:
+    """`voxtrad serve` until the block is left, within another command where one is given; it must end well then."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", COMMAND, "serve", "-c", str(config),
+        *within, sys.executable, "-c", COMMAND, "serve", "-c", str(config),
         cwd=config.parent, stderr=asyncio.subprocess.PIPE,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "VOXTRAD_LOG_FORMAT": "json", **environment},
     )  # fmt: skip

@@ -14,6 +14,8 @@ include: [agents/*.yaml]
 server: {{listen: "127.0.0.1:0", data_dir: ./data, max_calls: {max_calls}, watch: {watch}}}
 webhooks: [{{name: crm, url: "http://127.0.0.1:9/", secret: "${{file:secrets/crm}}"}}]
 """
+BOUND = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search")
+"""What makes permissions apply to root, too."""
 ONE = "whsec_b25lIHNlY3JldCBvZiB0aGUgcmVsb2FkIHRlc3Rz"
 TWO = "whsec_YW5vdGhlciBzZWNyZXQgb2YgdGhlIHJlbG9hZCB0ZXN0cw=="
 
@@ -134,6 +136,30 @@ async def test_a_file_that_a_refused_change_named_is_seen_when_it_comes(folder: 
         (folder / "extra").mkdir()
         replace(folder / "extra/e.yaml", f"agents: {{extra: {AGENT}}}\n")
         assert "e.yaml" in (await server.until("reloaded"))["why"]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("voxtrad.yaml", "cannot read voxtrad.yaml: permission denied"),
+        ("agents/a.yaml", "cannot read agents/a.yaml: permission denied"),
+        ("agents", "voxtrad.yaml:1:11: include[0]: cannot look into agents: permission denied"),
+        ("prompts/a.md", "cannot read prompts/a.md: permission denied"),
+        ("prompts", "cannot read prompts/a.md: permission denied"),
+        ("secrets/crm", "cannot read secrets/crm: permission denied"),
+    ],
+)
+async def test_what_may_not_be_read_any_more_loses_nothing_and_comes_back(folder: Path, name: str, told: str) -> None:
+    agents = f"agents: {{main: {AGENT.replace('../', '')}}}\n"
+    write(folder / "voxtrad.yaml", MAIN.format(max_calls=10, watch="true") + agents)
+    async with served(folder / "voxtrad.yaml", within=BOUND if os.geteuid() == 0 else ()) as server:
+        path = folder / name
+        mode = path.stat().st_mode
+        path.chmod(0)
+        errors = (await server.until("not reloaded"))["errors"]
+        assert errors and all(told in error for error in errors)
+        path.chmod(mode)
+        await server.until("reloaded")
 
 
 async def test_what_needs_a_restart_is_named(folder: Path) -> None:

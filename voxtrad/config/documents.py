@@ -12,6 +12,7 @@ from glob import has_magic
 from pathlib import Path
 
 from voxtrad.config.diagnostics import Diagnostic, Place, show_loc, shown_path
+from voxtrad.config.files import folder_of, is_closed
 from voxtrad.config.interpolation import Interpolation, ReadBytes
 from voxtrad.config.reading import Document, read_document, split_lines
 from voxtrad.config.spelling import Spelling
@@ -114,6 +115,11 @@ class _Reader:
             self.take(folder / pattern, item.place, loc)
         else:
             self.documents.patterns.add(folder / pattern)
+            if is_closed(below := folder_of(folder / pattern)):
+                # What it holds would seem to be gone.
+                self._report(f"cannot look into {shown_path(below)}: permission denied", item.place, loc)
+                self.documents.complete = False
+                return
             matches = _matches(folder, pattern)
             if not matches:
                 message = "no file matches"

@@ -7,12 +7,14 @@ and a link that is switched (as Kubernetes does) are all seen; notifications onl
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from pathlib import Path
 
 from watchfiles import awatch
 
+from voxtrad.config.files import folder_of, is_readable
 from voxtrad.config.models import Config
 
 SETTLE = 1.0
@@ -20,7 +22,7 @@ SETTLE = 1.0
 LOOK_EVERY = 2.0
 """Seconds between looks where nothing notifies."""
 
-Stamp = tuple[int, int, int] | None
+Stamp = tuple[int, int, int, bool] | None
 
 RESTART: tuple[str, ...] = (
     "asterisk.url",
@@ -49,10 +51,11 @@ def _at(config: Config, path: str) -> object:
 
 
 def stamps(files: Iterable[Path], patterns: Iterable[Path] = ()) -> Mapping[Path, Stamp]:
-    """For every file, and every file that a pattern matches: which it is, how long and how old; `None` if it is not."""
+    """For every file, and every file that a pattern matches: which it is, how long, how old and whether it can be
+    read; `None` if it is not."""
     found: dict[Path, Stamp] = {file: _stamp(file) for file in files}
     for pattern in patterns:
-        for match in _folder(pattern).glob(str(pattern.relative_to(_folder(pattern)))):
+        for match in folder_of(pattern).glob(str(pattern.relative_to(folder_of(pattern)))):
             found[match] = _stamp(match)
     return found
 
@@ -62,15 +65,7 @@ def _stamp(file: Path) -> Stamp:
         status = file.stat()
     except OSError:
         return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _folder(pattern: Path) -> Path:
-    """The deepest folder of a pattern that holds no wildcard."""
-    for parent in pattern.parents:
-        if not any(mark in str(parent) for mark in "*?["):
-            return parent
-    return Path()
+    return status.st_ino, status.st_size, status.st_mtime_ns, is_readable(file)
 
 
 class ConfigWatcher:
@@ -132,8 +127,8 @@ class ConfigWatcher:
 
     def _folders(self) -> set[Path]:
         """Existing folders that hold the files, or will hold them."""
-        folders = {file.parent for file in self._files} | {_folder(pattern) for pattern in self._patterns}
-        return {folder for folder in folders if folder.is_dir()} or {Path()}
+        folders = {file.parent for file in self._files} | {folder_of(pattern) for pattern in self._patterns}
+        return {folder for folder in folders if os.path.isdir(folder)} or {Path()}  # noqa: PTH112  # this never raises
 
     async def _settled(self) -> frozenset[Path]:
         current = await asyncio.to_thread(stamps, self._files, self._patterns)
