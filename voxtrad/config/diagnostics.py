@@ -105,7 +105,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
 
 def excerpt(line: str, number: int, start: int, width: int) -> str:
     """The line with its number and carets below a stretch of it (from 0); a long line is cut around that."""
-    shown = line.replace("\t", " ")
+    shown = "".join(character if character.isprintable() else " " for character in line)
     offset = max(0, start - 60) if len(shown) > 110 else 0
     piece = shown[offset : offset + 110]
     if offset:

@@ -16,7 +16,7 @@ from voxtrad.config.files import folder_of, is_closed
 from voxtrad.config.interpolation import Interpolation, ReadBytes
 from voxtrad.config.reading import Document, read_document, split_lines
 from voxtrad.config.spelling import Spelling
-from voxtrad.config.tree import Entry, Listing, Mapping, Scalar
+from voxtrad.config.tree import Entry, Listing, Mapping, Scalar, Tree, values
 from voxtrad.config.written import WrittenText
 from voxtrad.errors import in_words
 
@@ -131,9 +131,11 @@ class _Reader:
         whole = self.documents.tree
         for key, entry in tree.entries.items():
             known = whole.entries.get(key)
-            if key in ("include", "version"):
+            if key == "include" or (key == "version" and known is not None and _is_this_version(entry.value)):
                 continue
-            if known is None or (isinstance(known.value, Scalar) and known.value.value is None):
+            if key == "version":
+                whole.entries[key] = entry  # it is refused where it stands
+            elif known is None or (isinstance(known.value, Scalar) and known.value.value is None):
                 whole.entries[key] = entry
             elif isinstance(known.value, Mapping) and isinstance(entry.value, Mapping):
                 self._merge_names(key, known.value, entry.value)
@@ -191,6 +193,10 @@ class _Reader:
         self.documents.diagnostics.append(Diagnostic(message, place, show_loc(loc), hint=hint))
 
 
+def _is_this_version(value: Tree) -> bool:
+    return isinstance(value, Scalar) and isinstance(value.value, int) and values(value) == 1
+
+
 def _matches(folder: Path, pattern: str) -> list[Path]:
     path = Path(pattern)
     try:
@@ -203,6 +209,8 @@ def _matches(folder: Path, pattern: str) -> list[Path]:
 def _instead(path: Path, error: OSError, *, first: bool) -> str | None:
     """What to name instead of a file that cannot be read; `first` is the one that the command line names."""
     match error:
+        case FileNotFoundError() if first and Path(_USUAL).is_file():
+            return f"name the one that is here: -c {_USUAL}"
         case IsADirectoryError() if first and (path / _USUAL).is_file():
             return f"name the file in it: -c {shown_path(path / _USUAL)}"
         case FileNotFoundError() | IsADirectoryError() if first:

@@ -13,6 +13,9 @@ from voxtrad.config.diagnostics import Loc
 ELSEWHERE = "elsewhere"
 """The type of an error that only says: what this refers to is broken, and that was reported where it stands."""
 
+CONTRADICTION = "contradiction"
+"""The type of an error of keys that are each valid."""
+
 UNKNOWN_KEY = "unknown_key"
 """The type of an error at a key that a model does not have; its context says which keys there are."""
 
@@ -40,7 +43,7 @@ class Contradiction:
     def error(self) -> PydanticCustomError:
         """It, to be raised."""
         context = {"line": self.line, "part": self.part} if self.line else {}
-        return PydanticCustomError("contradiction", "{why}", {"why": self.why, **context})
+        return PydanticCustomError(CONTRADICTION, "{why}", {"why": self.why, **context})
 
 
 def as_details(error: ValidationError, *below: str | int) -> list[InitErrorDetails]:

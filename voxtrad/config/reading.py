@@ -49,7 +49,8 @@ def read_document(data: bytes, file: Path) -> Document:
         before = data[: error.start].decode("utf-8", "replace")
         lines = split_lines(data.decode("utf-8", "replace"))
         place = _place_of(before, file)
-        return Document(file, lines, None, [Diagnostic("the file is not UTF-8 text", place)])
+        hint = f"it looks like {_coding(data)}: save it as UTF-8"
+        return Document(file, lines, None, [Diagnostic("the file is not UTF-8 text", place, hint=hint)])
     document = Document(file, split_lines(text), None)
     try:
         node = _compose(text)
@@ -65,6 +66,11 @@ def read_document(data: bytes, file: Path) -> Document:
         if builder.overflowed:
             document.tree = None
     return document
+
+
+def _coding(data: bytes) -> str:
+    """What a file that is not UTF-8 is most likely written in."""
+    return "UTF-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data else "Latin-1 or Windows-1252"
 
 
 def split_lines(text: str) -> list[str]:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from voxtrad.config.agents import ContinueTarget
 from voxtrad.config.diagnostics import did_you_mean
 from voxtrad.config.hours import HoursError, OpeningHours, parse_hours
-from voxtrad.config.raising import as_details, at, together
+from voxtrad.config.raising import Contradiction, as_details, at, together
 from voxtrad.config.template_types import TemplateText
 from voxtrad.config.types import (
     ONE_OR_MORE,
@@ -24,6 +33,7 @@ from voxtrad.config.types import (
     ReadOnly,
     Text,
     editor_form,
+    is_set,
     yaml_keys,
 )
 
@@ -74,6 +84,12 @@ Hours = Annotated[
 class Route(ConfigModel):
     """All conditions that are given must hold; a route without any takes every call."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [{"if": {"required": [key]}, "then": is_set(key)} for key in ("variables", "to", "from", "hours")]
+        }
+    )
+
     variables: ReadOnly[Text] | None = None
     """Channel variables and their values; `*` stands for any text."""
     to: NumberPatterns | None = None
@@ -84,6 +100,11 @@ class Route(ConfigModel):
     """Opening hours with their time zone, `Mon-Fri 09:00-17:30 Europe/London`, or several."""
     agent: Name
     """Who takes the call."""
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        for key, value in (("variables", self.variables), ("to", self.to), ("from", self.from_), ("hours", self.hours)):
+            if value is None and (key in self.model_fields_set or f"{key}_" in self.model_fields_set):
+                yield Contradiction("must not be empty; leave it out, if it does not matter", (key,))
 
 
 # --- destinations -----------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pydantic_core import ErrorDetails
 
 from voxtrad.config.diagnostics import Loc
-from voxtrad.config.raising import ELSEWHERE
+from voxtrad.config.raising import CONTRADICTION, ELSEWHERE
 from voxtrad.config.tree import Listing, Mapping, Scalar, Tree, locate
 
 
@@ -17,6 +17,7 @@ class Remains:
     def __init__(self, tree: Mapping) -> None:
         self._tree = tree
         self.removed: set[Loc] = set()
+        self._doubtful: set[Loc] = set()
         self._kept: dict[Loc, list[int]] = {}
         """For every list: which of its items are still there."""
 
@@ -49,10 +50,13 @@ class Remains:
         return tuple(path)
 
     def lack(self, errors: Iterable[ErrorDetails]) -> None:
-        """Notes what is missing: it is judged no more than what was taken out."""
+        """Notes what is missing, and values that contradict others: that is judged no more than what was taken out."""
         for error in errors:
+            found = locate(self._tree, error["loc"])
             if error["type"] == "missing":
-                self.removed.add((*locate(self._tree, error["loc"]).loc, error["loc"][-1]))
+                self._doubtful.add((*found.loc, error["loc"][-1]))
+            elif error["type"] == CONTRADICTION and isinstance(found.tree, Scalar):
+                self._doubtful.add(found.loc)
 
     def remove(self, errors: list[ErrorDetails]) -> bool:
         """Takes out what the errors are about; false when that is everything."""
@@ -72,4 +76,4 @@ class Remains:
 
     def touches(self, locs: Iterable[Loc]) -> bool:
         """Whether something was taken out at or below one of these paths, or above it."""
-        return any(gone[: len(loc)] == loc[: len(gone)] for gone in self.removed for loc in locs)
+        return any(gone[: len(loc)] == loc[: len(gone)] for gone in self.removed | self._doubtful for loc in locs)

@@ -56,6 +56,8 @@ def _diagnostic(error: ErrorDetails, context: Context, tree: Tree) -> Diagnostic
     written = _written(found)
     message = _message(kind, error["msg"], _with_units(context, written), expected)
     suggestion = did_you_mean(written, expected) if written is not None and expected else None
+    if "suggestion" in context:
+        suggestion = str(context["suggestion"])
     if written is not None and (kind in ("boolean", "bool_parsing", "bool_type") or "true" in expected):
         suggestion = _BOOLEANS.get(written.lower()) or did_you_mean(written, ("true", "false", *expected))
     hint = str(context["hint"]) if "hint" in context else None
@@ -67,6 +69,10 @@ def _diagnostic(error: ErrorDetails, context: Context, tree: Tree) -> Diagnostic
         message = _OF_NOTHING[message]
     if message == MUST_BE_MAPPING and hint is None and isinstance(found.tree, Scalar):
         message, hint = _no_mapping(found, tree)
+    if message == MUST_BE_MAPPING and hint is None and 0 < len(keys := _strings(context.get("keys"))) <= _KNOWN_SHOWN:
+        hint = f"its keys are: {', '.join(keys)}"
+    if message == "must be a list" and isinstance(found.tree, Mapping):
+        hint = "each item of it begins with '- '"
     return Diagnostic(message, _place(found, context), show_loc(found.loc), suggestion=suggestion, hint=hint)
 
 

@@ -64,9 +64,11 @@ class ConfigModel(BaseModel):
     def _all_at_once(cls, value: object, validate: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
         """Unknown keys and contradictions are reported beside what is wrong with single keys."""
         if not isinstance(value, Mapping):
-            if hint := _of_a_switch(cls, value):
-                raise PydanticCustomError("model_type", "must be a mapping", {"hint": hint})
-            return validate(value)
+            if isinstance(value, cls):
+                return validate(value)
+            hint = _of_a_switch(cls, value)
+            context = {"keys": _written_keys(cls), **({} if hint is None else {"hint": hint})}
+            raise PydanticCustomError("model_type", "must be a mapping", context)
         if is_lenient(info) and (model := forgiving(cls)) is not cls:
             forgiven: Self = model.model_validate(value, context=info.context)
             return forgiven
@@ -98,6 +100,12 @@ class ConfigModel(BaseModel):
         except ValidationError:
             return None
         return rest
+
+
+def _written_keys(model: type[ConfigModel]) -> list[str]:
+    """Its keys, without the name that stands above them."""
+    fields = model.model_fields.items()
+    return [info.alias or name for name, info in fields if info.json_schema_extra != {"x-voxtrad": "name"}]
 
 
 def _of_a_switch(model: type[ConfigModel], value: object) -> str | None:
@@ -331,6 +339,9 @@ JSONObject = Annotated[Mapping[str, JSON], BeforeValidator(plain)]
 
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d|w))+$|^[0-9]+(\.[0-9]+)?$"
 _NO_DURATION = "must be a duration like 500ms, 10s, 30m or 3d, or a number of seconds"
+_IN_WORDS = re.compile(
+    r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d|w)(?:ec|econd|in|inute|r|our|ay|eek)?s?\s*", re.IGNORECASE | re.ASCII
+)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
@@ -360,7 +371,9 @@ def _duration(value: object) -> object:
             return parse_duration(str.__str__(value).strip())
         except ValueError:
             pass
-    raise PydanticCustomError("duration", _NO_DURATION)
+    meant = _IN_WORDS.fullmatch(value) if isinstance(value, str) else None
+    context = {"suggestion": f"{meant[1]}{meant[2].lower()}"} if meant else {}
+    raise PydanticCustomError("duration", _NO_DURATION, context)
 
 
 Duration = Annotated[

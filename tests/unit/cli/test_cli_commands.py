@@ -105,6 +105,11 @@ def test_a_missing_configuration_is_told_by_every_command(command: str, tmp_path
     assert "voxtrad init config" in said
 
 
+def test_a_configuration_that_is_here_and_not_where_it_is_looked_for_is_named(tmp_path: Path) -> None:
+    (tmp_path / "voxtrad.yaml").write_text(f"agents: {{a: {AGENT}}}\n", encoding="utf-8")
+    assert "name the one that is here: -c voxtrad.yaml" in untroubled(voxtrad("explain", cwd=tmp_path))
+
+
 @pytest.mark.parametrize("command", READERS)
 def test_a_broken_setting_is_told_by_every_command(command: str, tmp_path: Path) -> None:
     write(tmp_path, f"agents: {{a: {AGENT}}}\n")

@@ -29,8 +29,8 @@ VALIDATOR = Draft7Validator(json_schema(TYPES, not_yet=()))
 UNSEEN = (
     # in several files, or in what a file holds
     "duplicate-names", "empty", "no-agent", "no-agents-key", "no-routes", "file-empty", "file-missing",
-    "include-folder", "include-missing", "include-name-twice", "include-section-twice", "include-unclosed",
-    "prompt-file-missing", "template-in-prompt-file", "tls-files-missing",
+    "include-folder", "include-missing", "include-name-twice", "include-other-version", "include-section-twice",
+    "include-unclosed", "prompt-file-missing", "template-in-prompt-file", "tls-files-missing",
     # what a reference stands for
     "env-as-number", "env-bare", "env-empty", "env-unclosed", "env-unset", "env-value-not-shown", "env-wrong-form",
     # names and values that stand elsewhere
