@@ -388,9 +388,10 @@ def _action(action: Action, loc: Loc, names: Names) -> Iterator[Finding]:
 def _references(agent: AgentConfig, loc: Loc, config: Config, names: Names) -> Iterator[Finding]:
     known = (*names.tools, *IMPLICIT)
     right = [tool for tool in agent.tools if _has_tool(tool, config, names)]
+    written = {name.strip() for tool in agent.tools for name in tool.split(",")}
     meant = [one for tool in agent.tools if tool not in right and (one := did_you_mean(tool, known))]
     for below, value, marks in marked(agent, loc):
-        if any(isinstance(mark, Refers) for mark in marks) and value not in agent.tools:
+        if any(isinstance(mark, Refers) for mark in marks) and value not in written:
             if _server_of(str(value), config) in agent.tools or value in meant:
                 continue  # a misspelling in the list of tools was told there
             message = f"the agent has no tool '{value}'"

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from glob import has_magic
 from pathlib import Path
 
-from voxtrad.config.diagnostics import Diagnostic, Place, show_loc, shown_path
+from voxtrad.config.diagnostics import Diagnostic, Place, did_you_mean, show_loc, shown_path
 from voxtrad.config.files import folder_of, is_closed
+from voxtrad.config.findings import AS_A_LIST
 from voxtrad.config.interpolation import Interpolation, ReadBytes
 from voxtrad.config.reading import Document, read_document, split_lines
 from voxtrad.config.spelling import Spelling
@@ -122,8 +123,9 @@ class _Reader:
                 return
             matches = _matches(folder, pattern)
             if not matches:
-                message = "no file matches"
-                self.documents.diagnostics.append(Diagnostic(message, item.place, show_loc(loc), severity="warning"))
+                hint = AS_A_LIST.format(pattern) if "," in pattern else None
+                warning = Diagnostic("no file matches", item.place, show_loc(loc), hint=hint, severity="warning")
+                self.documents.diagnostics.append(warning)
             for match in matches:
                 self.take(match, item.place, loc)
 
@@ -177,7 +179,8 @@ class _Reader:
             text = data.decode("utf-8-sig")
         except (OSError, ValueError) as error:
             reason = in_words(error) if isinstance(error, OSError) else "it is not UTF-8 text"
-            self._report(f"cannot read {shown_path(path)}: {reason}", node.place, loc)
+            hint = _instead(path, error, first=False) if isinstance(error, FileNotFoundError) else None
+            self._report(f"cannot read {shown_path(path)}: {reason}", node.place, loc, hint=hint)
             return
         if len(data) > MAX_PROMPT_BYTES:
             self._report(f"{shown_path(path)} is larger than 1 MiB", node.place, loc)
@@ -217,5 +220,17 @@ def _instead(path: Path, error: OSError, *, first: bool) -> str | None:
             return _MAKE_ONE
         case IsADirectoryError():
             return f"to take all its files: {shown_path(path)}/*.yaml"
+        case FileNotFoundError() if meant := _neighbour(path):
+            return f"there is {shown_path(meant)}"
         case _:
             return None
+
+
+def _neighbour(path: Path) -> Path | None:
+    """The file in the same folder that was likely meant."""
+    try:
+        names = [file.name for file in path.parent.iterdir() if file.is_file()]
+    except OSError:
+        return None
+    meant = did_you_mean(path.name, names)
+    return None if meant is None else path.with_name(meant)

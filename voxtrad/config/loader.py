@@ -176,7 +176,8 @@ def _validate(documents: Documents, types: ProviderTypes) -> tuple[Config | None
         for finding in check(config, tree):
             locs = [remains.original(loc) for loc in (finding.loc, *finding.needs)]
             judged = locs[1:] if finding.at_key and remains.has(locs[0]) else locs
-            if not remains.touches(judged):
+            told = finding.among is None or remains.has((finding.among,))
+            if told and not remains.touches(judged):
                 problems.append(Problem(_located(finding, locs[0], tree)))
     return config, problems
 

@@ -116,11 +116,17 @@ def check_url(value: str) -> str:
     """Whether what a regular expression takes for a URL has a host, and a port that is one."""
     try:
         parts = urlsplit(value)
-        usable = bool(parts.hostname) and parts.port != 0
-    except ValueError:  # an IPv6 address without its bracket, a port beyond 65535
+        host = parts.hostname
+    except ValueError:  # an IPv6 address without its bracket
+        host = None
+    if not host:
+        raise PydanticCustomError("url", "must be a URL with a host, like http://host:8000/path")
+    try:
+        usable = parts.port != 0
+    except ValueError:
         usable = False
     if not usable:
-        raise PydanticCustomError("url", "must be a URL with a host, like http://host:8000/path")
+        raise PydanticCustomError("url", "must be a URL whose port is a number from 1 to 65535")
     return value
 
 

@@ -49,7 +49,8 @@ def read_document(data: bytes, file: Path) -> Document:
         before = data[: error.start].decode("utf-8", "replace")
         lines = split_lines(data.decode("utf-8", "replace"))
         place = _place_of(before, file)
-        hint = f"it looks like {_coding(data)}: save it as UTF-8"
+        coding = _coding(data)
+        hint = None if coding is None else f"it looks like {coding}: save it as UTF-8"
         return Document(file, lines, None, [Diagnostic("the file is not UTF-8 text", place, hint=hint)])
     document = Document(file, split_lines(text), None)
     try:
@@ -68,9 +69,11 @@ def read_document(data: bytes, file: Path) -> Document:
     return document
 
 
-def _coding(data: bytes) -> str:
-    """What a file that is not UTF-8 is most likely written in."""
-    return "UTF-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data else "Latin-1 or Windows-1252"
+def _coding(data: bytes) -> str | None:
+    """What a text that is not UTF-8 is most likely written in; of what is no text, nothing."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "UTF-16"
+    return None if b"\0" in data else "Latin-1 or Windows-1252"
 
 
 def split_lines(text: str) -> list[str]:
@@ -276,7 +279,14 @@ def _syntax_error(error: yaml.MarkedYAMLError, document: Document) -> Diagnostic
         place = Place(document.file, line + 1, max(1, len(text.rstrip())))
     above = document.lines[line - 1] if line else ""
     hint = _hint(text, above, place.column - 1, problem)
+    if re.match("expected <block end>, but found '<scalar>'", problem) and _QUOTED.search(text[: place.column - 1]):
+        return Diagnostic("the text in quotes ends before this", place, hint=_INNER_QUOTE)
     return Diagnostic(_in_words(problem, error.context or ""), place, hint=hint)
+
+
+_QUOTED = re.compile(r"[:-]\s+([\"']).*\1\s*$")
+"""A value in quotes, on its line."""
+_INNER_QUOTE = r"within double quotes a quote is written \", within single ones ''; or use the other kind around it"
 
 
 def _in_words(problem: str, context: str) -> str:
@@ -333,7 +343,7 @@ def _hint(line: str, above: str, column: int, problem: str) -> str | None:
         return 'inside {} and [] a value with ${…} needs quotes: "${env:NAME}"'
     if line[column : column + 1] == "?" and problem.startswith("expected ','"):
         return "inside {} and [] a text with a question mark needs quotes"
-    if "{{" in here or re.search(r":\s*\{\{", line):
+    if re.search(r"(?:^|[-:,\[]\s)\s*\{\{", here) or re.search(r":\s*\{\{", line):
         return "a text that begins with {{ needs quotes"
     if "mapping values are not allowed" in problem:
         return _colon_hint(line[:column], above)

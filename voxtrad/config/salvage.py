@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from pydantic_core import ErrorDetails
 
-from voxtrad.config.diagnostics import Loc
-from voxtrad.config.raising import CONTRADICTION, ELSEWHERE
+from voxtrad.config.diagnostics import Loc, did_you_mean
+from voxtrad.config.raising import CONTRADICTION, ELSEWHERE, UNKNOWN_KEY
 from voxtrad.config.tree import Listing, Mapping, Scalar, Tree, locate
 
 
@@ -50,11 +50,15 @@ class Remains:
         return tuple(path)
 
     def lack(self, errors: Iterable[ErrorDetails]) -> None:
-        """Notes what is missing, and values that contradict others: that is judged no more than what was taken out."""
+        """Notes what is missing or misspelt, and what contradicts something: it is judged no more than what was taken
+        out."""
         for error in errors:
             found = locate(self._tree, error["loc"])
             if error["type"] == "missing":
                 self._doubtful.add((*found.loc, error["loc"][-1]))
+            elif error["type"] == UNKNOWN_KEY:
+                meant = did_you_mean(str(error["loc"][-1]), error["ctx"]["expected"])
+                self._doubtful |= {(*locate(self._tree, error["loc"][:-1]).loc, meant)} if meant else set()
             elif error["type"] == CONTRADICTION and isinstance(found.tree, Scalar):
                 self._doubtful.add(found.loc)
 
@@ -72,7 +76,7 @@ class Remains:
 
     def has(self, loc: Loc) -> bool:
         """Whether what stands at this path is still there, if not all of it."""
-        return not any(gone == loc[: len(gone)] for gone in self.removed)
+        return not any(gone == loc[: len(gone)] for gone in self.removed | self._doubtful)
 
     def touches(self, locs: Iterable[Loc]) -> bool:
         """Whether something was taken out at or below one of these paths, or above it."""

@@ -62,11 +62,12 @@ def normalise_parameters(value: object) -> Mapping[str, JSON]:
         return schema
     properties: dict[str, JSON] = {}
     required: list[JSON] = []
+    wrong = [name for name, short in schema.items() if not isinstance(short, Mapping)]
+    if wrong:
+        error = PydanticCustomError("parameters", "must be a mapping with type and description")
+        raise together([at((name,), error) for name in wrong])
     for name, short in schema.items():
-        if not isinstance(short, Mapping):
-            raise PydanticCustomError(
-                "parameters", "the parameter '{name}' must be a mapping with type and description", {"name": name}
-            )
+        assert isinstance(short, Mapping)
         needed = short.get("required", False)
         if isinstance(needed, bool):
             short = {key: item for key, item in short.items() if key != "required"}

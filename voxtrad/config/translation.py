@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from voxtrad.config.diagnostics import Diagnostic, Place, did_you_mean, show_loc
 from voxtrad.config.raising import ELSEWHERE, UNKNOWN_KEY
 from voxtrad.config.spelling import stretch
-from voxtrad.config.tree import Found, Mapping, Scalar, Tree, locate
+from voxtrad.config.tree import Found, Listing, Mapping, Scalar, Tree, locate
 from voxtrad.config.types import DURATION_PATTERN, show_duration
 from voxtrad.config.written import WrittenText
 
@@ -73,6 +73,8 @@ def _diagnostic(error: ErrorDetails, context: Context, tree: Tree) -> Diagnostic
         hint = f"its keys are: {', '.join(keys)}"
     if message == "must be a list" and isinstance(found.tree, Mapping):
         hint = "each item of it begins with '- '"
+    if message == MUST_BE_MAPPING and hint is None and isinstance(found.tree, Listing):
+        hint = "it is made of keys, each with a ':' behind it, and not of items"
     return Diagnostic(message, _place(found, context), show_loc(found.loc), suggestion=suggestion, hint=hint)
 
 
@@ -97,7 +99,9 @@ def _no_mapping(found: Found, tree: Tree) -> tuple[str, str | None]:
         return "must be a mapping, and is empty", hint
     for name in reversed(names[:at]):
         before = around.get(name) if isinstance(around, Mapping) else None
-        if isinstance(before, Scalar) and before.value is None:
+        if not isinstance(before, Scalar):
+            break
+        if before.value is None:
             return MUST_BE_MAPPING, f"indent it further, if it is to stand in '{name}'"
     return MUST_BE_MAPPING, None
 

@@ -31,6 +31,7 @@ UNSEEN = (
     "duplicate-names", "empty", "no-agent", "no-agents-key", "no-routes", "file-empty", "file-missing",
     "include-folder", "include-missing", "include-name-twice", "include-other-version", "include-section-twice",
     "include-unclosed", "prompt-file-missing", "template-in-prompt-file", "tls-files-missing",
+    "include-other-ending", "commas-for-lists",
     # what a reference stands for
     "env-as-number", "env-bare", "env-empty", "env-unclosed", "env-unset", "env-value-not-shown", "env-wrong-form",
     # names and values that stand elsewhere
@@ -40,7 +41,7 @@ UNSEEN = (
     # what no regular expression can tell
     "template-in-block", "template-in-rule", "template-in-tool", "template-include", "template-syntax",
     "tls-garbage", "template-unknown-call", "template-unknown-name", "template-unknown-variable",
-    "tool-select", "tool-timeout",
+    "tool-select", "tool-timeout", "wrong-url-port",
     "wrong-duration-range", "wrong-order-of-silences", "include-itself", "never-asked",
     "template-several", "template-many", "template-condition", "template-in-secret",
     "token-twice",
