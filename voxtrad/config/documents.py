@@ -6,6 +6,7 @@ that cites both places. Lists (`routes`, `webhooks`) follow each other, the incl
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping as Environment
 from dataclasses import dataclass, field
 from glob import has_magic
@@ -222,6 +223,8 @@ def _instead(path: Path, error: OSError, *, first: bool) -> str | None:
             return f"to take all its files: {shown_path(path)}/*.yaml"
         case FileNotFoundError() if meant := _neighbour(path):
             return f"there is {shown_path(meant)}"
+        case FileNotFoundError() if not os.path.isdir(path.parent):  # noqa: PTH112  # this never raises
+            return "paths count from the folder of the file that names them"
         case _:
             return None
 

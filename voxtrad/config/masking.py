@@ -29,6 +29,8 @@ _RUN_ON = re.compile(r"""(?:^|(?<!\$)\{|,|- )[ \t]*["']?(?P<key>[\w-]+)["']?(?::
 """A key whose value was meant to follow: the colon is missing, or the blank behind it."""
 _QUERY = re.compile(r"""(?<=[?&])(?P<key>[\w.-]+)=(?P<value>(?!\$\{|\{\{)[^&\s"'#]+)""")
 _ANCHOR = re.compile(r"&\S+\s*")
+_NO_VALUE = re.compile(r"\*|#(?=\s|#|$)")
+"""An alias or a comment; what follows a `#` without a blank may have been meant for the value."""
 _OPENS_VALUE = ("", "|", ">", "|-", ">-", "|+", ">+")
 
 
@@ -129,7 +131,7 @@ def _value_end(line: str, start: int) -> int:
 
 def _worth_hiding(value: str) -> bool:
     bare = _ANCHOR.sub("", value.strip(), count=1) if value.strip().startswith("&") else value.strip()
-    return bare not in _OPENS_VALUE and bare[0] not in "*#" and _REFERENCE.match(bare) is None
+    return bare not in _OPENS_VALUE and _NO_VALUE.match(bare) is None and _REFERENCE.match(bare) is None
 
 
 def _continues_secret(line: str, above: Sequence[str]) -> bool:

@@ -61,6 +61,8 @@ def _diagnostic(error: ErrorDetails, context: Context, tree: Tree) -> Diagnostic
     if written is not None and (kind in ("boolean", "bool_parsing", "bool_type") or "true" in expected):
         suggestion = _BOOLEANS.get(written.lower()) or did_you_mean(written, ("true", "false", *expected))
     hint = str(context["hint"]) if "hint" in context else None
+    if "seconds" in context:
+        hint = "a number without a unit is in seconds"
     if suggestion is not None and suggestion == written:
         suggestion, hint = None, "write it without quotes"
     if (len(expected) > 1 or kind.startswith("unknown_")) and len(expected) <= _KNOWN_SHOWN and kind != "literal_error":
@@ -108,7 +110,7 @@ def _no_mapping(found: Found, tree: Tree) -> tuple[str, str | None]:
 
 def _with_units(context: Context, written: str | None) -> Context:
     """Limits as durations, where the value was written as one."""
-    if written is None or not re.fullmatch(DURATION_PATTERN, written):
+    if "seconds" not in context and (written is None or not re.fullmatch(DURATION_PATTERN, written)):
         return context
     return {key: show_duration(v) if isinstance(v, int | float) else v for key, v in context.items()}
 

@@ -82,7 +82,7 @@ class ConfigModel(BaseModel):
         except ValidationError as error:
             if is_lenient(info):
                 raise together([*errors, *as_details(error)]) from None
-            errors += as_details(error)
+            errors += [_in_seconds(cls, detail, given) for detail in as_details(error)]
             broken = {detail["loc"][0] for detail in errors if detail["loc"]}
             rest = cls._rest({key: item for key, item in given.items() if key not in broken}, info)
             raise together([*errors, *_told(rest, given, doubtful | broken)]) from None
@@ -100,6 +100,20 @@ class ConfigModel(BaseModel):
         except ValidationError:
             return None
         return rest
+
+
+def _in_seconds(model: type[ConfigModel], detail: InitErrorDetails, given: Mapping[str, object]) -> InitErrorDetails:
+    """An error of a length of time that was written without a unit, so that it can be told with one."""
+    loc, kind = detail["loc"], detail["type"]
+    if len(loc) != 1 or not isinstance(given.get(str(loc[0])), int | float) or isinstance(kind, str):
+        return detail
+    if not kind.type.startswith(("greater", "less")):
+        return detail
+    field = next(info for name, info in model.model_fields.items() if (info.alias or name) == loc[0])
+    if "'x-voxtrad': 'duration'" not in f"{field.json_schema_extra}{field.annotation}":
+        return detail
+    context = {**(kind.context or {}), "seconds": True}
+    return at(loc, PydanticCustomError(kind.type, kind.message_template, context))
 
 
 def _written_keys(model: type[ConfigModel]) -> list[str]:
