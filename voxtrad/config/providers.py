@@ -13,9 +13,10 @@ from typing import Annotated, Literal, NoReturn, Protocol
 from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny, ValidationError, ValidationInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from voxtrad.config.keys import yaml_keys
 from voxtrad.config.leniency import lenient
 from voxtrad.config.raising import ELSEWHERE, as_details, at, details_of, together
-from voxtrad.config.types import ONE_OR_MORE, ConfigModel, yaml_keys
+from voxtrad.config.types import ONE_OR_MORE, ConfigModel
 from voxtrad.errors import VoxtradError
 
 Kind = Literal["stt", "llm", "tts", "vad"]

@@ -21,6 +21,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from voxtrad.config.agents import ContinueTarget
 from voxtrad.config.diagnostics import did_you_mean
 from voxtrad.config.hours import HoursError, OpeningHours, parse_hours
+from voxtrad.config.keys import yaml_keys
 from voxtrad.config.raising import Contradiction, as_details, at, together
 from voxtrad.config.template_types import TemplateText
 from voxtrad.config.types import (
@@ -34,7 +35,6 @@ from voxtrad.config.types import (
     Text,
     editor_form,
     is_set,
-    yaml_keys,
 )
 
 # --- routes -----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -31,11 +31,12 @@ from pydantic import (
     ValidationInfo,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
+from pydantic_core import PydanticCustomError, core_schema
 
 from voxtrad.config.diagnostics import did_you_mean
+from voxtrad.config.keys import in_seconds, of_a_switch, told, unknown_keys, written_keys, yaml_keys
 from voxtrad.config.leniency import forgiving, is_lenient, lenient
-from voxtrad.config.raising import UNKNOWN_KEY, Contradiction, as_details, at, together
+from voxtrad.config.raising import Contradiction, as_details, together
 from voxtrad.config.written import JSON, WrittenFloat, WrittenInt, WrittenText, plain, read_plain
 
 # --- models -----------------------------------------------------------------------------------------------------------
@@ -66,8 +67,8 @@ class ConfigModel(BaseModel):
         if not isinstance(value, Mapping):
             if isinstance(value, cls):
                 return validate(value)
-            hint = _of_a_switch(cls, value)
-            context = {"keys": _written_keys(cls), **({} if hint is None else {"hint": hint})}
+            hint = of_a_switch(cls, value, cls.without)
+            context = {"keys": written_keys(cls), **({} if hint is None else {"hint": hint})}
             raise PydanticCustomError("model_type", "must be a mapping", context)
         if is_lenient(info) and (model := forgiving(cls)) is not cls:
             forgiven: Self = model.model_validate(value, context=info.context)
@@ -75,19 +76,19 @@ class ConfigModel(BaseModel):
         known = yaml_keys(cls)
         strangers = [key for key in value if key not in known]
         given = {key: item for key, item in value.items() if key in known} if strangers else value
-        errors = list(_unknown_keys(cls, strangers, value)) if strangers else []
+        errors = list(unknown_keys(cls, strangers, value)) if strangers else []
         doubtful: set[object] = {did_you_mean(str(key), known) for key in strangers}
         try:
             made = validate(given)
         except ValidationError as error:
             if is_lenient(info):
                 raise together([*errors, *as_details(error)]) from None
-            errors += [_in_seconds(cls, detail, given) for detail in as_details(error)]
+            errors += [in_seconds(cls, detail, given) for detail in as_details(error)]
             broken = {detail["loc"][0] for detail in errors if detail["loc"]}
             rest = cls._rest({key: item for key, item in given.items() if key not in broken}, info)
-            raise together([*errors, *_told(rest, given, doubtful | broken)]) from None
+            raise together([*errors, *told(rest.contradictions() if rest else (), given, doubtful | broken)]) from None
         if not is_lenient(info):
-            errors += _told(made, given, doubtful)
+            errors += told(made.contradictions(), given, doubtful)
         if errors:
             raise together(errors)
         return made
@@ -102,51 +103,6 @@ class ConfigModel(BaseModel):
         return rest
 
 
-def _in_seconds(model: type[ConfigModel], detail: InitErrorDetails, given: Mapping[str, object]) -> InitErrorDetails:
-    """An error of a length of time that was written without a unit, so that it can be told with one."""
-    loc, kind = detail["loc"], detail["type"]
-    if len(loc) != 1 or not isinstance(given.get(str(loc[0])), int | float) or isinstance(kind, str):
-        return detail
-    if not kind.type.startswith(("greater", "less")):
-        return detail
-    field = next(info for name, info in model.model_fields.items() if (info.alias or name) == loc[0])
-    if "'x-voxtrad': 'duration'" not in f"{field.json_schema_extra}{field.annotation}":
-        return detail
-    context = {**(kind.context or {}), "seconds": True}
-    return at(loc, PydanticCustomError(kind.type, kind.message_template, context))
-
-
-def _written_keys(model: type[ConfigModel]) -> list[str]:
-    """Its keys, without the name that stands above them."""
-    fields = model.model_fields.items()
-    return [info.alias or name for name, info in fields if info.json_schema_extra != {"x-voxtrad": "name"}]
-
-
-def _of_a_switch(model: type[ConfigModel], value: object) -> str | None:
-    """What to write instead of a switch that is no mapping."""
-    word = value.lower() if isinstance(value, str) else value
-    switch = "enabled" in model.model_fields
-    if word in (False, "false", "off", "no", "none", "never", "disabled"):
-        return model.without or ("to switch it off write {enabled: false}" if switch else None)
-    if word in (True, "true", "on", "yes", "enabled"):
-        return "leave it out: it is on" if switch else None
-    return None
-
-
-def _unknown_keys(
-    model: type[ConfigModel], strangers: list[object], given: Mapping[object, object]
-) -> Iterator[InitErrorDetails]:
-    context = {"expected": list(yaml_keys(model)), "given": [*map(str, given)], "secret": holds_secrets(model)}
-    for key in strangers:
-        yield at((str(key),), PydanticCustomError(UNKNOWN_KEY, "unknown key", context))
-
-
-def _told(model: ConfigModel | None, given: Mapping[str, object], doubtful: set[object]) -> list[InitErrorDetails]:
-    """The contradictions in a model that are none of keys which are broken, or misspelt."""
-    found = [] if model is None else model.contradictions()
-    return [at(one.place(given), one.error()) for one in found if doubtful.isdisjoint(one.keys)]
-
-
 LEAVE_OUT = "leave it out: without it there is none"
 """What to do where a part is not wanted that need not be there."""
 
@@ -159,16 +115,6 @@ def exactly_one(**unset: JsonValue) -> dict[str, JsonValue]:
 def is_set(key: str, unset: JsonValue = None) -> dict[str, JsonValue]:
     """For editors: the key is there, and not with the value that is as good as nothing."""
     return {"required": [key], "properties": {key: {"not": {"const": unset}}}}
-
-
-def yaml_keys(model: type[BaseModel]) -> tuple[str, ...]:
-    """The keys that a model has in YAML."""
-    return tuple(info.alias or name for name, info in model.model_fields.items())
-
-
-def holds_secrets(model: type[BaseModel]) -> bool:
-    """Whether a field of the model itself is a secret."""
-    return any("SecretStr" in str(info.annotation) for info in model.model_fields.values())
 
 
 @dataclass(frozen=True, slots=True)
