@@ -295,7 +295,7 @@ class Reporter:
         if news.due or news.late:
             self._packets += news.due
             self._packets_lost += news.lost
-            self._publish(
+            self.publish(
                 AudioReceived(call_id=self.call_id, agent=self.agent, due=news.due, lost=news.lost, late=news.late)
             )
         if change is not None:

@@ -322,7 +322,7 @@ class AsteriskTelephony:
         except AriUnreachable:
             since = self._unseen_since = now if self._unseen_since is None else self._unseen_since
             if now - since >= self.settings.unseen:
-                for leg in tuple(self._legs.values()):
+                for leg in self._legs.all().values():
                     leg.left(f"nothing was heard of Asterisk for {self.settings.unseen:g} s")
                     self.free_later(f"channels/{leg.info.id}")
             raise
