@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import playwright
 import pytest
 from premises import Premises, listens
 
@@ -15,6 +16,8 @@ from voxtrad.events.types import AgentResponse
 from voxtrad.telephony.simulated import SimulatedLeg
 
 BACK_END = Path(__file__).with_name("back_end.cjs")
+NODE = Path(playwright.__file__).with_name("driver") / "node"
+"""The Node that drives the browser of other tests: it is wherever the tests are."""
 SECRET = "whsec_dGhlIHNlY3JldCBvZiB0aGUgdGVzdHMnIGNvbXBhbnk="
 AGENT = """
 server: {{listen: '127.0.0.1:0', data_dir: {data}, watch: false}}
@@ -51,7 +54,7 @@ tools:
 @pytest.fixture
 async def node() -> AsyncIterator[asyncio.StreamReader]:
     """The back-end's output, the port first."""
-    process = await asyncio.create_subprocess_exec("node", str(BACK_END), SECRET, stdout=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(NODE, str(BACK_END), SECRET, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
     yield process.stdout
     process.kill()
