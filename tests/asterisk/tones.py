@@ -29,6 +29,8 @@ TONE, GAP = 0.14, 0.12
 _LOUD = 800
 _APART = 9
 """Frames of 10 ms that are silent between two digits; a packet that came late leaves a shorter hole in a tone."""
+_ONE = 19
+"""Frames of sound that are one digit and not two, however they are torn."""
 
 
 def tones_of(text: str, rate: int = 8000) -> bytes:
@@ -41,19 +43,23 @@ def tones_of(text: str, rate: int = 8000) -> bytes:
 
 
 def digits_in(samples: NDArray[np.int16], rate: int = 8000) -> str:
-    """The digits that sound in these samples."""
+    """The digits that sound in these samples. A tone that a late packet has torn in two is still one."""
     frame = rate // 100
     count = samples.size // frame
     loud = np.abs(samples[: count * frame].reshape(count, frame).astype(np.int32)).max(axis=1) > _LOUD
-    digits, start, last = "", None, 0
+    pieces: list[tuple[str, int]] = []
+    sounding: list[int] = []
     for index in (*np.flatnonzero(loud).tolist(), count + _APART):
-        if start is not None and index - last >= _APART:
-            if last - start >= 5:
-                digits += _digit(samples[start * frame : (last + 1) * frame], rate)
-            start = None
-        start = index if start is None else start
-        last = index
-    return digits
+        if sounding and index - sounding[-1] >= _APART:
+            if sounding[-1] - sounding[0] >= 5:
+                digit = _digit(samples[sounding[0] * frame : (sounding[-1] + 1) * frame], rate)
+                if pieces and pieces[-1][0] == digit and pieces[-1][1] + len(sounding) <= _ONE:
+                    pieces[-1] = digit, pieces[-1][1] + len(sounding)
+                else:
+                    pieces.append((digit, len(sounding)))
+            sounding = []
+        sounding.append(index)
+    return "".join(digit for digit, _ in pieces)
 
 
 def _hz(digit: int) -> float:
