@@ -6,37 +6,72 @@ words ("where do I find it?") go through. Which moments are meant is the call's 
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from functools import cache
+from itertools import pairwise
+from unicodedata import combining, normalize
 
 from voxtrad.conversation.utterances import words
-from voxtrad.conversation.vocabulary import ATS, DIGIT_WORDS, DOTS, JOINERS, LARGER
+from voxtrad.conversation.vocabulary import (
+    ATS,
+    DIGIT_WORDS,
+    DOTS,
+    EVERYDAY_NUMBERS,
+    JOINERS,
+    JOINING,
+    LARGER,
+    PHRASES,
+)
 from voxtrad.providers.base import STTEvent, Transcript, TranscriptStream
 
 INSTEAD = "[a number, said aloud instead of keyed in]"
 """What stands in the place of all that was said with it: words that were misheard ("won", "for") are of it, too."""
 
 _SIGNS = JOINERS | set(DOTS.values()) | set().union(*ATS.values())
-_ARTICLES = frozenset("oh o one un uno um een".split())
-"""Numbers that are everyday words as well: two of them are of a number, or one that stands alone."""
-_COMPOUNDING = frozenset({"de", "es", "it", "nl"})
-"""Languages that join numbers to one word: `siebenundvierzig`."""
-_PART = 4
-"""Letters of a number that is looked for inside of words."""
+_APART = re.compile(r"[-']")
 
 
 def has_number(text: str, language: str) -> bool:
     """Whether a number is said in it. Without a list of a language's numbers, any word may be one."""
-    said, base = words(text), language.partition("-")[0].lower()
-    if any(character.isnumeric() for character in text) or (said and base not in DIGIT_WORDS):
+    base = language.partition("-")[0].lower()
+    if any(character.isnumeric() for character in text):
         return True
-    numbers = (DIGIT_WORDS.get(base, frozenset()) | LARGER.get(base, frozenset())) - _SIGNS - _ARTICLES
-    parts = [number for number in numbers if len(number) >= _PART] if base in _COMPOUNDING else []
-    for word in said:
-        if not numbers.isdisjoint(word.split("-")) or any(part in word for part in parts):
-            return True
-    everyday = sum(word in _ARTICLES for word in said)
-    return everyday > 1 or (everyday == 1 and len(said) == 1)
+    if base not in DIGIT_WORDS:
+        return bool(words(text))
+    number, everyday = _numbers_of(base)
+    said = _without_phrases(text, base)
+    if any(number.fullmatch(word) for word in said):
+        return True
+    # Those are everyday words as well: one that stands alone is a number, or two in a row.
+    both = [word in everyday for word in said]
+    return both == [True] or any(map(all, pairwise(both)))
+
+
+def _without_phrases(text: str, base: str) -> list[str]:
+    """The words, but for those of "one moment" and the like."""
+    joined = f" {_plain(' '.join(words(text)))} "
+    for phrase in PHRASES.get(base, ()):
+        joined = joined.replace(f" {_plain(phrase)} ", " … ")
+    return [part for word in joined.split() for part in _APART.split(word) if part]
+
+
+@cache
+def _numbers_of(base: str) -> tuple[re.Pattern[str], frozenset[str]]:
+    """What is a number, be it of several joined to one word (`siebenundvierzig`), and what may be another word."""
+    listed = (DIGIT_WORDS[base] | LARGER.get(base, frozenset())) - _SIGNS
+    known, everyday = frozenset(map(_plain, listed)), EVERYDAY_NUMBERS.get(base, frozenset())
+    one = "|".join(sorted(map(re.escape, known - everyday), key=len, reverse=True))
+    if base not in JOINING:
+        return re.compile(one), everyday
+    among = "|".join(sorted(JOINING[base] | everyday, key=len, reverse=True))
+    return re.compile(f"(?:{among})*(?:{one})(?:{one}|{among})*"), everyday
+
+
+def _plain(text: str) -> str:
+    """In lower case without accents, which recognisers leave out now and then."""
+    return "".join(sign for sign in normalize("NFKD", text.casefold()) if not combining(sign))
 
 
 class Discreet:

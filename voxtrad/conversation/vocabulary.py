@@ -132,16 +132,54 @@ ASKS_FOR_NUMBER: dict[str, re.Pattern[str]] = {
 LARGER: dict[str, frozenset[str]] = {
     "en": frozenset(
         "eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty "
-        "seventy eighty ninety hundred thousand".split()
+        "seventy eighty ninety hundred thousand million".split()
     ),
-    "de": frozenset("elf zwölf zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig hundert".split()),
-    "fr": frozenset("onze douze treize quatorze quinze seize vingt trente quarante cinquante soixante cent".split()),
-    "es": frozenset("once doce trece catorce quince veinte treinta cuarenta cincuenta sesenta cien ciento mil".split()),
-    "it": frozenset("undici dodici tredici venti trenta quaranta cinquanta sessanta cento mille".split()),
-    "nl": frozenset("elf twaalf twintig dertig veertig vijftig zestig zeventig tachtig negentig honderd".split()),
-    "pt": frozenset("onze doze treze vinte trinta quarenta cinquenta sessenta cem cento mil".split()),
-}  # fmt: skip
+    "de": frozenset(
+        "elf zwölf dreizehn vierzehn fünfzehn sechzehn siebzehn achtzehn neunzehn zwanzig dreißig vierzig fünfzig "
+        "sechzig siebzig achtzig neunzig hundert tausend".split()
+    ),
+    "fr": frozenset(
+        "onze douze treize quatorze quinze seize vingt trente quarante cinquante soixante cent mille".split()
+    ),
+    "es": frozenset(
+        "once doce trece catorce quince dieciséis diecisiete dieciocho diecinueve veinte veintiuno veintiún treinta "
+        "cuarenta cincuenta sesenta setenta ochenta noventa cien ciento doscientos trescientos cuatrocientos "
+        "quinientos seiscientos setecientos ochocientos novecientos mil".split()
+    ),
+    "it": frozenset(
+        "undici dodici tredici quattordici quindici sedici diciassette diciotto diciannove venti ventuno trenta "
+        "trentuno quaranta quarantuno cinquanta cinquantuno sessanta sessantuno settanta settantuno ottanta ottantuno "
+        "novanta novantuno cento mille mila".split()
+    ),
+    "nl": frozenset(
+        "elf twaalf dertien veertien vijftien zestien zeventien achttien negentien twintig dertig veertig vijftig "
+        "zestig zeventig tachtig negentig honderd duizend".split()
+    ),
+    "pt": frozenset(
+        "onze doze treze catorze quatorze quinze dezesseis dezasseis dezessete dezassete dezoito dezenove dezanove "
+        "vinte trinta quarenta cinquenta sessenta setenta oitenta noventa cem cento duzentos trezentos quatrocentos "
+        "quinhentos seiscentos setecentos oitocentos novecentos mil duas".split()
+    ),
+}
 """Larger numbers: of those that are dictated where a number was asked for, and enough for an answer elsewhere."""
+
+EVERYDAY_NUMBERS: dict[str, frozenset[str]] = {
+    "en": frozenset({"oh", "o", "one", "double", "triple"}),
+    "fr": frozenset({"un", "une", "neuf"}),
+    "es": frozenset({"uno", "un", "una", "mil"}),
+    "it": frozenset({"uno", "un", "una", "sei"}),
+    "nl": frozenset({"een"}),
+    "pt": frozenset({"um", "uma", "meia", "mil"}),
+}
+"""Numbers that are everyday words as well, without accents."""
+
+JOINING: dict[str, frozenset[str]] = {
+    "de": frozenset({"und", "ein"}),
+    "es": frozenset({"dieci", "veinti", "cientas", "quinientas"}),
+    "it": frozenset({"vent", "trent", "quarant", "cinquant", "sessant", "settant", "ottant", "novant", "cent"}),
+    "nl": frozenset({"en"}),
+}
+"""What numbers are joined with, in languages that join them to one word, without accents."""
 
 ALPHABET = frozenset(
     "alpha alfa bravo charlie delta echo foxtrot golf hotel india juliet juliett kilo lima mike november oscar papa "
