@@ -13,7 +13,7 @@ from functools import cache
 from itertools import pairwise
 from unicodedata import combining, normalize
 
-from voxtrad.conversation.utterances import words
+from voxtrad.conversation.utterances import echoes, words
 from voxtrad.conversation.vocabulary import (
     ATS,
     DIGIT_WORDS,
@@ -75,12 +75,18 @@ def _plain(text: str) -> str:
 
 
 class Discreet:
-    """A recogniser's stream without such numbers, as long as `secret()`. What was begun then stays out to its end."""
+    """A recogniser's stream without such numbers, as long as `secret()`. What was begun then stays out to its end.
 
-    def __init__(self, stream: TranscriptStream, language: str, secret: Callable[[], bool]) -> None:
+    Numbers in what the agent is `saying()`, as its echo on the line, are nobody's secret ("your four digit PIN").
+    """
+
+    def __init__(
+        self, stream: TranscriptStream, language: str, *, secret: Callable[[], bool], saying: Callable[[], str]
+    ) -> None:
         self._stream = stream
         self._language = language
         self._secret = secret
+        self._saying = saying
         self._saying_it = False
 
     async def send(self, pcm: bytes) -> None:
@@ -97,7 +103,11 @@ class Discreet:
         await self._stream.aclose()
 
     def _without(self, event: STTEvent) -> STTEvent:
-        hidden = (self._saying_it or self._secret()) and has_number(event.text, self._language)
+        hidden = (
+            (self._saying_it or self._secret())
+            and has_number(event.text, self._language)
+            and not (len(words(event.text)) > 1 and echoes(event.text, self._saying()))
+        )
         if event.text:
             whole = event.final if isinstance(event, Transcript) else event.kind == "end"
             self._saying_it = hidden and not whole

@@ -151,7 +151,7 @@ class Line:
         listener = audience.listener = Listener(
             port,
             providers.vad.open(rate=port.rate),
-            Discreet(stt, config.language, lambda: call.discreet),
+            Discreet(stt, config.language, secret=lambda: call.discreet, saying=lambda: speaker.saying),
             providers.stt.capabilities,
             TurnMachine(policy_of(config, providers.stt.capabilities)),
             mouth=speaker,

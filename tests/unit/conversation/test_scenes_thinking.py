@@ -1157,3 +1157,23 @@ async def test_two_numbers_that_are_asked_for_at_once_are_keyed_in_one_after_the
     told = [repr(event) for event in played.events]
     assert any("5678" in text for text in told) and not any("1234" in text for text in told)
     assert [event.digit for event in played.of(DtmfReceived)].count("*") == 4
+
+
+@pytest.mark.parametrize("transcribed", ["please key in your four digit number now", "your four digit number"])
+async def test_the_agents_own_words_that_come_back_on_the_line_are_no_secret(transcribed: str) -> None:
+    async def work(actions: CallActions) -> Outcome:
+        prompt = "Please key in your four digit number now, and do not tell it to anybody."
+        digits = await actions.collect_digits(length=4, terminator="#", timeout=5.0, sensitive=True, prompt=prompt)
+        return Outcome({"entered": len(digits)})
+
+    async def scene(caller: Caller) -> None:
+        await caller.says("let me in")
+        await caller.hears_agent()
+        caller.recognised(transcribed, after=2.5)
+        await caller.waits(6.0)
+        caller.presses("4711")
+        await caller.answered(2.0)
+
+    played = await play(scene, tools=[Job(work=work)], model=Model([[asks()], ["Thank you."]]), echo=0.05)
+    assert played.turns() == ["let me in"]
+    assert not played.of(BargeIn)
