@@ -18,11 +18,15 @@ HIDDEN = "[sensitive]"
 LEAST = 3
 """Digits: shorter numbers stand in every second sentence, and tell nobody anything."""
 
+_APART = r"(?:[\s\u2010-\u2015-]|[,.]\s)?"
+"""Between two digits. No comma or point alone: `1.20` is an amount, and not 120."""
+
 EventT = TypeVar("EventT", bound=Event)
 
 
 class Sensitive:
-    """A number is found as itself, not within a longer one; digits may stand apart (`4111 1111`, `4111-1111`)."""
+    """A number is found as itself, not within a longer one; digits may stand apart (`4111 1111`, `4111-1111`), or be
+    told one by one (`4, 7, 1, 1`), as a model writes what is to be spoken."""
 
     __slots__ = ("_found", "_keys", "_numbers")
 
@@ -37,7 +41,7 @@ class Sensitive:
             return
         self._keys |= {keys}
         self._numbers = frozenset(int(known) for known in self._keys if known.isdecimal())
-        spelled = ("[ -]?".join(map(re.escape, known)) for known in sorted(self._keys, key=len, reverse=True))
+        spelled = (_APART.join(map(re.escape, known)) for known in sorted(self._keys, key=len, reverse=True))
         self._found = re.compile(rf"(?<!\d)(?:{'|'.join(spelled)})(?!\d)")
 
     def without(self, event: EventT) -> EventT:
