@@ -87,7 +87,7 @@ class Session:
 
     async def run(self) -> None:
         """Carry the call to its end. Cancelling ends the conversation and leaves the leg to its carrier."""
-        with structlog.contextvars.bound_contextvars(sensitive=self.reporter.sensitive):  # see observability/log.py
+        with structlog.contextvars.bound_contextvars(sensitive_numbers=self.reporter.sensitive):  # see log.py
             await self._run()
 
     async def _run(self) -> None:
@@ -243,7 +243,7 @@ class Session:
     async def wrap_up(self) -> None:
         """What is left to do once the call is over: fetch its recording, analyse its transcript. Never raises for what
         fails."""
-        with structlog.contextvars.bound_contextvars(sensitive=self.reporter.sensitive):
+        with structlog.contextvars.bound_contextvars(sensitive_numbers=self.reporter.sensitive):
             async with asyncio.TaskGroup() as group:  # neither may cost the other
                 group.create_task(self._afterwards(self.recorder.keep()))
                 group.create_task(self._afterwards(self._analyse()))

@@ -3,7 +3,7 @@
 Whoever logs takes `structlog.stdlib.get_logger(__name__)` and says what happened with its facts as keywords; libraries'
 own log lines pass through here too. What a caller said is no business of the log; where an agent's `privacy` is not
 `full`, whoever carries a call binds `privacy` beside `call_id`, and a line of the call keeps no more than events do.
-The same goes for numbers that the caller keyed in and nobody may keep (`sensitive`).
+The same goes for numbers that the caller keyed in and nobody may keep (`sensitive_numbers`).
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ _TALKATIVE = (
 _HIDDEN = "(hidden)"
 PRIVACY = "privacy"
 """The key that is bound in a call's context: `full`, `redacted` or `none`. It is not printed."""
-SENSITIVE = "sensitive"
-"""The same for the numbers of a call that nobody may keep."""
+SENSITIVE = "sensitive_numbers"
+"""The same for the numbers of a call that nobody may keep; not `sensitive`, which handlers may log."""
 _OWN_KEYS = frozenset({"timestamp", "level", "logger"})
 _HARMLESS_KEYS = _OWN_KEYS | {"call_id", "leg", "agent", "tool", "tool_call_id", "provider", "transport", "asterisk"}
 """Ids, and names of the configuration: no call's privacy hides them."""
@@ -141,7 +141,7 @@ class Redaction:
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
         level: Privacy = event.pop(PRIVACY, "full")
-        numbers: Sensitive | None = event.pop(SENSITIVE, None)
+        numbers = event.pop(SENSITIVE) if isinstance(event.get(SENSITIVE), Sensitive) else None
         shown = {key: value if key in _OWN_KEYS else self._value(key, value) for key, value in event.items()}
         if numbers is not None:
             shown = {k: v if k in _HARMLESS_KEYS else numbers.value(cast("JSON", v)) for k, v in shown.items()}

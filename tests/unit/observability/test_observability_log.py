@@ -222,7 +222,7 @@ def test_no_number_that_a_caller_keyed_in_and_nobody_may_keep() -> None:
     configure("info", "json", stream=out)
     numbers = Sensitive()
     log = structlog.stdlib.get_logger("test")
-    with structlog.contextvars.bound_contextvars(call_id="c_4711", sensitive=numbers):
+    with structlog.contextvars.bound_contextvars(call_id="c_4711", sensitive_numbers=numbers):
         numbers.add("4711")
         log.info("a tool said 4711", answer={"pin": 4711}, tool="pin-4711")
         logging.getLogger("library").warning("sent %s", "4711")
@@ -231,7 +231,19 @@ def test_no_number_that_a_caller_keyed_in_and_nobody_may_keep() -> None:
     assert (first["event"], first["answer"], first["call_id"]) == (f"a tool said {HIDDEN}", {"pin": HIDDEN}, "c_4711")
     assert second["event"] == f"sent {HIDDEN}"
     assert third["event"] == "another call has 4711 things"
-    assert not any("sensitive" in line for line in lines(out))
+    assert not any("sensitive_numbers" in line for line in lines(out))
+
+
+def test_a_handler_may_log_what_is_sensitive_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    out = io.StringIO()
+    configure("info", "json", stream=out)
+    numbers = Sensitive()
+    numbers.add("4711")
+    with structlog.contextvars.bound_contextvars(sensitive_numbers=numbers):
+        structlog.stdlib.get_logger("handler").info("collected 4711", sensitive=True)
+    (line,) = lines(out)
+    assert (line["event"], line["sensitive"]) == (f"collected {HIDDEN}", True)
+    assert "4711" not in capsys.readouterr().err
 
 
 def test_whoever_debugs_sees_numbers() -> None:
