@@ -28,6 +28,8 @@ from voxtrad.providers.base import STTEvent, Transcript, TranscriptStream
 
 INSTEAD = "[a number, said aloud instead of keyed in]"
 """What stands in the place of all that was said with it: words that were misheard ("won", "for") are of it, too."""
+_GOING_ON = "[a number, said aloud instead of keyed in …]"
+"""The same for every second one of what the caller says of it: to who hears no new words, the line is but noisy."""
 
 _SIGNS = JOINERS | set(DOTS.values()) | set().union(*ATS.values())
 _APART = re.compile(r"[-']")
@@ -88,6 +90,8 @@ class Discreet:
         self._secret = secret
         self._saying = saying
         self._saying_it = False
+        self._latest = ""
+        self._shown = INSTEAD
 
     async def send(self, pcm: bytes) -> None:
         await self._stream.send(pcm)
@@ -111,4 +115,12 @@ class Discreet:
         if event.text:
             whole = event.final if isinstance(event, Transcript) else event.kind == "end"
             self._saying_it = hidden and not whole
-        return replace(event, text=INSTEAD) if hidden else event
+        return replace(event, text=self._instead(event.text)) if hidden else event
+
+    def _instead(self, text: str) -> str:
+        if not self._saying_it:
+            self._latest = ""
+            return INSTEAD
+        if text != self._latest:
+            self._latest, self._shown = text, INSTEAD if self._shown == _GOING_ON else _GOING_ON
+        return self._shown

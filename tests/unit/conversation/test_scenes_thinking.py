@@ -1177,3 +1177,21 @@ async def test_the_agents_own_words_that_come_back_on_the_line_are_no_secret(tra
     played = await play(scene, tools=[Job(work=work)], model=Model([[asks()], ["Thank you."]]), echo=0.05)
     assert played.turns() == ["let me in"]
     assert not played.of(BargeIn)
+
+
+async def test_a_long_secret_that_is_said_aloud_is_waited_for_and_kept_nowhere() -> None:
+    async def work(actions: CallActions) -> Outcome:
+        digits = await actions.collect_digits(length=16, terminator="#", timeout=5.0, sensitive=True)
+        return Outcome({"entered": len(digits)})
+
+    async def scene(caller: Caller) -> None:
+        await caller.says("let me in")
+        await caller.waits(0.8 + 4.5)
+        await caller.says("it is four seven one one eight two eight four five six seven eight nine seven", 9.0)
+        await caller.answered(2.0)
+
+    model = Model([[asks()]], otherwise=["Please use the keys."])
+    played = await play(scene, tools=[Job(work=work)], model=model, dead_air=True)
+    assert played.turns() == ["let me in", INSTEAD]
+    assert not [event for event in played.events if "seven" in str(event)]
+    assert not played.of(BargeIn)
