@@ -19,17 +19,14 @@ from voxtrad.conversation.vocabulary import (
     DIGIT_WORDS,
     DOTS,
     EVERYDAY_NUMBERS,
+    GOING_ON,
+    INSTEAD,
     JOINERS,
     JOINING,
     LARGER,
     PHRASES,
 )
 from voxtrad.providers.base import STTEvent, Transcript, TranscriptStream
-
-INSTEAD = "[a number, said aloud instead of keyed in]"
-"""What stands in the place of all that was said with it: words that were misheard ("won", "for") are of it, too."""
-_GOING_ON = "[a number, said aloud instead of keyed in …]"
-"""The same for every second one of what the caller says of it: to who hears no new words, the line is but noisy."""
 
 _SIGNS = JOINERS | set(DOTS.values()) | set().union(*ATS.values())
 _APART = re.compile(r"[-']")
@@ -122,5 +119,5 @@ class Discreet:
             self._latest = ""
             return INSTEAD
         if text != self._latest:
-            self._latest, self._shown = text, INSTEAD if self._shown == _GOING_ON else _GOING_ON
+            self._latest, self._shown = text, INSTEAD if self._shown == GOING_ON else GOING_ON
         return self._shown

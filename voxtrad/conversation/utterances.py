@@ -19,6 +19,8 @@ from voxtrad.conversation.vocabulary import (
     DIGIT_WORDS,
     DOTS,
     ENDINGS,
+    GOING_ON,
+    INSTEAD,
     JOINERS,
     LARGER,
     PHRASES,
@@ -157,6 +159,8 @@ def unfinished(text: str, language: str, *, punctuates: bool, dictation_asked: b
     last = spoken[-1]
     stopped = bool(_STOP.search(text))
     joined = " ".join(spoken)
+    if text.rstrip().endswith((INSTEAD, GOING_ON)):
+        return Unfinished("a number or spelling is being dictated", dictating=True)
     if joined in ANNOUNCED.get(base, ()) or _ends_in(joined, PHRASES.get(base, ())):
         return Unfinished(f"ends in '{' '.join(spoken[-3:])}'")
     if _ends_in(joined, COMPLETE.get(base, ())):

@@ -220,3 +220,9 @@ ENDINGS = frozenset("com org net info io eu de at ch fr be es it nl pt uk us ca 
 """With which a web address ends, that has no `@`."""
 UNSPACED = frozenset({"ja", "zh", "yue"})
 """Languages that are written without spaces between words."""
+
+INSTEAD = "[a number, said aloud instead of keyed in]"
+"""What stands in the place of a number that nobody may keep, and of all that was said with it: words that were misheard
+("won", "for") are of it, too."""
+GOING_ON = "[a number, said aloud instead of keyed in …]"
+"""The same for every second one of what the caller says of it: to who hears no new words, the line is but noisy."""

@@ -29,9 +29,9 @@ from voxtrad.conversation.agent import STALLED
 from voxtrad.conversation.analysis import Analyst
 from voxtrad.conversation.call import Call
 from voxtrad.conversation.dialogue import converse
-from voxtrad.conversation.discretion import INSTEAD
 from voxtrad.conversation.handover import HandoverFailed
 from voxtrad.conversation.reply import LATE, MAX_CALLS
+from voxtrad.conversation.vocabulary import INSTEAD
 from voxtrad.events.types import (
     AgentResponse,
     BargeIn,
@@ -1194,4 +1194,24 @@ async def test_a_long_secret_that_is_said_aloud_is_waited_for_and_kept_nowhere()
     played = await play(scene, tools=[Job(work=work)], model=model, dead_air=True)
     assert played.turns() == ["let me in", INSTEAD]
     assert not [event for event in played.events if "seven" in str(event)]
+    assert not played.of(BargeIn)
+
+
+async def test_a_secret_that_is_said_aloud_in_groups_is_waited_for_and_kept_nowhere() -> None:
+    async def work(actions: CallActions) -> Outcome:
+        digits = await actions.collect_digits(length=16, terminator="#", timeout=5.0, sensitive=True)
+        return Outcome({"entered": len(digits)})
+
+    async def scene(caller: Caller) -> None:
+        await caller.says("let me in")
+        await caller.waits(0.8 + 4.5)
+        for group in ("four seven one one", "eight two eight four", "five six seven eight", "nine nine seven five"):
+            await caller.says(group, 2.0)
+            await caller.waits(1.0)
+        await caller.answered(2.0)
+
+    model = Model([[asks()]], otherwise=["Please use the keys."])
+    played = await play(scene, tools=[Job(work=work)], model=model, dead_air=True)
+    assert not [event for event in played.events if any(word in str(event) for word in ("seven", "eight", "five"))]
+    assert played.turns() == ["let me in", " ".join([INSTEAD] * 4)]
     assert not played.of(BargeIn)
