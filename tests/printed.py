@@ -88,6 +88,8 @@ class Printed:
         ) -> asyncio.subprocess.Process:
             process: asyncio.subprocess.Process = await original(*arguments, **named)
             if is_ours(arguments):
+                for stream in filter(None, (process.stdout, process.stderr)):
+                    note(bytes(stream._buffer))  # type: ignore[attr-defined]  # what has come meanwhile
                 protocol = process._protocol  # type: ignore[attr-defined]  # whatever loop it is, all that comes passes here
                 protocol.pipe_data_received = _noting(protocol, note)
             return process
