@@ -256,21 +256,23 @@ class _Peer:
         )  # fmt: skip
 
     def _readable(self) -> None:
-        for nth in range(_AT_ONCE):
+        nothing = True
+        for _ in range(_AT_ONCE):
             try:
                 datagram, address = self._own.receive()
             except OSError:  # nothing there, most often
-                if not nth:
-                    self._not_for_a_datagram()
-                return
+                break
+            nothing = False
             self._take(datagram, address)
+        self._hear_of_errors(nothing_else=nothing)
 
-    def _not_for_a_datagram(self) -> None:
-        """We were woken up for a refusal: after that uvloop watches a socket no more."""
-        for address in self._own.refusals():
-            if self._far.refused(address, self._loop.time()):
+    def _hear_of_errors(self, *, nothing_else: bool) -> None:
+        """Once it was told of an error, uvloop watches a socket no more; datagrams may have come with it."""
+        errors = list(self._own.errors())
+        for address in errors:
+            if address is not None and self._far.refused(address, self._loop.time()):
                 self._lost()
-        if not self._closed:
+        if (errors or nothing_else) and not self._closed:
             self._loop.remove_reader(self._own.fileno())
             self._loop.add_reader(self._own.fileno(), self._readable)
 

@@ -71,8 +71,9 @@ class RtpSocket:
             return
         self._socket.sendto(datagram, (host, port))  # the error may have been an earlier one's, which took its place
 
-    def refusals(self) -> Iterator[Address]:
-        """Where ports are closed that something was sent to. As long as any are left the socket is never quiet."""
+    def errors(self) -> Iterator[Address | None]:
+        """What networks told of what was sent: where a port is closed, and None for anything else. As long as any are
+        left the socket is never quiet."""
         if sys.platform != "linux":
             return
         while True:
@@ -81,8 +82,8 @@ class RtpSocket:
             except OSError:
                 return
             errors = [data for _, kind, data in about if kind in (_IP_RECVERR, _IPV6_RECVERR)]
-            if any(_ERROR.unpack_from(error)[0] == errno.ECONNREFUSED for error in errors):
-                yield _plain(address)
+            refused = any(_ERROR.unpack_from(error)[0] == errno.ECONNREFUSED for error in errors)
+            yield _plain(address) if refused else None
 
     def _set(self, level: int, option: int, value: int) -> None:
         with contextlib.suppress(OSError):  # not everybody may, nor every kind of socket
