@@ -349,7 +349,7 @@ class Call:
         try:
             with self.idle_monitor.handing_over():
                 await self._handover(self, self._leg, destination)
-        except asyncio.CancelledError:
+        except BaseException:
             self._strand()
             raise
         finally:
@@ -379,7 +379,8 @@ class Call:
             self._together.set()
 
     def _strand(self) -> None:
-        """Whoever was to come back to the caller was cancelled by a handler: the next who wants to speak does it."""
+        """Whoever was to come back to the caller did not, cancelled by a handler or refused by the PBX: the next who
+        wants to speak does it."""
         self._stranded = not self._together.is_set()
 
     async def with_caller(self) -> None:
@@ -389,7 +390,7 @@ class Call:
             try:
                 await self._leg.hold("silence")  # also where audio is half connected
                 await self.come_back()
-            except asyncio.CancelledError:
+            except BaseException:
                 self._strand()
                 raise
         await self._together.wait()

@@ -35,7 +35,7 @@ from voxtrad.events.types import (
     UserTranscript,
 )
 from voxtrad.ledger.sensitive import HIDDEN
-from voxtrad.leg import Leg, LegGone, LegInfo, NotReached, Refusal, Visit
+from voxtrad.leg import Hears, Leg, LegError, LegGone, LegInfo, NotReached, Refusal, Visit
 from voxtrad.providers.base import JSON, ToolCall
 from voxtrad.telephony.simulated import Place, SimulatedLeg
 from voxtrad.tools.base import CallActions, Outcome, Tool
@@ -373,6 +373,37 @@ async def test_a_handler_that_waits_no_longer_for_a_person_is_with_the_caller_ag
         assert [text for _, text in done.said()] == ["So it is only me.", "never mind"], patience
         assert reception.hung_up and done.ended.outcome == "completed"
         assert names(done.events)[-1][0] in ("transfer.failed", "call.transferred")
+
+
+@pytest.mark.parametrize("refused", [1, 2], ids=["on leaving", "on leaving and on coming back"])
+async def test_a_pbx_that_does_not_answer_as_the_agent_leaves_strands_nobody(
+    refused: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holds: list[str] = []
+    hold = SimulatedLeg.hold
+
+    async def unanswered(leg: SimulatedLeg, hears: Hears) -> None:
+        holds.append(hears)
+        if len(holds) <= refused:
+            raise LegError("no answer from Asterisk")
+        await hold(leg, hears)
+
+    monkeypatch.setattr(SimulatedLeg, "hold", unanswered)
+
+    async def patient(call: Call) -> None:
+        await call.answer()
+        with contextlib.suppress(HandoverFailed):
+            await call.transfer("reception")
+        for _ in range(refused):
+            with contextlib.suppress(LegError):
+                await call.say("So it is only me.")
+
+    async def scene(caller: Caller) -> None:
+        await caller.waits(60)
+
+    done = await run(scene, DIAL, Model([]), reception=Reception(), dialogue=patient)
+    assert [text for _, text in done.said()][:1] == ["So it is only me."]
+    assert done.ended.outcome == "completed", done.ended.reason
 
 
 async def test_coming_back_can_be_cancelled_too() -> None:
