@@ -32,8 +32,6 @@ from voxtrad.tools.mcp_servers import Lease
 
 log = structlog.stdlib.get_logger(__name__)
 
-"""Makes one call's tools, from the facts of the call, what they may do with the caller, and where they run."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Desk:

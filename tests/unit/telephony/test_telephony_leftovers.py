@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from voxtrad.events.types import JSON
 from voxtrad.telephony.asterisk.ari import AriError, AriRefused, AriUnreachable
-from voxtrad.telephony.asterisk.leftovers import Leftovers
+from voxtrad.telephony.asterisk.leftovers import LAST, Leftovers
 
 
 class Answers:
@@ -106,3 +106,24 @@ async def test_what_is_left_when_nobody_runs_it_any_more_has_one_attempt() -> No
         leftovers.add("channels/a")
     await leftovers.last()
     assert [path for _, path in answers.asked] == ["bridges/a", "channels/a"]
+
+
+@pytest.mark.virtual_time
+async def test_a_server_that_stops_waits_a_few_seconds_for_all_of_it() -> None:
+    one_at_a_time = asyncio.Lock()
+    asked: list[str] = []
+
+    async def unanswered(path: str) -> JSON:
+        async with one_at_a_time:
+            asked.append(path)
+            await asyncio.sleep(10)
+            raise UNREACHABLE
+
+    leftovers = Leftovers(unanswered, ready=asyncio.Event().wait)  # type: ignore[arg-type]  # nobody is ready
+    for number in range(20):
+        leftovers.add(f"bridges/{number}")
+    began = asyncio.get_running_loop().time()
+    with capture_logs() as logs:
+        await leftovers.last()
+    assert asyncio.get_running_loop().time() - began == LAST
+    assert asked == ["bridges/0"] and [line["count"] for line in logs] == [20]

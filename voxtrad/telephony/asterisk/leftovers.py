@@ -15,6 +15,8 @@ from voxtrad.telephony.asterisk.ari import AriError, AriRefused, AriUnreachable
 
 AGAIN = 5.0
 """Seconds from a failure to the next attempt."""
+LAST = 5.0
+"""Seconds that a server that stops begins to free things."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -85,8 +87,13 @@ class Leftovers:
                 await self._free(path)
 
     async def last(self) -> None:
-        """Nobody runs this any more: free what one attempt frees."""
-        await asyncio.gather(*(self._free(path) for path in tuple(self._paths)))
+        """Nobody runs this any more: free what one attempt frees. An Asterisk that does not answer, a few requests at a
+        time, is not waited for: what stays is found by the next server."""
+        try:
+            async with asyncio.timeout(LAST):
+                await asyncio.gather(*(self._free(path) for path in tuple(self._paths)))
+        except TimeoutError:
+            log.warning("something of ended calls stays in Asterisk, which does not answer", count=len(self._paths))
 
     async def _free(self, path: str) -> None:
         try:
