@@ -8,9 +8,11 @@ from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.fakes.line import Line
 from tests.unit.providers.benches import EMBEDDED, STT, TTS
+from voxtrad.providers import opening
 from voxtrad.providers.base import STTCapabilities, STTEvent, Unreachable
 from voxtrad.providers.fallback.circle import Nobody
 from voxtrad.providers.fallback.stt import FallbackSTT
@@ -161,6 +163,32 @@ async def test_the_second_opinion_is_closed_when_the_first_has_just_broken() -> 
         await stream.aclose()
         await stt.aclose()
         assert not first.open_now and not second.open_now, steps
+
+
+class Stuck(Recogniser):
+    """A recogniser, or a voice: what is opened of it does not close."""
+
+    async def open(self, *, rate: int, language: str, hints: Sequence[str] = ()) -> Stuck:
+        return self
+
+    async def aclose(self) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("cancelled", [False, True])
+@pytest.mark.parametrize("kind", ["stt", "tts"])
+async def test_a_connection_that_does_not_close_holds_no_call(kind: str, cancelled: bool) -> None:
+    provider = Stuck("it")
+    made = FallbackSTT([provider]) if kind == "stt" else FallbackTTS([provider])  # type: ignore[list-item]
+    opened = await made.open(rate=8000, language="en")
+    if kind == "tts":
+        await opened.connect()  # type: ignore[union-attr]
+    began = asyncio.get_running_loop().time()
+    with capture_logs() as logs:
+        await (cancelled_after(3, opened.aclose()) if cancelled else opened.aclose())
+    assert asyncio.get_running_loop().time() - began == opening.CLOSING
+    assert [line["provider"] for line in logs if "does not close" in line["event"]] == ["it"]
 
 
 async def test_all_of_a_configurations_providers_are_closed() -> None:

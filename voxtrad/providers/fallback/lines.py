@@ -14,6 +14,7 @@ from voxtrad.audio.levels import dbfs
 from voxtrad.finishing import finished
 from voxtrad.providers.base import ProviderError, SpeechToText, STTEvent, TranscriptStream
 from voxtrad.providers.fallback.doubt import Doubt
+from voxtrad.providers.opening import close
 
 _KEPT = 30.0
 """Seconds of the utterance under way that are kept for the next recogniser."""
@@ -130,7 +131,7 @@ class Line:
             await asyncio.wait([task])
         stream, self.stream = self.stream, None
         if stream is not None:
-            await stream.aclose()
+            await close(stream, self.provider.name)
 
 
 def silence_before(pcm: bytes, rate: int) -> int:

@@ -21,7 +21,7 @@ from voxtrad.providers.fallback.circle import (
     attempts,
     within,
 )
-from voxtrad.providers.opening import open_voice
+from voxtrad.providers.opening import close, open_voice
 
 
 class FallbackTTS:
@@ -150,7 +150,7 @@ class FallbackVoice:
     async def _drop(self, index: int) -> None:
         """A connection that broke is not used again."""
         if (voice := self._voices.pop(index, None)) is not None:
-            await finished(voice.aclose())
+            await close(voice, self._circle.providers[index].name)
 
 
 async def probe_tts(provider: TextToSpeech) -> None:
