@@ -23,3 +23,9 @@ async def finished(work: Coroutine[object, object, T]) -> T:
         if not task.cancelled():
             task.exception()
         raise
+
+
+def unheeded(future: asyncio.Future[T]) -> asyncio.Future[T]:
+    """One that nobody need wait for: what it raises then is no error that the log must tell of."""
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return future

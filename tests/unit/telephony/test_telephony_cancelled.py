@@ -3,18 +3,21 @@ said, and nothing of ours."""
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from turned import CALLER, SETTINGS, Pbx, cancelled_after, start_of, turns
 
-from voxtrad.leg import LegError
+from voxtrad.leg import LegError, LegGone
 from voxtrad.telephony.asterisk import app
 from voxtrad.telephony.asterisk.app import AsteriskTelephony
 from voxtrad.telephony.asterisk.ari import open_session
 from voxtrad.telephony.asterisk.connection import EventsConnection
 from voxtrad.telephony.asterisk.facts import Choice
 from voxtrad.telephony.asterisk.leg import AsteriskLeg
+from voxtrad.telephony.asterisk.messages import ChannelOver
 
 STEPS = 400
 """Turns of the loop, more than a call takes to its end."""
@@ -133,3 +136,35 @@ async def test_a_caller_is_led_on(monkeypatch: pytest.MonkeyPatch, again: int | 
             await nothing_left(pbx, telephony)
             assert not pbx.with_us and not pbx.subscribed and pbx.hears is None
     assert ended < STEPS / 7
+
+
+async def test_nobody_is_told_of_an_end_that_nobody_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A telephone refuses, or a caller hangs up, just as whoever would wait for it is gone."""
+    complaints: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(str(context["message"])))
+    over = ChannelOver("", "Busy", 17, hung_up=True)
+    async with exchange(monkeypatch, answers) as (pbx, telephony):
+
+        async def call() -> None:
+            async with telephony.dial("PJSIP/200", timeout=30):
+                raise AssertionError
+
+        calling = asyncio.create_task(call())
+        await turns(4)
+        (ringing,) = telephony._dialling._ringing
+        telephony._happened(replace(over, channel_id=ringing))
+        calling.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await calling
+        leg = AsteriskLeg(start_of(CALLER), pbx, telephony)
+        telephony._legs.add(leg)
+        visiting = asyncio.create_task(leg.visit(context="sales", extension="200", priority=1, within=600))
+        while not leg.visiting:  # noqa: ASYNC110 - turns are all that passes here
+            await asyncio.sleep(0)
+        telephony._happened(replace(over, channel_id=CALLER))
+        with contextlib.suppress(LegGone):
+            await visiting
+    del calling, visiting, leg
+    gc.collect()
+    await turns(1)
+    assert not complaints

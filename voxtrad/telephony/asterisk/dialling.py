@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from voxtrad.finishing import unheeded
 from voxtrad.leg import LegInfo, NotReached, Refusal
 from voxtrad.telephony.asterisk.ari import Ari, AriError, AriRefused, AriUnreachable
 from voxtrad.telephony.asterisk.leg import AsteriskLeg, Exchange
@@ -50,7 +51,7 @@ class Ringing:
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
         self._status = ""
-        self.answered: asyncio.Future[StasisStart] = asyncio.get_running_loop().create_future()
+        self.answered: asyncio.Future[StasisStart] = unheeded(asyncio.get_running_loop().create_future())
 
     def progressed(self, status: str) -> None:
         self._status = status or self._status

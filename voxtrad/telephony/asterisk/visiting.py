@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import structlog
 
+from voxtrad.finishing import unheeded
 from voxtrad.leg import LegGone, NotReached, Refusal, Visit
 
 log = structlog.stdlib.get_logger(__name__)
@@ -22,7 +23,7 @@ class Visiting:
 
     def __init__(self, leg_id: str) -> None:
         self._leg_id = leg_id
-        self._known: asyncio.Future[Visit | None] = asyncio.get_running_loop().create_future()
+        self._known: asyncio.Future[Visit | None] = unheeded(asyncio.get_running_loop().create_future())
         """Done when it is known what became of the channel: None when it has come back."""
         self.gone = False
         """The channel is not ours any more: it is not expected back."""
