@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
@@ -22,6 +23,8 @@ class PbxSide:
     def __init__(self) -> None:
         self.connections = 0
         self.changed = asyncio.Event()
+        self.sends_on = False
+        """It heeds nothing that we say, and sends audio for as long as it can."""
 
     async def external_media(self, request: web.Request) -> web.Response:
         return web.json_response({"channelvars": {"MEDIA_WEBSOCKET_CONNECTION_ID": "secret"}})
@@ -31,6 +34,11 @@ class PbxSide:
         await socket.prepare(request)
         self.connections += 1
         await socket.send_str(json.dumps({"event": "MEDIA_START", "optimal_frame_size": 320, "ptime": 20}))
+        if self.sends_on:
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    await socket.send_bytes(bytes(320))
+                    await asyncio.sleep(0.02)
         async for _ in socket:
             pass
         self.connections -= 1
@@ -44,9 +52,9 @@ class PbxSide:
                 await self.changed.wait()
 
 
-@pytest.mark.parametrize("again", [False, True])
-async def test_closing_that_is_cancelled_closes_it(again: bool) -> None:
-    pbx, app = PbxSide(), web.Application()
+@contextlib.asynccontextmanager
+async def transport_to(pbx: PbxSide) -> AsyncIterator[WebSocketTransport]:
+    app = web.Application()
     app.router.add_post("/ari/channels/externalMedia", pbx.external_media)
     app.router.add_get("/media/secret", pbx.media)
     runner = web.AppRunner(app)
@@ -55,7 +63,18 @@ async def test_closing_that_is_cancelled_closes_it(again: bool) -> None:
     host, number = runner.addresses[0][:2]
     settings = AsteriskSettings(instance="t", url=f"http://{host}:{number}")
     async with open_session() as http:
-        transport = WebSocketTransport(Ari(http, settings), settings)
+        yield WebSocketTransport(Ari(http, settings), settings)
+    await runner.cleanup()
+
+
+def running() -> list[str]:
+    return [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("media-websocket")]
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_closing_that_is_cancelled_closes_it(again: bool) -> None:
+    pbx = PbxSide()
+    async with transport_to(pbx) as transport:
         for steps in range(1, STEPS):
             port = await transport.open("voxtrad-t-media-1", FORMATS["slin"], lambda: None)
             closing = asyncio.create_task(port.close())
@@ -68,5 +87,16 @@ async def test_closing_that_is_cancelled_closes_it(again: bool) -> None:
             with contextlib.suppress(asyncio.CancelledError):
                 await closing
             await pbx.all_gone()
-            assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("media-websocket")]
-    await runner.cleanup()
+            assert not running()
+
+
+async def test_an_asterisk_that_sends_on_instead_of_closing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voxtrad.telephony.asterisk.websocket._CLOSE_TIMEOUT", 0.2)
+    pbx = PbxSide()
+    pbx.sends_on = True
+    async with transport_to(pbx) as transport:
+        port = await transport.open("voxtrad-t-media-1", FORMATS["slin"], lambda: None)
+        async with asyncio.timeout(5):
+            await asyncio.wait([asyncio.create_task(port.close())])
+        assert not running()
+        await pbx.all_gone()

@@ -10,6 +10,7 @@ after a gap. So silence is queued whenever there is nothing to play, and flushed
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ _SILENCE_FRAMES = 12  # queued at a time, and again when less than _SILENCE_LEFT
 _SILENCE_LEFT = 0.08
 _START_TIMEOUT = 5.0
 _STATUS_TIMEOUT = 1.0
+_CLOSE_TIMEOUT = 2.0
 _HEARTBEAT = 20.0
 
 
@@ -257,7 +259,9 @@ class WebSocketPort:
         await finished(self._close())
 
     async def _close(self) -> None:
-        await self._socket.close()
+        with contextlib.suppress(TimeoutError):  # it waits for the answer for as long as anything else comes
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                await self._socket.close()
         await asyncio.gather(self._reader, self._filler)
 
     # --- from Asterisk ------------------------------------------------------------------------------------------------
