@@ -301,15 +301,16 @@ class Call:
         self._excuse(True)
         try:
             async with contextlib.AsyncExitStack() as unrecorded:
-                with self._keys.into(pad):
+                try:
+                    with self._keys.into(pad):
+                        if sensitive:
+                            await unrecorded.enter_async_context(self.recorder.without("sensitive"))
+                        if prompt and not pad.digits:
+                            await self.interject(prompt)
+                        digits = await pad.collect(timeout)
+                finally:
                     if sensitive:
-                        await unrecorded.enter_async_context(self.recorder.without("sensitive"))
-                    if prompt and not pad.digits:
-                        await self.interject(prompt)
-                    digits = await pad.collect(timeout)
-                if sensitive and self._listener is not None and self._listener.undecided:
-                    self._finishing += 1
-                    self.agent.group.create_task(self._to_the_end_of_it(self._listener, unrecorded.pop_all()))
+                        self._let_finish(unrecorded)
         finally:
             if sensitive:
                 self.reporter.sensitive.add(pad.digits)
@@ -317,6 +318,20 @@ class Call:
         if not self.in_progress:
             raise LegGone("the call is over")
         return digits
+
+    def _let_finish(self, unrecorded: contextlib.AsyncExitStack) -> None:
+        """What the caller is saying now is still the secret, also where nobody waits for its keys any more."""
+        if self._listener is None or not self._listener.undecided:
+            return
+        rest = unrecorded.pop_all()
+        finishing = self._to_the_end_of_it(self._listener, rest)
+        self._finishing += 1
+        try:
+            self.agent.group.create_task(finishing)
+        except RuntimeError:  # the call is being cut off
+            finishing.close()
+            self._finishing -= 1
+            unrecorded.push_async_exit(rest)
 
     async def _to_the_end_of_it(self, listener: Listener, unrecorded: contextlib.AsyncExitStack) -> None:
         """What the caller is saying of a sensitive number is kept nowhere, although its keys are awaited no more."""
