@@ -90,7 +90,7 @@ class Route(ConfigModel):
         }
     )
 
-    variables: ReadOnly[Text] | None = None
+    variables: Annotated[ReadOnly[Text], Field(json_schema_extra={"minProperties": 1})] | None = None
     """Channel variables and their values; `*` stands for any text."""
     to: NumberPatterns | None = None
     """The number dialled, or several; `*` stands for any digits."""
@@ -103,7 +103,7 @@ class Route(ConfigModel):
 
     def contradictions(self) -> Iterator[Contradiction]:
         for key, value in (("variables", self.variables), ("to", self.to), ("from", self.from_), ("hours", self.hours)):
-            if value is None and (key in self.model_fields_set or f"{key}_" in self.model_fields_set):
+            if not value and (key in self.model_fields_set or f"{key}_" in self.model_fields_set):
                 yield Contradiction("must not be empty; leave it out, if it does not matter", (key,))
 
 

@@ -132,7 +132,7 @@ def read_text(value: object) -> object:
     if isinstance(value, WrittenInt | WrittenFloat):
         return value.written
     if isinstance(value, bool):
-        raise PydanticCustomError("text", "must be text; put it in quotes")
+        raise PydanticCustomError("text", "must be text; put it in quotes if the word is meant")
     if isinstance(value, str):
         return str.__str__(value)
     return value
